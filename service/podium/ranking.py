@@ -1,0 +1,60 @@
+"""What every dialect asks for and what every dialect answers from: pure values, no text of any API."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+
+class RankRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Score `documents` against their query."""
+
+    queries: Sequence[str]
+    """One query for all documents, or one a document."""
+    documents: Sequence[str]
+    """At least one; an empty string is a document like any other."""
+    top_n: int | None = None
+    """How many of the best to return; None means all, more than there are means all."""
+    raw_scores: bool = False
+    """Logits instead of their sigmoid."""
+    truncate: bool = True
+    """Cut pairs that do not fit; False refuses them with `PairTooLong`."""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a request cost; the same whether its pairs were computed or came from the cache."""
+
+    tokens: int
+    """Tokens of all pairs as the model reads them, special tokens included."""
+    truncated_documents: int
+    """Pairs of which something was cut."""
+
+
+class Ranking(msgspec.Struct, frozen=True):
+    """The answer to a RankRequest of n documents."""
+
+    scores: Sequence[float]
+    """(n,) in input order: sigmoid in [0, 1], or the logit where `raw_scores` was set."""
+    order: Sequence[int]
+    """Input indices, best first, ties in input order, cut to `top_n`."""
+    usage: Usage
+
+
+def rank(
+    logits: NDArray[np.float32], usage: Usage, *, top_n: int | None = None, raw_scores: bool = False
+) -> Ranking:
+    """Order n documents by their logits, (n,) float32, all finite.
+
+    Ranking is by logit: in float64 the sigmoid of large logits is 1.0 for all of them.
+    """
+    order = np.argsort(-logits, kind="stable")[:top_n]
+    scores = logits.astype(np.float64)
+    return Ranking((scores if raw_scores else sigmoid(scores)).tolist(), order.tolist(), usage)
+
+
+def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1 / (1 + e^-x), without overflow for large negative x."""
+    small = np.exp(-np.abs(logits))
+    result: NDArray[np.float64] = np.where(logits >= 0, 1.0, small) / (1.0 + small)
+    return result

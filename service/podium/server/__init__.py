@@ -1,0 +1,1 @@
+"""The HTTP server. The only floor that imports litestar."""

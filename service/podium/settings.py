@@ -1,0 +1,142 @@
+"""Every setting of the service: one struct, read once from a mapping of strings.
+
+A setting `max_length` is the variable `PODIUM_MAX_LENGTH` and the flag `--max-length`. Only `cli` and
+`server.app` read settings; what lies below is handed its values.
+"""
+
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+MIB = 1024 * 1024
+
+
+class SettingError(ValueError):
+    """A setting that cannot work; the message names it, its value and what would do."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings with their defaults; None means that the value follows from the model or the device."""
+
+    model: Annotated[str, Meta(description="`builtin`, a local folder, or a hub id such as `org/name`")] = (
+        "builtin"
+    )
+    revision: Annotated[str | None, Meta(description="branch, tag or commit of a hub model")] = None
+    served_model_name: Annotated[str | None, Meta(description="name in answers; default: the model")] = None
+    host: Annotated[str, Meta(description="address to listen on")] = "0.0.0.0"  # noqa: S104 a pod's server
+    port: Annotated[int, Meta(description="port to listen on, 0 takes a free one", ge=0, le=65535)] = 8080
+    root_path: Annotated[str, Meta(description="prefix that a proxy in front leaves in the path")] = ""
+    device: Annotated[
+        str,
+        Meta(description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"),
+    ] = "auto"
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        Meta(description="of the weights; the head is float32"),
+    ] = "auto"
+    max_length: Annotated[
+        int | None, Meta(description="tokens of a pair; default: the model's own, at most 8192", ge=16)
+    ] = None
+    max_batch_tokens: Annotated[
+        int | None, Meta(description="tokens of a batch at most; default: by device", ge=16)
+    ] = None
+    max_documents: Annotated[int, Meta(description="documents of a request at most", ge=1)] = 10_000
+    max_body_bytes: Annotated[int, Meta(description="bytes of a body at most", ge=1024)] = 64 * MIB
+    body_timeout_s: Annotated[float, Meta(description="seconds for headers and body to arrive", gt=0)] = 30
+    request_timeout_s: Annotated[float, Meta(description="seconds for a request to be answered", gt=0)] = 300
+    drain_timeout_s: Annotated[
+        float, Meta(description="seconds after SIGTERM for admitted requests to be answered", ge=0)
+    ] = 30
+    stall_timeout_s: Annotated[
+        float, Meta(description="seconds for one batch, then the device is stuck and /livez fails", gt=0)
+    ] = 120
+    max_queue_pairs: Annotated[int, Meta(description="pairs waiting at most", ge=1)] = 20_000
+    cache_bytes: Annotated[int, Meta(description="bytes of remembered pair scores, 0: off", ge=0)] = 64 * MIB
+    cache_ttl_s: Annotated[float, Meta(description="seconds that a pair score is remembered", gt=0)] = 300
+    cache_dir: Annotated[str, Meta(description="folder for downloaded models, `~` is the home folder")] = (
+        "~/.cache/podium"
+    )
+    offline: Annotated[bool, Meta(description="never ask a hub; the model must lie in cache_dir")] = False
+    allow_pickle: Annotated[
+        bool, Meta(description="load pickled weights where no safetensors exist (a pickle runs code)")
+    ] = False
+    trust_remote_code: Annotated[
+        bool, Meta(description="run the model's own code; needs a revision of 40 hex digits")
+    ] = False
+    preload: Annotated[
+        bool, Meta(description="load the model before the port opens; false: while /readyz says 503")
+    ] = True
+    self_test: Annotated[
+        Literal["strict", "warn", "off"], Meta(description="rank a known pair before saying ready")
+    ] = "strict"
+    document: Annotated[
+        Literal["request", "object", "string"],
+        Meta(description="text in answers of /rerank, /api/v1/rerank: on request, or always as …"),
+    ] = "request"
+    api_keys: Annotated[
+        str | None, Meta(description="accepted keys, separated by commas; default: none needed")
+    ] = None
+    api_keys_file: Annotated[str | None, Meta(description="file with one accepted key a line")] = None
+    cors_origins: Annotated[
+        str, Meta(description="origins allowed in browsers, separated by commas, or `*`")
+    ] = ""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="least level that is logged")
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"], Meta(description="`auto`: console on a terminal, else JSON")
+    ] = "auto"
+
+    @classmethod
+    def from_strings(cls, values: Mapping[str, str]) -> typing.Self:
+        """Read settings from `{"max_length": "512", …}`; an empty string means the default.
+
+        Raises SettingError for an unknown name, a value that does not parse, or settings that exclude
+        each other.
+        """
+        settings: dict[str, object] = {}
+        for name, value in values.items():
+            field = FIELDS.get(name)
+            if field is None:
+                raise SettingError(f"unknown setting `{name}`; `podium serve --help` lists them all")
+            if value == "":
+                continue
+            try:
+                settings[name] = msgspec.convert(value, field, strict=False)
+            except msgspec.ValidationError as error:
+                shown = "" if name == "api_keys" else f", got `{value}`"
+                raise SettingError(f"{variable(name)}: {error}{shown}") from None
+        self = cls(**settings)  # type: ignore[arg-type]
+        self._check()
+        return self
+
+    def _check(self) -> None:
+        if self.trust_remote_code and not is_commit(self.revision):
+            raise SettingError(
+                "PODIUM_TRUST_REMOTE_CODE needs PODIUM_REVISION with a commit of 40 hex digits, "
+                f"got `{self.revision}`: a branch can change the code under you"
+            )
+        if self.root_path and not self.root_path.startswith("/"):
+            raise SettingError(f"PODIUM_ROOT_PATH must begin with a slash, got `{self.root_path}`")
+
+
+FIELDS: dict[str, object] = typing.get_type_hints(Settings, include_extras=True)
+"""Name of each setting to its annotated type, in the order of the struct."""
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting: `max_length` → `PODIUM_MAX_LENGTH`."""
+    return f"PODIUM_{name.upper()}"
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that an environment holds, names as in the struct, values still strings."""
+    return {name: environment[variable(name)] for name in FIELDS if variable(name) in environment}
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision is a full commit: 40 hex digits."""
+    return revision is not None and len(revision) == 40 and all(c in "0123456789abcdef" for c in revision)
