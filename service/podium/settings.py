@@ -38,10 +38,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="of the weights; the head is float32"),
     ] = "auto"
     max_length: Annotated[
-        int | None, Meta(description="tokens of a pair; default: the model's own, at most 8192", ge=16)
+        Annotated[int, Meta(ge=16)] | None,
+        Meta(description="tokens of a pair; default: the model's own, at most 8192"),
     ] = None
     max_batch_tokens: Annotated[
-        int | None, Meta(description="tokens of a batch at most; default: by device", ge=16)
+        Annotated[int, Meta(ge=16)] | None, Meta(description="tokens of a batch at most; default: by device")
     ] = None
     max_documents: Annotated[int, Meta(description="documents of a request at most", ge=1)] = 10_000
     max_body_bytes: Annotated[int, Meta(description="bytes of a body at most", ge=1024)] = 64 * MIB
