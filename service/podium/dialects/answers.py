@@ -1,0 +1,114 @@
+"""The answer that every client of a `results` API reads, whichever vendor it was written for.
+
+What its clients need, so that nobody takes it away: langchain4j dereferences
+`meta.billed_units.search_units` and `usage.*`; Haystack's Jina ranker `model` and `usage`; litellm counts by
+`meta.tokens`; infinity_client accepts `object` "rerank" only; Elasticsearch throws on any key of an item
+beyond these three, and on a `document` of null.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from podium.dialects.base import Context
+from podium.dialects.parts import Document, Flag, TokenUsage, flag, token_usage
+from podium.ranking import Ranking
+
+DOCUMENTS_PER_SEARCH_UNIT = 100
+"""Cohere bills one search unit a query with up to 100 documents."""
+
+
+class Result(msgspec.Struct, frozen=True, gc=False):
+    """One document; `document` only where the text was asked for."""
+
+    index: int
+    relevance_score: float
+    document: str | dict[str, Any] | UnsetType = UNSET
+
+
+class ApiVersion(msgspec.Struct, frozen=True):
+    """Cohere's; the fields are those of its second."""
+
+    version: str = "2"
+
+
+class BilledUnits(msgspec.Struct, frozen=True):
+    """Cohere's; nobody is billed."""
+
+    search_units: int
+    input_tokens: int
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """Cohere's usage."""
+
+    input_tokens: int
+    output_tokens: int = 0
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """Cohere's."""
+
+    api_version: ApiVersion
+    billed_units: BilledUnits
+    tokens: Tokens
+
+
+class ResultsAnswer(msgspec.Struct, frozen=True):
+    """Documents best first, with every vendor's accounts beside them."""
+
+    id: str
+    model: str
+    created: int
+    results: list[Result]
+    usage: TokenUsage
+    meta: Meta
+    object: Literal["rerank"] = "rerank"
+
+
+def document_form(context: Context, asked: Flag) -> Literal["object", "string"] | None:
+    """Return how an answer holds each document's text; None: not at all.
+
+    The setting `document` stands above the request. Without it the text comes when it was asked for, as
+    an object, which is what all clients but Infinity's read.
+    """
+    if context.document != "request":
+        return context.document
+    return "object" if flag(asked, "return_documents") else None
+
+
+def results(
+    ranking: Ranking,
+    documents: Sequence[Document],
+    context: Context,
+    *,
+    model: str | None,
+    form: Literal["object", "string"] | None,
+) -> ResultsAnswer:
+    """Write the answer: the best first, each with its document in the given form."""
+    scores = ranking.scores
+    if form is None:
+        items = [Result(index, scores[index]) for index in ranking.order]
+    else:
+        show = _as_object if form == "object" else _as_string
+        items = [Result(index, scores[index], show(documents[index])) for index in ranking.order]
+    tokens = ranking.usage.tokens
+    units = -(-len(scores) // DOCUMENTS_PER_SEARCH_UNIT)
+    return ResultsAnswer(
+        id=f"rerank-{context.request_id}",
+        model=model or context.model,
+        created=context.created,
+        results=items,
+        usage=token_usage(ranking.usage),
+        meta=Meta(ApiVersion(), BilledUnits(units, tokens), Tokens(tokens)),
+    )
+
+
+def _as_object(document: Document) -> dict[str, Any]:
+    return {"text": document} if isinstance(document, str) else document
+
+
+def _as_string(document: Document) -> str:
+    return document if isinstance(document, str) else str(document["text"])

@@ -1,0 +1,97 @@
+"""Hugging Face text-embeddings-inference, 1.9. Source: its router/src/http/types.rs and server.rs."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from podium import errors
+from podium.dialects import parts
+from podium.dialects.base import Context, Dialect, sentence, status
+from podium.ranking import Ranking, RankRequest
+
+
+class TeiBody(msgspec.Struct):
+    """A query and its texts; `top_n` is no field of TEI's, but its clients send it."""
+
+    query: parts.Query
+    texts: Annotated[list[str], Meta(description="what is ranked: at least one")]
+    raw_scores: Annotated[parts.Flag, Meta(description="logits instead of their sigmoid")] = None
+    return_text: Annotated[parts.Flag, Meta(description="put each text into the answer")] = None
+    truncate: Annotated[
+        parts.Flag, Meta(description="false: refuse pairs that do not fit instead of cutting them")
+    ] = None
+    top_n: parts.TopN = None
+
+
+class TeiRank(msgspec.Struct, frozen=True, gc=False):
+    """One text; `text` only where it was asked for."""
+
+    index: int
+    score: float
+    text: str | UnsetType = UNSET
+
+
+class TeiError(msgspec.Struct, frozen=True):
+    """TEI's failure; `error_type` is one of its words."""
+
+    error: str
+    error_type: str
+
+
+def parse(body: TeiBody) -> RankRequest:
+    """Read what to rank."""
+    parts.flag(body.return_text, "return_text")
+    return RankRequest(
+        queries=parts.queries(body.query),
+        documents=parts.texts(body.texts, "texts"),
+        top_n=parts.top_n(body.top_n),
+        raw_scores=parts.flag(body.raw_scores, "raw_scores"),
+        truncate=parts.flag(body.truncate, "truncate", default=True),
+    )
+
+
+def respond(body: TeiBody, ranking: Ranking, context: Context) -> list[TeiRank]:
+    """Write a bare list, best first."""
+    scores, texts = ranking.scores, body.texts
+    if parts.flag(body.return_text, "return_text"):
+        return [TeiRank(index, scores[index], texts[index]) for index in ranking.order]
+    return [TeiRank(index, scores[index]) for index in ranking.order]
+
+
+_STATUS = MappingProxyType(
+    {
+        errors.InvalidRequest: 422,
+        errors.EmptyDocuments: 400,
+        errors.PairTooLong: 422,
+        errors.ModelFailed: 424,
+    }
+)
+_TYPES: Mapping[int, str] = MappingProxyType(
+    {401: "Unauthorized", 424: "Backend", 429: "Overloaded", 500: "Backend", 503: "Unhealthy", 504: "Backend"}
+)
+
+
+def fail(error: Exception) -> tuple[int, TeiError]:
+    """Write a failure in TEI's words."""
+    code = status(error, _STATUS)
+    kind = "Empty" if isinstance(error, errors.EmptyDocuments) else _TYPES.get(code, "Validation")
+    return code, TeiError(sentence(error), kind)
+
+
+DIALECT = Dialect(
+    name="tei",
+    title="text-embeddings-inference",
+    body=TeiBody,
+    answer=list[TeiRank],
+    parse=parse,
+    respond=respond,
+    fail=fail,
+    example={
+        "query": "What is the capital of France?",
+        "texts": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
+        "return_text": True,
+    },
+)
