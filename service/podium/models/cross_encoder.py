@@ -1,0 +1,53 @@
+"""The model that the data path sees: a tokenizer and a forward behind the protocol of `base`."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from podium.errors import OutOfMemory
+from podium.models.base import Encoding, ModelInfo
+from podium.models.tokenizer import Tokenizer
+
+
+class Forward(Protocol):
+    """A way to run a network: `packing.PackedForward` or `padded.PaddedForward`."""
+
+    name: str
+
+    def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Return the logits of at least one pair, (n,) float32, in order."""
+        ...
+
+
+class CrossEncoder:
+    """A loaded cross-encoder: `podium.models.base.Model`."""
+
+    def __init__(self, info: ModelInfo, tokenizer: Tokenizer, forward: Forward) -> None:
+        self.info = info
+        self.tokenize = tokenizer.tokenize
+        self.pair = tokenizer.pair
+        self._forward = forward
+
+    def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Return the logits, (n,) float32, in order; raises OutOfMemory where the batch does not fit."""
+        if not encodings:
+            return np.empty(0, dtype=np.float32)
+        try:
+            with torch.inference_mode():
+                return self._forward.logits(encodings)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _out_of_memory(error):
+                raise
+            tokens = sum(len(encoding.ids) for encoding in encodings)
+            raise OutOfMemory(
+                f"a batch of {len(encodings)} pairs with {tokens} tokens does not fit the memory of "
+                f"{self.info.device}; lower PODIUM_MAX_BATCH_TOKENS"
+            ) from error
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch ran out of memory; on the CPU only the message says so."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

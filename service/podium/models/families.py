@@ -1,0 +1,44 @@
+"""Which architectures can be packed, and what packing must know of each. One table."""
+
+from typing import Any
+
+
+def usable_length(config: Any) -> int:
+    """Return for how many tokens of a pair the model has positions; 512 where its config does not say."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions <= 0:
+        return 512
+    return positions - first_position(config)
+
+
+def first_position(config: Any) -> int:
+    """Return the position of a sequence's first token: RoBERTa's positions begin after the padding index."""
+    return config.pad_token_id + 1 if config.model_type in _AFTER_PADDING else 0
+
+
+def packable(model: Any) -> bool:
+    """Whether a loaded model takes packed pairs: transformers' own code, bidirectional attention through its
+    attention interface, positions from `position_ids`, a head that reads the first token or the mean.
+    """
+    config = model.config
+    native = type(model).__module__.startswith("transformers.models.")
+    plain = not getattr(config, "is_decoder", False) and not getattr(config, "add_cross_attention", False)
+    return native and plain and config.model_type in PACKABLE
+
+
+def has_segments(config: Any) -> bool:
+    """Whether the model knows two segments (token types)."""
+    return int(getattr(config, "type_vocab_size", None) or 0) > 1
+
+
+def mean_pooled(config: Any) -> bool:
+    """Whether the head reads the mean of a pair's states, not its first state."""
+    return getattr(config, "classifier_pooling", "cls") == "mean"
+
+
+PACKABLE = frozenset({"bert", "electra", "roberta", "xlm-roberta", "camembert", "modernbert"})
+"""Values of `model_type` in config.json, each tested against transformers' own padded forward."""
+
+_AFTER_PADDING = frozenset(
+    {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "longformer"}
+)

@@ -1,0 +1,114 @@
+"""Pad-free forward: all pairs of a batch are one sequence, and attention stays inside each pair.
+
+Nothing of an architecture is rewritten. Its own forward runs on a batch of one long sequence, with positions
+that restart at each pair and with an attention function (`attention.attend`, registered with transformers)
+that knows where pairs begin. Then each pair's states are reduced to the one that its head reads and given to
+the model's own head, in float32.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AttentionInterface
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from podium.models import families, fusion
+from podium.models.attention import attend
+from podium.models.base import Encoding
+from podium.models.layout import Layout
+
+ATTENTION = "podium_packed"
+"""Name of the packed attention in transformers' AttentionInterface; without a mask function of the same name
+transformers makes no mask at all."""
+
+
+class PackedForward:
+    """The packed forward of one model, on one device; call it from one thread."""
+
+    name = "packed"
+
+    def __init__(self, model: Any, device: torch.device, dtype: torch.dtype) -> None:
+        """Take over `model`, a sequence classification model of `families.PACKABLE`, with float32 weights."""
+        config = model.config
+        self._device = device
+        self._first_position = families.first_position(config)
+        self._segments = families.has_segments(config)
+        base = model.base_model
+        self._reduced = Reduced(base, mean=families.mean_pooled(config))
+        setattr(model, model.base_model_prefix, self._reduced)
+        model.eval().requires_grad_(False)
+        base.to(dtype)
+        model.to(device)
+        model.set_attn_implementation(ATTENTION)
+        if device.type == "cpu":
+            fusion.fuse(base)
+        self._model = model
+
+    def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Return the logits of the pairs, (n,) float32, in order."""
+        lengths = np.array([len(encoding.ids) for encoding in encodings])
+        # neighbours of like length share one attention product
+        order = np.argsort(lengths, kind="stable")
+        ordered = [encodings[i] for i in order]
+        layout = Layout(lengths[order], self._device)
+        inputs = {
+            "input_ids": self._tensor(np.concatenate([encoding.ids for encoding in ordered])),
+            "position_ids": self._tensor(layout.positions + self._first_position),
+        }
+        if self._segments:
+            second = np.repeat([encoding.second for encoding in ordered], layout.lengths)
+            inputs["token_type_ids"] = self._tensor(layout.positions >= second)
+        logits = self._model(**inputs, layout=layout).logits[:, 0]
+        scores = np.empty(len(encodings), dtype=np.float32)
+        scores[order] = logits.float().cpu().numpy()
+        return scores
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        """Return (t,) integers as the (1, t) int64 tensor that embeddings take."""
+        return torch.from_numpy(values.astype(np.int64)).unsqueeze(0).to(self._device, non_blocking=True)
+
+
+class Reduced(nn.Module):
+    """Stands in for a base model: (1, t) tokens of n pairs in, (n, 1, hidden) float32 states out.
+
+    The pooler, where the base model has one, belongs to the head: it is taken out and run in float32.
+    """
+
+    def __init__(self, base: Any, *, mean: bool) -> None:
+        super().__init__()
+        self.base = base
+        self.mean = mean
+        self.pooler = getattr(base, "pooler", None)
+        if self.pooler is not None:
+            base.pooler = None
+
+    def forward(self, input_ids: Tensor, *, layout: Layout, **kwargs: Any) -> BaseModelOutputWithPooling:
+        """Run the base model and reduce its states pair by pair."""
+        states = self.base(input_ids, layout=layout, **kwargs).last_hidden_state[0]
+        states = (layout.means(states) if self.mean else states[layout.firsts].float()).unsqueeze(1)
+        pooled = None if self.pooler is None else self.pooler(states)
+        return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=pooled)
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: None,
+    *,
+    layout: Layout,
+    scaling: float,
+    sliding_window: int | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attend inside each pair: (1, heads, t, d) each → (1, t, heads, d), as transformers asks."""
+    states = attend(query[0], key[0], value[0], layout, scaling=scaling, window=sliding_window)
+    return states.unsqueeze(0), None
+
+
+AttentionInterface.register(ATTENTION, packed_attention)
