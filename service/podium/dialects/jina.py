@@ -1,0 +1,65 @@
+"""Jina, where the path says so. Source: https://api.jina.ai/redoc and the clients of its /v1/rerank.
+
+The vendor returns texts unless told not to; its clients do not read them, so here they come when asked for.
+"""
+
+from types import MappingProxyType
+
+import msgspec
+
+from podium import errors
+from podium.dialects import answers, parts
+from podium.dialects.base import Context, Dialect, ErrorBody, Statuses, superset
+from podium.ranking import Ranking, RankRequest
+
+
+class JinaBody(msgspec.Struct):
+    """A query and its documents, each a string or an object with a `text`."""
+
+    query: parts.Query | parts.TextObject
+    documents: parts.Documents
+    model: parts.Model = None
+    top_n: parts.TopN = None
+    return_documents: parts.ReturnDocuments = None
+
+
+def parse(body: JinaBody) -> RankRequest:
+    """Read what to rank."""
+    parts.flag(body.return_documents, "return_documents")
+    return RankRequest(
+        queries=parts.queries(body.query),
+        documents=parts.texts(body.documents),
+        top_n=parts.top_n(body.top_n),
+    )
+
+
+def respond(body: JinaBody, ranking: Ranking, context: Context) -> answers.ResultsAnswer:
+    """Write documents best first."""
+    form = answers.document_form(context, body.return_documents)
+    return answers.results(ranking, body.documents, context, model=body.model, form=form)
+
+
+_STATUS: Statuses = MappingProxyType({errors.InvalidRequest: 422})
+
+
+def fail(error: Exception) -> tuple[int, ErrorBody]:
+    """Write a failure; Jina's clients read `detail`."""
+    return superset(error, _STATUS)
+
+
+DIALECT = Dialect(
+    name="jina",
+    title="Jina",
+    body=JinaBody,
+    answer=answers.ResultsAnswer,
+    parse=parse,
+    respond=respond,
+    fail=fail,
+    example={
+        "model": "jina-reranker-v2-base-multilingual",
+        "query": "What is the capital of France?",
+        "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
+        "top_n": 1,
+        "return_documents": True,
+    },
+)
