@@ -1,0 +1,75 @@
+"""Weaviate's reranker-transformers container: scores in input order.
+
+Source: weaviate/modules/reranker-transformers/clients/ranker.go. It always sends `property` and no key, and
+reads the body as JSON before it looks at the status.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from podium.dialects import parts
+from podium.dialects.base import Context, Dialect, sentence, status
+from podium.ranking import Ranking, RankRequest
+
+
+class WeaviateBody(msgspec.Struct):
+    """A query and its documents."""
+
+    query: parts.Query
+    documents: Annotated[list[str], Meta(description="what is scored: at least one")]
+
+
+class WeaviateScore(msgspec.Struct, frozen=True, gc=False):
+    """One document."""
+
+    document: str
+    score: float
+
+
+class WeaviateAnswer(msgspec.Struct, frozen=True):
+    """`scores[i]` belongs to `documents[i]`."""
+
+    query: str
+    scores: list[WeaviateScore]
+
+
+class WeaviateError(msgspec.Struct, frozen=True):
+    """Weaviate's failure."""
+
+    error: str
+
+
+def parse(body: WeaviateBody) -> RankRequest:
+    """Read what to score."""
+    return RankRequest(queries=parts.queries(body.query), documents=parts.texts(body.documents))
+
+
+def respond(body: WeaviateBody, ranking: Ranking, context: Context) -> WeaviateAnswer:
+    """Write every score, in input order."""
+    return WeaviateAnswer(
+        body.query, [WeaviateScore(*pair) for pair in zip(body.documents, ranking.scores, strict=True)]
+    )
+
+
+def fail(error: Exception) -> tuple[int, WeaviateError]:
+    """Write a failure."""
+    return status(error), WeaviateError(sentence(error))
+
+
+DIALECT = Dialect(
+    name="weaviate",
+    title="Weaviate reranker-transformers",
+    body=WeaviateBody,
+    answer=WeaviateAnswer,
+    parse=parse,
+    respond=respond,
+    fail=fail,
+    example={
+        "query": "What is the capital of France?",
+        "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
+        "property": "",
+    },
+    ignored=("property",),
+)
