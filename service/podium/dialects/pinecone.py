@@ -1,0 +1,140 @@
+"""Pinecone's inference API. Source: pinecone-io/pinecone-api, 2025-10/inference_2025-10.oas.yaml."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from podium.dialects import parts
+from podium.dialects.base import Context, Dialect, sentence, status
+from podium.ranking import Ranking, RankRequest
+
+
+class PineconeParameters(msgspec.Struct):
+    """What Pinecone hands to the model."""
+
+    truncate: Annotated[
+        Literal["END", "NONE"] | None, Meta(description="NONE: refuse pairs that do not fit")
+    ] = None
+
+
+class PineconeBody(msgspec.Struct):
+    """A query and its documents."""
+
+    query: parts.Query
+    documents: parts.Documents
+    model: parts.Model = None
+    top_n: parts.TopN = None
+    return_documents: Annotated[
+        parts.Flag, Meta(description="put each document into the answer; true unless it says otherwise")
+    ] = None
+    parameters: PineconeParameters | None = None
+
+
+class PineconeResult(msgspec.Struct, frozen=True, gc=False):
+    """One document, as it came, unless the request did not want it."""
+
+    index: int
+    score: float
+    document: dict[str, Any] | UnsetType = UNSET
+
+
+class PineconeUsage(msgspec.Struct, frozen=True):
+    """Pinecone bills by request."""
+
+    rerank_units: int = 1
+
+
+class PineconeAnswer(msgspec.Struct, frozen=True):
+    """Documents best first."""
+
+    model: str
+    data: list[PineconeResult]
+    usage: PineconeUsage
+
+
+class PineconeErrorDetail(msgspec.Struct, frozen=True):
+    """`code` is one of gRPC's words."""
+
+    code: str
+    message: str
+
+
+class PineconeError(msgspec.Struct, frozen=True):
+    """Pinecone's failure."""
+
+    error: PineconeErrorDetail
+    status: int
+
+
+def parse(body: PineconeBody) -> RankRequest:
+    """Read what to rank."""
+    parts.flag(body.return_documents, "return_documents")
+    return RankRequest(
+        queries=parts.queries(body.query),
+        documents=parts.texts(body.documents),
+        top_n=parts.top_n(body.top_n),
+        truncate=body.parameters is None or body.parameters.truncate != "NONE",
+    )
+
+
+def respond(body: PineconeBody, ranking: Ranking, context: Context) -> PineconeAnswer:
+    """Write documents best first."""
+    scores = ranking.scores
+    if parts.flag(body.return_documents, "return_documents", default=True):
+        data = [
+            PineconeResult(index, scores[index], _as_object(body.documents[index])) for index in ranking.order
+        ]
+    else:
+        data = [PineconeResult(index, scores[index]) for index in ranking.order]
+    return PineconeAnswer(body.model or context.model, data, PineconeUsage())
+
+
+def _as_object(document: parts.Document) -> dict[str, Any]:
+    return {"text": document} if isinstance(document, str) else document
+
+
+_CODES: Mapping[int, str] = MappingProxyType(
+    {
+        401: "UNAUTHENTICATED",
+        404: "NOT_FOUND",
+        405: "UNIMPLEMENTED",
+        408: "DEADLINE_EXCEEDED",
+        429: "RESOURCE_EXHAUSTED",
+        500: "INTERNAL",
+        503: "UNAVAILABLE",
+        504: "DEADLINE_EXCEEDED",
+    }
+)
+
+
+def fail(error: Exception) -> tuple[int, PineconeError]:
+    """Write a failure."""
+    code = status(error)
+    return code, PineconeError(
+        PineconeErrorDetail(_CODES.get(code, "INVALID_ARGUMENT"), sentence(error)), code
+    )
+
+
+DIALECT = Dialect(
+    name="pinecone",
+    title="Pinecone",
+    body=PineconeBody,
+    answer=PineconeAnswer,
+    parse=parse,
+    respond=respond,
+    fail=fail,
+    example={
+        "model": "bge-reranker-v2-m3",
+        "query": "What is the capital of France?",
+        "documents": [
+            {"id": "de", "text": "Berlin is the capital of Germany."},
+            {"id": "fr", "text": "Paris is the capital of France."},
+        ],
+        "top_n": 1,
+        "return_documents": True,
+        "parameters": {"truncate": "END"},
+    },
+)
