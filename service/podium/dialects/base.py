@@ -12,7 +12,7 @@ import msgspec
 from podium import errors
 from podium.ranking import Ranking, RankRequest
 
-Body = TypeVar("Body", bound=msgspec.Struct)
+T = TypeVar("T")
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +51,8 @@ class Dialect:
     """Fields that the vendor knows and that change nothing here; any other unknown field is ignored too."""
 
 
-def decode(struct: type[Body], raw: bytes) -> Body:
-    """Read a JSON body into `struct`.
+def decode(kind: type[T], raw: bytes) -> T:
+    """Read a JSON body, or a part of one, as `kind`.
 
     A lone surrogate (`\\ud83d` without its other half: JavaScript that cuts a text inside an emoji sends
     these) is read as U+FFFD, as browsers do; JSON allows it, Unicode text does not.
@@ -60,12 +60,12 @@ def decode(struct: type[Body], raw: bytes) -> Body:
     Raises MalformedBody where it is not JSON, and InvalidRequest, naming the field, where a type is wrong.
     """
     try:
-        return _decode(struct, raw)
+        return _decode(kind, raw)
     except errors.MalformedBody:
         mended = _LONE_SURROGATE.sub(rb"\\ufffd", raw)
         if mended == raw:
             raise
-        return _decode(struct, mended)
+        return _decode(kind, mended)
 
 
 # High without a low after it, or low without a high before it; a backslash before makes it plain text.
@@ -75,9 +75,9 @@ _LONE_SURROGATE = re.compile(
 )
 
 
-def _decode(struct: type[Body], raw: bytes) -> Body:
+def _decode(kind: type[T], raw: bytes) -> T:
     try:
-        decoder: msgspec.json.Decoder[Body] = _decoder(struct)
+        decoder: msgspec.json.Decoder[T] = _decoder(kind)
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
@@ -90,8 +90,8 @@ def _decode(struct: type[Body], raw: bytes) -> Body:
 
 
 @functools.cache
-def _decoder(struct: type[Body]) -> msgspec.json.Decoder[Body]:
-    return msgspec.json.Decoder(struct)
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 _EXPECTED = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`")

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Raw
 
-from podium.dialects import cohere, results, tei
+from podium.dialects import (
+    cohere,
+    jina,
+    pairs,
+    pinecone,
+    rankings,
+    results,
+    similarity,
+    tei,
+    voyage,
+    weaviate,
+)
 from podium.dialects.base import Dialect, decode
 from podium.errors import NotFound
 
@@ -63,17 +74,71 @@ def _only(dialect: Dialect) -> tuple[Rule, ...]:
     return (Rule(dialect, "the path", _always),)
 
 
-_SHARED = (
+def _first_is(documents: Raw, mark: bytes) -> bool:
+    """Whether `documents` is a list whose first item begins with `mark`."""
+    found = re.match(rb"\s*\[\s*(.)", documents)
+    return found is not None and found[1] == mark
+
+
+def _is_pinecone(markers: Markers, headers: Headers) -> bool:
+    return "x-pinecone-api-version" in headers or bytes(markers.parameters).lstrip().startswith(b"{")
+
+
+def _is_voyage(markers: Markers, headers: Headers) -> bool:
+    return not markers.has("top_n") and (
+        markers.has("truncation") or (markers.has("top_k") and _first_is(markers.documents, b'"'))
+    )
+
+
+def _is_rankings(markers: Markers, headers: Headers) -> bool:
+    return (
+        _first_is(markers.documents, b"{")
+        and not markers.has("top_n")
+        and (markers.has("top_k") or not markers.has("model", "return_documents", "rank_fields"))
+    )
+
+
+def _is_similarity(markers: Markers, headers: Headers) -> bool:
+    if not _first_is(markers.documents, b"{"):
+        return False
+    first = decode(list[Raw], bytes(markers.documents))[0]
+    return decode(_Identified, bytes(first)).id is not _ABSENT
+
+
+class _Identified(msgspec.Struct, frozen=True):
+    id: Raw = _ABSENT
+
+
+_RANKINGS = Rule(
+    rankings.DIALECT,
+    "first document an object, no `top_n`, and `top_k` or none of `model`, `return_documents`, `rank_fields`",
+    _is_rankings,
+)
+_RERANK = (
     Rule(tei.DIALECT, "`texts`", lambda markers, _: markers.has("texts")),
+    Rule(pairs.PAIR, "`passage`", lambda markers, _: markers.has("passage")),
+    Rule(weaviate.DIALECT, "`property`", lambda markers, _: markers.has("property")),
+    Rule(pinecone.DIALECT, "header `X-Pinecone-Api-Version`, or an object `parameters`", _is_pinecone),
+    Rule(
+        voyage.DIALECT,
+        "no `top_n`, and `truncation`, or `top_k` with a first document that is a string",
+        _is_voyage,
+    ),
+    _RANKINGS,
     Rule(results.DIALECT, "anything else", _always),
 )
 
 ROUTES: Mapping[str, Sequence[Rule]] = {
-    "/rerank": _SHARED,
-    "/v1/rerank": _SHARED,
+    "/rerank": _RERANK,
+    "/v1/rerank": tuple(rule for rule in _RERANK if rule is not _RANKINGS),
+    "/rerank/batch": _only(pairs.PAIRS),
     "/v2/rerank": _only(cohere.DIALECT),
     "/v1/v1/rerank": _only(cohere.DIALECT),
     "/v1/v2/rerank": _only(cohere.DIALECT),
+    "/api/v1/rerank": (
+        Rule(similarity.DIALECT, "an `id` in the first document", _is_similarity),
+        Rule(jina.DIALECT, "anything else", _always),
+    ),
 }
 """Each path to its rules; `{name}` in a path stands for one segment, `{name:path}` for one or more."""
 

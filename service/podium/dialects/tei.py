@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from podium import errors
 from podium.dialects import parts
-from podium.dialects.base import Context, Dialect, sentence, status
+from podium.dialects.base import Context, Dialect, Statuses, sentence, status
 from podium.ranking import Ranking, RankRequest
 
 
@@ -61,7 +61,7 @@ def respond(body: TeiBody, ranking: Ranking, context: Context) -> list[TeiRank]:
     return [TeiRank(index, scores[index]) for index in ranking.order]
 
 
-_STATUS = MappingProxyType(
+_STATUS: Statuses = MappingProxyType(
     {
         errors.InvalidRequest: 422,
         errors.EmptyDocuments: 400,
