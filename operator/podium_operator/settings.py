@@ -1,0 +1,103 @@
+"""Every setting of the operator: one struct, read once from environment variables `PODIUM_OPERATOR_…`."""
+
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "PODIUM_OPERATOR_"
+
+
+class SettingError(ValueError):
+    """A setting that cannot work; the message names it, its value and what would do."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings with their defaults. A list is written with commas."""
+
+    namespaces: Annotated[
+        tuple[str, ...], Meta(description="namespaces to watch; empty: all (then the role is a ClusterRole)")
+    ] = ()
+    reranker_image: Annotated[
+        str,
+        Meta(
+            description="image of pods and Jobs where the resource names none and has no `gpu`", min_length=1
+        ),
+    ] = "ghcr.io/podium-rerank/podium:latest-cpu"
+    reranker_gpu_image: Annotated[str, Meta(description="the same where `gpu` is set", min_length=1)] = (
+        "ghcr.io/podium-rerank/podium:latest"
+    )
+    image_pull_secrets: Annotated[
+        tuple[str, ...], Meta(description="pull secrets of every pod, by name in the Reranker's namespace")
+    ] = ()
+    otlp_endpoint: Annotated[
+        str | None,
+        Meta(description="OpenTelemetry collector (OTLP over HTTP) that serving pods send traces to"),
+    ] = None
+    prometheus_address: Annotated[
+        str | None, Meta(description="Prometheus that KEDA asks where the resource names none")
+    ] = None
+    monitoring_namespace: Annotated[
+        str, Meta(description="namespace of the scraper, let in by every NetworkPolicy", min_length=1)
+    ] = "monitoring"
+    keda: Annotated[
+        bool, Meta(description="use KEDA's API where it is installed (the role must allow scaledobjects)")
+    ] = True
+    service_monitors: Annotated[
+        bool, Meta(description="use ServiceMonitors where installed (the role must allow servicemonitors)")
+    ] = True
+    download_retry_max_s: Annotated[
+        float, Meta(description="seconds at most between two tries of a failed download", gt=0)
+    ] = 300.0
+    workers: Annotated[int, Meta(description="Rerankers worked on at the same time", ge=1, le=256)] = 8
+    resync_s: Annotated[
+        float, Meta(description="seconds after which each Reranker is looked at again (± 20 %)", gt=0)
+    ] = 600.0
+    sweep_s: Annotated[
+        float,
+        Meta(description="seconds between two checks that the watches deliver what the API lists", gt=0),
+    ] = 20.0
+    api_timeout_s: Annotated[float, Meta(description="seconds for one API request", gt=0)] = 10.0
+    http_host: Annotated[str, Meta(description="address of /healthz, /readyz and /metrics")] = "0.0.0.0"  # noqa: S104 a pod's server
+    http_port: Annotated[int, Meta(description="its port; 0 takes a free one", ge=0, le=65535)] = 8080
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="least level that is logged")
+    ] = "info"
+    log_format: Annotated[Literal["json", "console"], Meta(description="form of the log")] = "json"
+
+
+FIELDS: dict[str, object] = typing.get_type_hints(Settings, include_extras=True)
+"""Name of each setting to its annotated type, in the order of the struct."""
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting: `http_port` → `PODIUM_OPERATOR_HTTP_PORT`."""
+    return PREFIX + name.upper()
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read settings from an environment; an empty string means the default.
+
+    Raises SettingError for an unknown `PODIUM_OPERATOR_…` variable and for a value that does not parse.
+    """
+    known = {variable(name): name for name in FIELDS}
+    values: dict[str, object] = {}
+    for key, value in environment.items():
+        if not key.startswith(PREFIX) or value == "":
+            continue
+        name = known.get(key)
+        if name is None:
+            raise SettingError(f"{key}: no such setting; the settings are {', '.join(sorted(known))}")
+        values[name] = _parsed(key, FIELDS[name], value)
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def _parsed(key: str, annotation: object, value: str) -> object:
+    many = "tuple[" in str(annotation)
+    given = [part.strip() for part in value.split(",") if part.strip()] if many else value
+    try:
+        return msgspec.convert(given, annotation, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingError(f"{key}: {error}, got `{value}`") from None
