@@ -48,7 +48,7 @@ class Tokens(msgspec.Struct, frozen=True):
     output_tokens: int = 0
 
 
-class Meta(msgspec.Struct, frozen=True):
+class CohereMeta(msgspec.Struct, frozen=True):
     """Cohere's."""
 
     api_version: ApiVersion
@@ -64,7 +64,7 @@ class ResultsAnswer(msgspec.Struct, frozen=True):
     created: int
     results: list[Result]
     usage: TokenUsage
-    meta: Meta
+    meta: CohereMeta
     object: Literal["rerank"] = "rerank"
 
 
@@ -102,7 +102,7 @@ def results(
         created=context.created,
         results=items,
         usage=token_usage(ranking.usage),
-        meta=Meta(ApiVersion(), BilledUnits(units, tokens), Tokens(tokens)),
+        meta=CohereMeta(ApiVersion(), BilledUnits(units, tokens), Tokens(tokens)),
     )
 
 

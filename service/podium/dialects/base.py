@@ -89,10 +89,7 @@ def _decode(kind: type[T], raw: bytes) -> T:
         raise errors.MalformedBody("the body is nested too deep; send objects of a few levels") from None
 
 
-@functools.cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
-
+_decoder: Callable[[Any], msgspec.json.Decoder[Any]] = functools.cache(msgspec.json.Decoder)
 
 _EXPECTED = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
@@ -105,15 +102,15 @@ def _invalid(message: str) -> errors.InvalidRequest:
     path = path.strip("`.")
     field = re.match(r"[^.\[]*", path)
     name = field.group() if field and field.group() else None
+    subject = f"`{path}`" if path else "the body"
     if found := _EXPECTED.fullmatch(text):
         wanted = " or ".join(_WORDS.get(word, word) for word in found["wanted"].split(" | "))
         got = _WORDS.get(found["got"], found["got"])
-        subject = f"`{path}`" if path else "the body"
         return errors.InvalidRequest(f"{subject} must be of type {wanted}, not {got}", name)
     if found := _MISSING.fullmatch(text):
         missing = f"{path}.{found['field']}" if path else found["field"]
         return errors.InvalidRequest(f"`{missing}` is missing; send it", name or found["field"])
-    return errors.InvalidRequest(f"`{path}`: {text}", name)
+    return errors.InvalidRequest(f"{subject} is not accepted: {text[:1].lower()}{text[1:]}", name)
 
 
 STATUS: Mapping[type[Exception], int] = MappingProxyType(
