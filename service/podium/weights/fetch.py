@@ -1,0 +1,160 @@
+"""`fetch`: a model's URI in, a complete folder out.
+
+A hub's model lies in `<cache_dir>/<org>--<name>/<commit>`, or where the caller says. It is put together in a
+staging folder beside that, named by what was asked for, so that a later try goes on where this one ended;
+the marker is the last file written, and the folder gets its name when everything is in it.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from huggingface_hub import constants
+
+from podium.errors import PermanentStartError, Reason
+from podium.settings import is_commit
+from podium.weights import failures, marker, staging
+from podium.weights.hub import Hub, RemoteFile, intact
+from podium.weights.marker import Asked, Marker
+from podium.weights.select import select
+from podium.weights.source import Source, parse
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes on the disk and the bytes of the whole model."""
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """A folder that is whole."""
+
+    folder: Path
+    revision: str | None
+    """The commit on the hub; None for a folder that came from none."""
+    bytes: int
+    """Of the model's files."""
+
+
+def fetch(
+    uri: str,
+    revision: str | None = None,
+    *,
+    to: Path | None = None,
+    cache_dir: Path | str = "~/.cache/podium",
+    offline: bool = False,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    max_bytes: int | None = None,
+    endpoint: str | None = None,
+    token: str | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Fetched:
+    """Return the folder that holds a model, downloading what is missing.
+
+    `uri` is `builtin`, a folder, `hf://org/name` or `org/name`; folders are returned where they lie. A hub's
+    model that was fetched before needs no network, and `offline` opens no socket at all. `to` is the folder
+    to fill instead of one in `cache_dir`. `max_bytes` bounds the whole model. `endpoint` and `token` default
+    to HF_ENDPOINT and HF_TOKEN.
+
+    Raises PermanentStartError or TemporaryStartError; `docs/configuration.md` lists the reasons.
+    """
+    source = parse(uri)
+    asked = Asked(revision, tuple(include), tuple(exclude))
+    to = to and to.expanduser().absolute()
+    home = Path(cache_dir).expanduser().absolute()
+    try:
+        if source.repository is None:
+            return _in_place(source, to)
+        home /= source.repository.replace("/", "--")
+        if found := _find(source, asked, to, home):
+            return found
+        if offline or constants.is_offline_mode():
+            raise _missing(source, asked, to, home)
+        return _download(
+            source, Hub(source.repository, endpoint, token), asked, to, home, max_bytes, progress
+        )
+    except OSError as error:
+        raise failures.on_disk(error) from error
+
+
+def _in_place(source: Source, to: Path | None) -> Fetched:
+    assert source.folder is not None
+    if to is not None and to != source.folder.absolute():
+        raise PermanentStartError(
+            Reason.MODEL_LOAD_FAILED,
+            f"`{source.uri}` lies in {source.folder} already; use it there, or copy the folder to {to}",
+        )
+    found = marker.read(source.folder)
+    size = sum(path.stat().st_size for path in source.folder.rglob("*") if path.is_file())
+    return Fetched(source.folder, found.revision if found else None, size)
+
+
+def _find(source: Source, asked: Asked, to: Path | None, home: Path) -> Fetched | None:
+    candidates = marker.folders(home) if to is None else ((to, found) for found in [marker.read(to)] if found)
+    for folder, found in candidates:
+        if found.serves(source.uri, asked) and (size := found.size(folder)) is not None:
+            return Fetched(folder, found.revision, size)
+    return None
+
+
+def _missing(source: Source, asked: Asked, to: Path | None, home: Path) -> PermanentStartError:
+    expected = to or home / (asked.revision if is_commit(asked.revision) else "<commit>")  # type: ignore[operator]
+    revision = f" --revision {asked.revision}" if asked.revision else ""
+    return PermanentStartError(
+        Reason.MODEL_NOT_FOUND,
+        f"offline, and {source.uri} is not complete in {expected}; run `podium fetch "
+        f"{source.repository}{revision}` where there is a network and bring the folder here, or unset "
+        "PODIUM_OFFLINE",
+    )
+
+
+def _download(
+    source: Source,
+    hub: Hub,
+    asked: Asked,
+    to: Path | None,
+    home: Path,
+    max_bytes: int | None,
+    progress: Progress,
+) -> Fetched:
+    listing = hub.listing(asked.revision)
+    pinned = Asked(listing.commit, asked.include, asked.exclude)
+    if found := _find(source, pinned, to, home):
+        return found
+    names = select(listing.names, asked.include, asked.exclude)
+    target = to or home / staging.name_of(pinned)
+    staging.refuse_foreign(target, source.uri)
+    files = hub.describe(listing.commit, names)
+    total = sum(file.size for file in files)
+    with staging.locked(target, source.uri, asked) as folder:
+        if found := _find(source, pinned, to, home):  # another process was quicker
+            return found
+        staging.check_space(folder, total, max_bytes)
+        digests = _fill(hub, listing.commit, files, folder, progress)
+        marked = Marker(uri=source.uri, revision=listing.commit, files=digests, asked=asked)
+        staging.finish(folder, target, marked)
+    return Fetched(target, listing.commit, total)
+
+
+def _fill(
+    hub: Hub, commit: str, files: Sequence[RemoteFile], folder: Path, progress: Progress
+) -> dict[str, str]:
+    """Download what is missing in `folder`; return each file's sha256."""
+    done, total = 0, sum(file.size for file in files)
+    for file in files:
+
+        def report(on_disk: int, before: int = done) -> None:
+            progress(before + on_disk, total)
+
+        path = folder / file.name
+        if not (path.exists() and intact(path, file)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # The digest is in the name: the rest of another revision's file is never appended to this one.
+            part = path.with_name(f"{path.name}.{file.etag[:16]}.part")
+            hub.download(commit, file, part, report)
+            part.replace(path)
+        done += file.size
+        progress(done, total)
+    return {file.name: _sha256(folder / file.name, file) for file in files}
+
+
+def _sha256(path: Path, file: RemoteFile) -> str:
+    return file.etag if len(file.etag) == 64 else marker.sha256(path)
