@@ -1,0 +1,67 @@
+"""Which of the waiting pairs run next: pure. It knows lengths and due times, nothing else."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+PATIENCE = 10
+"""A request is due after this many times what it would take alone (see `due_at`)."""
+
+BATCH_S = 0.25
+"""What a batch aims at: a request that arrives waits for at most one. Measured: shorter batches cost a
+large model throughput, longer ones make small requests wait."""
+
+
+class Waiting(NamedTuple):
+    """The waiting pairs of one request."""
+
+    due: float
+    """Seconds on the monotonic clock, by `due_at`."""
+    lengths: Sequence[int]
+    """Tokens of its pairs, in the order in which they should run."""
+
+
+def due_at(arrival: float, tokens: int, tokens_per_s: float) -> float:
+    """Return when a request of so many tokens ought to be done, in seconds on the clock of `arrival`.
+
+    Whoever is due first runs first. So a small request passes a large one that came a little earlier, and no
+    stream of small ones holds a large one up for more than PATIENCE times its own work.
+    """
+    return arrival + PATIENCE * tokens / tokens_per_s
+
+
+def plan_batch(waiting: Sequence[Waiting], budget: int, *, padded: bool = False) -> list[int]:
+    """Return how many pairs to take from the front of each request, at least one in all.
+
+    `budget` is in tokens as the model computes them: the sum of the lengths, or with `padded` the longest
+    times their number. A request's pair that does not fit ends that request's share; later requests may
+    still fill the batch.
+    """
+    counts = [0] * len(waiting)
+    used = pairs = longest = 0
+    for index in sorted(range(len(waiting)), key=lambda i: waiting[i].due):
+        for length in waiting[index].lengths:
+            longest_then = max(longest, length)
+            used_then = longest_then * (pairs + 1) if padded else used + length
+            if pairs and used_then > budget:
+                break
+            used, longest, pairs = used_then, longest_then, pairs + 1
+            counts[index] += 1
+        if used >= budget:
+            break
+    return counts
+
+
+def next_budget(tokens_per_s: float, max_batch_tokens: int) -> int:
+    """Return the tokens of a batch that takes BATCH_S at this speed, at least 1."""
+    return max(1, min(max_batch_tokens, int(tokens_per_s * BATCH_S)))
+
+
+def learn_speed(tokens_per_s: float, tokens: int, seconds: float, budget: int) -> float:
+    """Return the speed, in tokens per second, after a batch of `tokens` took `seconds`.
+
+    A batch that filled less than half of its budget and was quick says little of the speed: its time went
+    into what every batch costs.
+    """
+    if tokens < budget / 2 and seconds < BATCH_S:
+        return tokens_per_s
+    return tokens_per_s + 0.5 * (tokens / max(seconds, 1e-6) - tokens_per_s)

@@ -1,0 +1,51 @@
+"""Scores of pairs that were asked for lately, bounded in bytes and in time."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from time import monotonic
+from typing import NamedTuple
+
+from cachetools import TTLCache
+
+ENTRY_BYTES = 400
+"""What one entry takes, key and bookkeeping included: measured with tracemalloc over 100,000 entries."""
+
+Key = bytes
+
+
+class Scored(NamedTuple):
+    """What is known of a pair once it has been scored; enough for a hit to be told from no computation."""
+
+    logit: float
+    tokens: int
+    """As the model read the pair, special tokens included."""
+    cut: bool
+    needed: int
+    """Tokens that the pair has before it is cut."""
+
+
+def query_key(query: str) -> Key:
+    """Return a digest of a query, the key under which `pair_key` hashes its documents."""
+    return blake2b(query.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def pair_key(query: Key, document: str) -> Key:
+    """Return a digest of a pair; no text is kept. Lone surrogates count as themselves."""
+    return blake2b(document.encode("utf-8", "surrogatepass"), digest_size=16, key=query).digest()
+
+
+class PairCache:
+    """Scores by pair, used from one thread. `max_bytes` 0 turns it off."""
+
+    def __init__(self, max_bytes: int, ttl_s: float, timer: Callable[[], float] = monotonic) -> None:
+        self._entries: TTLCache[Key, Scored] = TTLCache(max_bytes // ENTRY_BYTES, ttl_s, timer)
+        self.on = max_bytes >= ENTRY_BYTES
+
+    def get(self, key: Key) -> Scored | None:
+        """Return what is remembered of a pair."""
+        return self._entries.get(key) if self.on else None
+
+    def put(self, key: Key, scored: Scored) -> None:
+        """Remember a pair; the least recently used go where it is full."""
+        if self.on:
+            self._entries[key] = scored

@@ -1,0 +1,200 @@
+"""The data path: a RankRequest in, a Ranking out. Read this page to know what happens to a request."""
+
+import asyncio
+from collections.abc import Iterable
+from time import monotonic
+
+import numpy as np
+
+from podium.admission import admit
+from podium.batching import due_at
+from podium.cache import Key, PairCache, Scored, pair_key, query_key
+from podium.engine import Call, Engine, Pair, State
+from podium.errors import DeadlineExceeded, PodiumError, Unavailable
+from podium.models.base import Model
+from podium.ranking import Ranking, RankRequest, Usage, rank
+from podium.telemetry.metrics import Metrics
+from podium.telemetry.tracing import stage_spans
+from podium.tokenization import Tokenization
+
+CHARACTERS_PER_TOKEN = 4
+"""Guess for texts that are not tokenized yet; English has 4 to 5, and the guess only orders and estimates."""
+
+
+class Reranker:
+    """Ranks documents with one model. Made and used on the event loop; owns the model's two threads."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        metrics: Metrics,
+        max_batch_tokens: int,
+        max_queue_pairs: int = 20_000,
+        request_timeout_s: float = 300,
+        stall_timeout_s: float = 120,
+        cache_bytes: int = 0,
+        cache_ttl_s: float = 300,
+        tokens_per_s: float | None = None,
+    ) -> None:
+        self.model = model
+        self._metrics = metrics
+        self._max_queue_pairs = max_queue_pairs
+        self._request_timeout_s = request_timeout_s
+        self._stall_timeout_s = stall_timeout_s
+        self._cache = PairCache(cache_bytes, cache_ttl_s)
+        self._in_flight: dict[Key, Pair] = {}
+        self._calls: set[Call] = set()
+        self._closing = False
+        self._engine = Engine(
+            model,
+            loop=asyncio.get_running_loop(),
+            max_batch_tokens=max_batch_tokens,
+            metrics=metrics,
+            on_done=self._on_done,
+            tokens_per_s=tokens_per_s,
+        )
+        self._tokenization = Tokenization(model, self._engine, metrics)
+        metrics.follow_queue(lambda: self._engine.waiting_pairs, lambda: self._engine.waiting_tokens)
+        self._engine.start()
+        self._tokenization.start()
+
+    async def rank(self, request: RankRequest) -> Ranking:
+        """Score every document and order them.
+
+        Raises Unavailable while shutting down, Overloaded, PairTooLong, DeadlineExceeded or ModelFailed.
+        Cancelling it withdraws the pairs that nobody else waits for.
+        """
+        call, pairs = self._admit(request)
+        self._calls.add(call)
+        try:
+            async with asyncio.timeout(self._request_timeout_s):
+                if pairs:
+                    self._tokenization.submit(call, pairs)
+                await call.done
+        except TimeoutError:
+            raise DeadlineExceeded(self._request_timeout_s) from None
+        finally:
+            self._calls.discard(call)
+            self._leave(call, pairs)
+        stage_spans(call.tokenization, call.batches)
+        return self._ranking(call, request)
+
+    def _admit(self, request: RankRequest) -> tuple[Call, list[tuple[int, Pair]]]:
+        """Let the request in whole; return its call and the pairs that are neither cached nor known twice."""
+        if self._closing:
+            raise Unavailable("the server is shutting down; send the request again, to another replica", 1)
+        documents, queries, engine = request.documents, request.queries, self._engine
+        if self.stuck is not None:
+            raise Unavailable(self.stuck, int(self._stall_timeout_s) + 1)
+        admit(
+            len(documents),
+            waiting_pairs=engine.waiting_pairs,
+            waiting_tokens=engine.waiting_tokens,
+            tokens_per_s=engine.tokens_per_s,
+            max_queue_pairs=self._max_queue_pairs,
+        )
+        query_tokens = sum(map(len, queries)) // len(queries) // CHARACTERS_PER_TOKEN
+        limit = self.model.info.max_length
+        guesses = [min(limit, query_tokens + len(text) // CHARACTERS_PER_TOKEN + 3) for text in documents]
+        due = due_at(monotonic(), sum(guesses), engine.tokens_per_s)
+        call = Call(len(documents), due, truncate=request.truncate)
+        if not self._cache.on:
+            every = queries if len(queries) > 1 else [queries[0]] * len(documents)
+            pairs = [Pair(b"", *texts) for texts in zip(every, documents, guesses, strict=True)]
+            for index, pair in enumerate(pairs):
+                pair.callers.append((call, index))
+            engine.expect(pairs)
+            return call, list(enumerate(pairs))
+        return call, self._share(call, request, guesses)
+
+    def _share(self, call: Call, request: RankRequest, guesses: list[int]) -> list[tuple[int, Pair]]:
+        """Answer from the cache, join pairs in flight, and return those that still need work."""
+        digests = [query_key(query) for query in request.queries]
+        pairs: list[tuple[int, Pair]] = []
+        new: list[Pair] = []
+        hits = 0
+        for index, document in enumerate(request.documents):
+            which = index if len(digests) > 1 else 0
+            key = pair_key(digests[which], document)
+            if (scored := self._cache.get(key)) is not None:
+                call.deliver(index, scored)
+                hits += 1
+                continue
+            pair = self._in_flight.get(key)
+            if pair is None:
+                pair = self._in_flight[key] = Pair(key, request.queries[which], document, guesses[index])
+                new.append(pair)
+            else:
+                hits += 1
+            if not (pair.callers and pair.callers[-1][0] is call):
+                pairs.append((index, pair))
+            pair.callers.append((call, index))
+        self._metrics.cache_hits.inc(hits)
+        self._engine.expect(new)
+        return pairs
+
+    def _on_done(self, pair: Pair, scored: Scored | None) -> None:
+        if self._in_flight.get(pair.key) is pair:
+            del self._in_flight[pair.key]
+        if scored is not None:
+            self._cache.put(pair.key, scored)
+
+    def _leave(self, call: Call, pairs: Iterable[tuple[int, Pair]]) -> None:
+        """Take a call that has ended out of its pairs, and drop those that nobody waits for now."""
+        if call.missing == 0:
+            return
+        alone = []
+        for _, pair in pairs:
+            if pair.state is State.DONE:
+                continue
+            pair.callers = [caller for caller in pair.callers if caller[0] is not call]
+            if not pair.callers and pair.state is not State.RUNNING:
+                alone.append(pair)
+                self._on_done(pair, None)
+        self._engine.abandon(call, alone)
+
+    def _ranking(self, call: Call, request: RankRequest) -> Ranking:
+        scored = [each for each in call.scored if each is not None]
+        logits = np.fromiter((each.logit for each in scored), np.float32, len(scored))
+        usage = Usage(sum(each.tokens for each in scored), sum(each.cut for each in scored))
+        self._metrics.documents_truncated.inc(usage.truncated_documents)
+        return rank(logits, usage, top_n=request.top_n, raw_scores=request.raw_scores)
+
+    @property
+    def active(self) -> int:
+        """Requests admitted and not yet answered."""
+        return len(self._calls)
+
+    @property
+    def stuck(self) -> str | None:
+        """What is wrong with the model's threads, None where nothing is."""
+        if (seconds := self._engine.stalled_s()) > self._stall_timeout_s:
+            return f"the device has been busy with one batch for {seconds:.0f} s (stall_timeout_s)"
+        if not (self._engine.alive and self._tokenization.alive):
+            return "a thread of the model has ended"
+        return None
+
+    async def watch(self, interval_s: float = 1.0) -> None:
+        """Fail whoever waits for a device that is stuck. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(interval_s)
+            if self._calls and (stuck := self.stuck) is not None:
+                self._fail_all(Unavailable(stuck, int(self._stall_timeout_s) + 1))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Admit nothing more and wait until every admitted request is answered, or fail what is left."""
+        self._closing = True
+        if waiting := [call.done for call in self._calls]:
+            await asyncio.wait(waiting, timeout=timeout_s)
+        self._fail_all(Unavailable("the server shut down before the request was scored", 1))
+
+    def close(self) -> None:
+        """Stop the model's threads after what they are doing."""
+        self._closing = True
+        self._tokenization.close()
+        self._engine.close()
+
+    def _fail_all(self, error: PodiumError) -> None:
+        for call in list(self._calls):
+            call.fail(error)

@@ -1,0 +1,68 @@
+"""Reading a body within its limits of bytes and seconds, and noticing a caller who leaves."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import TypeVar
+
+from litestar.types import Receive
+
+from podium.errors import BodyTimeout, BodyTooLarge, UnsupportedEncoding
+
+T = TypeVar("T")
+
+
+class ClientGone(Exception):
+    """The caller closed the connection; nobody reads an answer."""
+
+
+async def read_body(
+    headers: Mapping[str, str], receive: Receive, *, max_bytes: int, timeout_s: float
+) -> bytes:
+    """Return the whole body.
+
+    Raises BodyTooLarge as soon as it is known, BodyTimeout, UnsupportedEncoding or ClientGone. What is left
+    unread then, uvicorn drops as it comes while the connection stays open: closing it with bytes unread
+    would reset it, and the reset overtakes the answer.
+    """
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise UnsupportedEncoding(
+            f"Content-Encoding `{encoding[:40]}` is not supported; send the body as it is"
+        )
+    announced = headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise BodyTooLarge(max_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise ClientGone
+                chunks.append(message["body"])
+                size += len(message["body"])
+                if size > max_bytes:
+                    raise BodyTooLarge(max_bytes)
+                if not message["more_body"]:
+                    return b"".join(chunks)
+    except TimeoutError:
+        raise BodyTimeout(timeout_s) from None
+
+
+async def while_connected(work: Awaitable[T], receive: Receive) -> T:
+    """Await `work`, or cancel it and raise ClientGone when the caller closes the connection.
+
+    To be called when the whole body has been received.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)

@@ -1,0 +1,122 @@
+"""The routes that tell of the service: probes, metrics, models, and what this is."""
+
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from podium.errors import Unavailable
+from podium.models.base import ModelInfo
+from podium.server.state import START_RETRY_S, Service
+
+VERSION = version("podium-rerank")
+OPEN = frozenset({"/livez", "/readyz", "/health", "/metrics", "/"})
+"""Paths that need no API key: probes and scrapers have none."""
+
+
+def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
+    """Return the handlers that tell of the service."""
+    created = int(time.time())
+
+    @get("/livez")
+    async def livez() -> ASGIResponse:
+        """Whether the process can go on: 503 asks for a restart."""
+        stuck = service.reranker.stuck if service.reranker else None
+        return _json({"status": stuck or "ok"}, 503 if stuck else 200)
+
+    @get("/readyz")
+    async def readyz() -> ASGIResponse:
+        """Whether rank requests are answered: the model is loaded, warm, and passed its self-test."""
+        unready = service.unready
+        return _json({"status": unready or "ready"}, 503 if unready else 200)
+
+    @get("/health")
+    async def health() -> ASGIResponse:
+        """Readiness, with the model and its device."""
+        unready, info = service.unready, service.info
+        if unready or info is None:
+            return _json({"status": unready or "loading"}, 503)
+        return _json({"status": "ok", "model": service.served_name, "device": info.device})
+
+    @get("/metrics")
+    async def metrics() -> ASGIResponse:
+        """Prometheus' text format."""
+        return ASGIResponse(body=service.metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+    @get("/info")
+    async def info() -> ASGIResponse:
+        """The model and the limits, in the words of text-embeddings-inference, and how the model runs."""
+        return _json(_info(service, _loaded(service)))
+
+    @get(["/v1/models", "/models"])
+    async def models() -> ASGIResponse:
+        """The one model that is served, in OpenAI's form."""
+        return _json({"object": "list", "data": [_card(service, created)]})
+
+    @get("/")
+    async def root() -> ASGIResponse:
+        """What this is and where to read on."""
+        return _json(
+            {
+                "service": "podium",
+                "version": VERSION,
+                "model": service.served_name,
+                "status": service.unready or "ready",
+                "rank": "POST /v1/rerank",
+                "docs": "/docs",
+                "health": "/readyz",
+                "metrics": "/metrics",
+            }
+        )
+
+    return [livez, readyz, health, metrics, info, models, root]
+
+
+def _card(service: Service, created: int) -> dict[str, object]:
+    name = service.served_name
+    return {
+        "id": name,
+        "object": "model",
+        "created": created,
+        "owned_by": "podium",
+        "root": service.settings.model,
+    }
+
+
+def _loaded(service: Service) -> ModelInfo:
+    if service.info is None:
+        raise Unavailable("the model is loading; send the request again later", START_RETRY_S)
+    return service.info
+
+
+def _info(service: Service, model: ModelInfo) -> dict[str, Any]:
+    settings = service.settings
+    return {
+        "model_id": model.uri,
+        "model_sha": model.revision,
+        "model_dtype": model.dtype,
+        "served_model_name": service.served_name,
+        "model_type": {"reranker": {"id2label": {"0": model.label}, "label2id": {model.label: 0}}},
+        "max_concurrent_requests": settings.max_queue_pairs,
+        "max_input_length": model.max_length,
+        "max_batch_tokens": service.batch_tokens(model.device),
+        "max_batch_requests": None,
+        "max_client_batch_size": settings.max_documents,
+        "auto_truncate": True,
+        "tokenization_workers": 1,
+        "version": VERSION,
+        "sha": None,
+        "docker_label": None,
+        "architecture": model.architecture,
+        "device": model.device,
+        "forward": model.forward,
+    }
+
+
+def _json(content: object, status: int = 200) -> ASGIResponse:
+    return ASGIResponse(body=msgspec.json.encode(content), status_code=status)

@@ -1,0 +1,100 @@
+"""The routes that rank: bytes → dialect → Reranker → dialect → bytes."""
+
+import logging
+import re
+import time
+from typing import Any
+
+import msgspec
+from litestar import HttpMethod, Request, route
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from podium.dialects.base import Context, Dialect, decode, superset
+from podium.dialects.table import ROUTES, TEXT_PATHS, dialect_of, recognise
+from podium.errors import BodyTimeout, InvalidRequest, PodiumError
+from podium.ranking import RankRequest
+from podium.server.body import ClientGone, read_body, while_connected
+from podium.server.exchange import CLIENT_GONE, Exchange, exchange_of
+from podium.server.state import Service
+
+log = logging.getLogger(__name__)
+
+
+def rank_routes(service: Service) -> HTTPRouteHandler:
+    """Return the handler of every path that ranks."""
+
+    @route(_litestar_paths(), http_method=HttpMethod.POST, status_code=200, request_max_body_size=None)
+    async def rank(request: Request[Any, Any, Any]) -> ASGIResponse:
+        """Rank documents for a query."""
+        path = request.scope["path"]
+        exchange = exchange_of(request.scope)
+        exchange.dialect = "unknown"
+        dialect = dialect_of(path)
+        try:
+            settings = service.settings
+            raw = await read_body(
+                request.headers,
+                request.receive,
+                max_bytes=settings.max_body_bytes,
+                timeout_s=settings.body_timeout_s,
+            )
+            dialect = recognise(path, request.headers, raw)
+            return await _answer(service, request, dialect, raw, exchange)
+        except ClientGone:
+            return ASGIResponse(status_code=CLIENT_GONE)
+        except Exception as error:  # noqa: BLE001 a border: every failure is answered, `failure` logs it
+            status, content, headers = failure(error, dialect, exchange)
+            if isinstance(error, BodyTimeout) or "expect" in request.headers:
+                # Nothing more may come, or it may be the next request: uvicorn cannot tell.
+                headers["connection"] = "close"
+            return ASGIResponse(body=content, status_code=status, headers=headers)
+
+    return rank
+
+
+async def _answer(
+    service: Service, request: Request[Any, Any, Any], dialect: Dialect, raw: bytes, exchange: Exchange
+) -> ASGIResponse:
+    exchange.dialect = dialect.name
+    body = decode(dialect.body, raw)
+    ask = dialect.parse(body)
+    exchange.documents = len(ask.documents)
+    _check_size(ask, service.settings.max_documents)
+    reranker = service.ready_reranker()
+    ranking = await while_connected(reranker.rank(ask), request.receive)
+    context = Context(
+        model=service.served_name,
+        request_id=exchange.request_id,
+        created=int(time.time()),
+        document=service.settings.document if request.scope["path"] in TEXT_PATHS else "request",
+    )
+    content = msgspec.json.encode(dialect.respond(body, ranking, context))
+    truncated = str(ranking.usage.truncated_documents)
+    return ASGIResponse(body=content, headers={"x-podium-truncated-documents": truncated})
+
+
+def failure(
+    error: Exception, dialect: Dialect | None, exchange: Exchange
+) -> tuple[int, bytes, dict[str, str]]:
+    """Return status, JSON and headers for a request that failed, in its dialect where that is known."""
+    if not isinstance(error, PodiumError):
+        log.exception("a request failed", exc_info=error, extra={"request_id": exchange.request_id})
+    status, content = dialect.fail(error) if dialect else superset(error)
+    retry_after_s = getattr(error, "retry_after_s", None)
+    headers = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
+    return status, msgspec.json.encode(content), headers
+
+
+def _check_size(ask: RankRequest, max_documents: int) -> None:
+    if len(ask.documents) > max_documents:
+        raise InvalidRequest(
+            f"{len(ask.documents)} documents, at most {max_documents} are accepted (max_documents); "
+            "send them in several requests",
+            "documents",
+        )
+
+
+def _litestar_paths() -> list[str]:
+    """Return the table's paths in Litestar's words: `{name}` is `{name:str}` there."""
+    return [re.sub(r"\{(\w+)\}", r"{\1:str}", path) for path in ROUTES]

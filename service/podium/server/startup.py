@@ -1,0 +1,113 @@
+"""From settings to a service that is ready: fetch, load, warm up, self-test, measure."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+from podium import weights
+from podium.errors import PermanentStartError, Reason
+from podium.models.base import Model
+from podium.models.load import load
+from podium.models.readiness import self_test, warm_up
+from podium.ranking import RankRequest
+from podium.reranker import Reranker
+from podium.server.state import Phase, Service
+from podium.settings import Settings
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+MEASURED_PAIRS = 16
+_TEXT = "The giant panda is a bear species endemic to China; it lives on bamboo in a few mountain ranges. "
+
+
+async def start(service: Service) -> None:
+    """Make the service ready. Raises StartError where the model cannot be had, loaded or trusted."""
+    started = time.monotonic()
+    model = await in_thread(lambda: _load(service.settings))
+    settings = service.settings
+    if service.phase is not Phase.LOADING:  # told to shut down meanwhile
+        return
+    service.reranker = Reranker(
+        model,
+        metrics=service.metrics,
+        max_batch_tokens=service.batch_tokens(model.info.device),
+        max_queue_pairs=settings.max_queue_pairs,
+        request_timeout_s=settings.request_timeout_s,
+        stall_timeout_s=settings.stall_timeout_s,
+        cache_bytes=settings.cache_bytes,
+        cache_ttl_s=settings.cache_ttl_s,
+    )
+    await _measure(service.reranker)
+    if not service.become_ready():
+        return
+    seconds = time.monotonic() - started
+    service.metrics.startup_seconds.set(seconds)
+    info = model.info
+    labels = (service.served_name, info.revision or "", info.device, info.dtype)
+    service.metrics.model_info.labels(*labels).set(1)
+    log.info(
+        "%s is ready",
+        service.served_name,
+        extra={
+            "device": info.device,
+            "dtype": info.dtype,
+            "forward": info.forward,
+            "max_length": info.max_length,
+            "seconds": round(seconds, 1),
+        },
+    )
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run `work` in a thread that the end of the process does not wait for, unlike asyncio.to_thread's.
+
+    A download of minutes must not hold up a SIGTERM.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 whoever awaits the result gets it
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="podium-start", daemon=True).start()
+    return await asyncio.wrap_future(done)
+
+
+def _load(settings: Settings) -> Model:
+    fetched = weights.fetch(
+        settings.model,
+        settings.revision,
+        cache_dir=Path(settings.cache_dir).expanduser(),
+        offline=settings.offline,
+    )
+    model = load(
+        fetched.folder,
+        uri=settings.model,
+        revision=fetched.revision,
+        device=settings.device,
+        dtype=settings.dtype,
+        max_length=settings.max_length,
+        trust_remote_code=settings.trust_remote_code,
+        allow_pickle=settings.allow_pickle,
+    )
+    warm_up(model)
+    if settings.self_test != "off" and (wrong := self_test(model)):
+        if settings.self_test == "strict":
+            raise PermanentStartError(Reason.SELF_TEST_FAILED, wrong)
+        log.warning("self-test: %s", wrong)
+    return model
+
+
+async def _measure(reranker: Reranker) -> None:
+    """Rank made-up texts, so that the engine knows the model's speed before the first request."""
+    documents = [f"{number}. " + _TEXT * 4 for number in range(MEASURED_PAIRS)]
+    for query in ("Where do pandas live?", "What do pandas eat?", "What is a panda?"):
+        await reranker.rank(RankRequest(queries=[query], documents=documents))

@@ -1,0 +1,52 @@
+"""Logs: one JSON object a line, or a line for people. Never documents, queries or keys."""
+
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+
+class JSONFormatter(logging.Formatter):
+    """A record as `{"time", "level", "logger", "message", …}` with its extra fields beside them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= _extras(record)
+        if record.exc_info:
+            line["exception"] = "".join(traceback.format_exception(*record.exc_info))
+        return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+class ConsoleFormatter(logging.Formatter):
+    """A record as `time level message key=value …`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line, with its traceback below."""
+        extras = "".join(f" {name}={value}" for name, value in _extras(record).items() if value is not None)
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        line = f"{time} {record.levelname.lower():7} {record.getMessage()}{extras}"
+        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+def configure(level: str, format: Literal["auto", "json", "console"]) -> None:
+    """Send everything to stderr in one format; uvicorn's own access log is off, ours has the line."""
+    handler = logging.StreamHandler(sys.stderr)
+    console = format == "console" or (format == "auto" and sys.stderr.isatty())
+    handler.setFormatter(ConsoleFormatter() if console else JSONFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("podium").setLevel(level.upper())
+
+
+def _extras(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}

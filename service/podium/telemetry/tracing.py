@@ -1,0 +1,64 @@
+"""OpenTelemetry traces: one a request, with spans for tokenization, queue and inference.
+
+Off unless OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set; every other OTEL_…
+variable means what OpenTelemetry says it means.
+"""
+
+from collections.abc import Mapping
+from time import monotonic_ns, time_ns
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+
+TRACER = trace.get_tracer("podium")
+
+
+def configure(environment: Mapping[str, str]) -> None:
+    """Send spans to the endpoint that the environment names; without one this does nothing."""
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if off or environment.get("OTEL_TRACES_EXPORTER") == "none" or not any(map(environment.get, endpoints)):
+        return
+    # Imported here: half a second of start-up that most installations do not need.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    name = environment.get("OTEL_SERVICE_NAME", "podium")
+    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+def shutdown() -> None:
+    """Send what is left; the SDK's provider has this method, the one that does nothing has not."""
+    close = getattr(trace.get_tracer_provider(), "shutdown", None)
+    if close is not None:
+        close()
+
+
+def remote_context(headers: Mapping[str, str]) -> Context:
+    """Return the caller's trace context, from W3C `traceparent` and `tracestate`."""
+    return propagate.extract(headers)
+
+
+def trace_id() -> str | None:
+    """Return the current trace's id, 32 hex digits, None outside of a trace."""
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+def stage_spans(tokenization: tuple[float, float] | None, batches: tuple[float, float] | None) -> None:
+    """Record a request's stages as children of the current span; times in seconds on the monotonic clock."""
+    if not trace.get_current_span().is_recording() or tokenization is None or batches is None:
+        return
+    offset = time_ns() - monotonic_ns()
+    stages = {
+        "tokenization": tokenization,
+        "queue": (tokenization[0], max(batches[0], tokenization[0])),
+        "inference": batches,
+    }
+    for name, (start, end) in stages.items():
+        span = TRACER.start_span(name, start_time=int(start * 1e9) + offset)
+        span.end(end_time=int(end * 1e9) + offset)
