@@ -11,8 +11,8 @@ from podium_operator.rules import RULES
 from podium_operator.spec import RerankerSpec
 
 _KEPT = {
-    "description", "enum", "format", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minimum",
-    "pattern", "properties", "required", "type", "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys",
+    "description", "enum", "format", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength",
+    "minimum", "pattern", "properties", "required", "type", "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys",
     "x-kubernetes-list-type", "x-kubernetes-preserve-unknown-fields",
 }  # fmt: skip
 """Schema words that a structural schema may carry; defaults and titles are left out on purpose."""
@@ -31,7 +31,7 @@ PRINTER_COLUMNS = (
 
 
 def structural(struct: type) -> dict[str, Any]:
-    """Return the OpenAPI schema of a struct as the API server wants it: no references, no null, no defaults."""
+    """Return the OpenAPI schema of a struct without references, null and defaults."""
     (schema,), components = msgspec.json.schema_components((struct,), ref_template="{name}")
     return _plain(schema, components)
 

@@ -100,7 +100,7 @@ MODEL = (
     Rule(
         "!has(self.trustRemoteCode) || !self.trustRemoteCode || "
         "(has(self.revision) && self.revision.matches('^[0-9a-f]{40}$'))",
-        "model.trustRemoteCode needs model.revision with a commit of 40 hex digits: a branch can change the code",
+        "model.trustRemoteCode needs model.revision with a commit of 40 hex digits: a branch can change",
     ),
 )
 

@@ -71,7 +71,7 @@ class Model(Base, frozen=True, kw_only=True):
         SecretKey | None, doc("The hub's token, for the download alone; serving pods never see it.")
     ] = None
     ca_bundle_ref: Annotated[
-        ConfigMapKey | None, doc("PEM certificates that the download trusts besides the usual ones.")
+        ConfigMapKey | None, doc("PEM certificates that the download trusts in place of the usual ones.")
     ] = None
     proxy: Annotated[Proxy | None, doc("Proxy between the download and the hub.")] = None
 
