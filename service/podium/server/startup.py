@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
-from podium import weights
 from podium.errors import PermanentStartError, Reason
 from podium.models.base import Model
 from podium.models.load import load
@@ -18,6 +17,7 @@ from podium.ranking import RankRequest
 from podium.reranker import Reranker
 from podium.server.state import Phase, Service
 from podium.settings import Settings
+from podium.weights.fetch import fetch
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -82,7 +82,7 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 
 def _load(settings: Settings) -> Model:
-    fetched = weights.fetch(
+    fetched = fetch(
         settings.model,
         settings.revision,
         cache_dir=Path(settings.cache_dir).expanduser(),
