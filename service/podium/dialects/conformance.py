@@ -1,0 +1,77 @@
+"""The tables of docs/apis.md, made from the table of dialects.
+
+`python -m podium.dialects.conformance docs/apis.md` writes them; a test holds the file current.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from podium.dialects import table
+from podium.dialects.base import Dialect
+
+_BLOCK = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def renew(document: str) -> str:
+    """Return the document with each block between `<!-- NAME: generated -->` and `<!-- end -->` made anew."""
+    return _BLOCK.sub(lambda block: f"{block[1]}\n{_TABLES[block[2]]()}\n\n{block[3]}", document)
+
+
+def apis() -> str:
+    """Return a table of the APIs: paths, fields that count, known fields that do not."""
+    rows = [
+        (
+            dialect.title,
+            f"`{dialect.name}`",
+            _paths(dialect),
+            _names(_fields(dialect)),
+            _names(dialect.ignored),
+        )
+        for dialect in _dialects()
+    ]
+    return _table(("API", "Label", "Paths", "Fields honoured", "Fields ignored"), rows)
+
+
+def shared_paths() -> str:
+    """Return a table of the paths on which more than one API is spoken, in the order of the rules."""
+    rows = [
+        (f"`{path}`", str(number), rule.when, rule.dialect.title)
+        for path, rules in table.ROUTES.items()
+        if len(rules) > 1
+        for number, rule in enumerate(rules, 1)
+    ]
+    return _table(("Path", "#", "Match", "API"), rows)
+
+
+_TABLES = {"apis": apis, "shared_paths": shared_paths}
+
+
+def _dialects() -> list[Dialect]:
+    rules = (rule for rules in table.ROUTES.values() for rule in rules)
+    return sorted({rule.dialect.name: rule.dialect for rule in rules}.values(), key=lambda one: one.title)
+
+
+def _paths(dialect: Dialect) -> str:
+    return _names(path for path in table.ROUTES if dialect in table.spoken_on(path))
+
+
+def _fields(dialect: Dialect) -> Sequence[str]:
+    return [field.encode_name for field in msgspec.structs.fields(dialect.body)]
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    file = Path(sys.argv[1])
+    file.write_text(renew(file.read_text()))

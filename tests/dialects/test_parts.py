@@ -1,0 +1,69 @@
+"""The rules that dialects share."""
+
+from typing import Any
+
+import pytest
+
+from podium.dialects import parts
+from podium.errors import EmptyDocuments, InvalidRequest
+
+
+@pytest.mark.parametrize("query", ["", " ", "\n\t ", "\u2003"])
+def test_a_blank_query_is_refused(query: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^`q` is blank; send the text to look for$") as caught:
+        parts.queries(query, "q")
+    assert caught.value.field == "q"
+
+
+def test_a_query_keeps_its_spaces_and_may_stand_in_an_object() -> None:
+    assert parts.queries(" a ") == (" a ",)
+    assert parts.queries(parts.TextObject("a")) == ("a",)
+
+
+def test_documents_are_strings_or_objects_with_a_text_in_any_mix() -> None:
+    assert parts.texts(["a", {"text": "b", "id": 1}, "", {"text": ""}]) == ["a", "b", "", ""]
+
+
+def test_no_documents_are_refused() -> None:
+    with pytest.raises(EmptyDocuments, match=r"^`texts` is empty; send at least one document$"):
+        parts.texts([], "texts")
+
+
+@pytest.mark.parametrize("document", [{}, {"text": None}, {"text": 7}, {"Text": "a"}, {"text": ["a"]}])
+def test_an_object_without_text_is_refused_by_its_index(document: dict[str, Any]) -> None:
+    message = r"^`documents\[1\]` has no string `text`; send a string, or an object that has one$"
+    with pytest.raises(InvalidRequest, match=message):
+        parts.texts(["a", document])
+
+
+@pytest.mark.parametrize(
+    ("value", "count"), [(None, None), (0, None), (1, 1), (10**400, 10**400)], ids=["null", "0", "1", "huge"]
+)
+def test_top_n_of_nothing_and_of_zero_means_all(value: int | None, count: int | None) -> None:
+    assert parts.top_n(value) == count
+
+
+@pytest.mark.parametrize("value", [-1, -(10**400)], ids=["-1", "huge"])
+def test_a_negative_top_n_is_refused(value: int) -> None:
+    with pytest.raises(InvalidRequest, match=r"^`top_k` must be 0 or more; leave it out to get all"):
+        parts.top_n(value, "top_k")
+
+
+@pytest.mark.parametrize(
+    ("value", "flag"),
+    [(True, True), (False, False), ("true", True), ("True", True), ("false", False), ("FALSE", False)],
+)
+def test_a_flag_may_be_a_string(value: parts.Flag, flag: bool) -> None:
+    assert parts.flag(value, "f", default=not flag) is flag
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_a_flag_of_null_is_its_default(default: bool) -> None:
+    assert parts.flag(None, "f", default=default) is default
+
+
+def test_another_string_is_no_flag_and_is_shown_in_part() -> None:
+    with pytest.raises(InvalidRequest, match=r'^`f` must be true or false, not "yes"$'):
+        parts.flag("yes", "f")
+    with pytest.raises(InvalidRequest, match=r'^`f` must be true or false, not "x{40}…"$'):
+        parts.flag("x" * 10_000, "f")

@@ -1,0 +1,101 @@
+"""Whatever is sent: a ranking that can be answered, or a PodiumError that can be told. Nothing else."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podium.dialects import table
+from podium.dialects.base import Context, Dialect, decode, superset
+from podium.errors import RequestError
+from podium.ranking import RankRequest, Usage, rank
+
+CONTEXT = Context(model="builtin", request_id="r", created=0)
+PATHS = sorted(table.ROUTES)
+DIALECTS = {rule.dialect.name: rule.dialect for rules in table.ROUTES.values() for rule in rules}
+
+TEXT = st.text(st.characters(categories=["L", "N", "P", "Z", "Cc", "Cs"]), max_size=8)
+SCALAR = st.none() | st.booleans() | st.integers() | st.integers(10**300, 10**301) | st.floats() | TEXT
+JSON = st.recursive(
+    SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=8
+)
+
+
+def bodies(dialect: Dialect) -> st.SearchStrategy[dict[str, Any]]:
+    """The dialect's own example, each field kept, replaced by anything, or left out; and unknown fields."""
+    mutated = st.fixed_dictionaries(
+        {},
+        optional={
+            field.encode_name: st.just(dialect.example[field.encode_name]) | JSON
+            if field.encode_name in dialect.example
+            else JSON
+            for field in msgspec.structs.fields(dialect.body)
+        },
+    )
+    start = st.just(dialect.example) | st.just({})
+    unknown = st.dictionaries(TEXT, JSON, max_size=2)
+    return st.builds(lambda a, b, c: {**a, **b, **c}, start, unknown, mutated)
+
+
+def told(error: RequestError, fail: Any) -> None:
+    status, body = fail(error)
+    assert 400 <= status < 500
+    msgspec.json.encode(body)
+
+
+def speak(path: str, headers: Mapping[str, str], raw: bytes) -> RankRequest | None:
+    """Do what the server does with a body; return what would be ranked, None where it was refused."""
+    try:
+        dialect = table.recognise(path, headers, raw)
+    except RequestError as error:
+        told(error, superset)
+        return None
+    try:
+        body = decode(dialect.body, raw)
+        request = dialect.parse(body)
+    except RequestError as error:
+        told(error, dialect.fail)
+        return None
+    count = len(request.documents)
+    assert count >= 1
+    assert len(request.queries) in (1, count)
+    assert all(isinstance(text, str) for text in (*request.queries, *request.documents))
+    logits = np.linspace(-1, 1, count, dtype=np.float32)
+    ranking = rank(logits, Usage(7, 0), top_n=request.top_n, raw_scores=request.raw_scores)
+    msgspec.json.encode(dialect.respond(body, ranking, CONTEXT))
+    return request
+
+
+@given(path=st.sampled_from(PATHS), raw=st.binary(max_size=60))
+def test_any_bytes_are_refused_by_a_sentence(path: str, raw: bytes) -> None:
+    assert speak(path, {}, raw) is None
+
+
+@given(path=st.sampled_from(PATHS), value=JSON)
+def test_any_json_is_ranked_or_refused_by_a_sentence(path: str, value: Any) -> None:
+    speak(path, {}, json.dumps(value).encode())
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+def test_a_request_with_any_field_wrong_is_ranked_or_refused_by_a_sentence(name: str) -> None:
+    dialect = DIALECTS[name]
+    paths = [path for path in PATHS if dialect in table.spoken_on(path)]
+
+    @given(path=st.sampled_from(paths), body=bodies(dialect))
+    def check(path: str, body: dict[str, Any]) -> None:
+        speak(path, {}, json.dumps(body).encode())
+
+    check()
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+def test_the_example_of_a_dialect_cut_anywhere_is_refused_by_a_sentence(name: str) -> None:
+    raw = json.dumps(DIALECTS[name].example).encode()
+    path = next(path for path in PATHS if DIALECTS[name] in table.spoken_on(path))
+    for end in range(len(raw)):
+        assert speak(path, {}, raw[:end]) is None
