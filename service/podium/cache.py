@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from cachetools import TTLCache
 
-ENTRY_BYTES = 400
-"""What one entry takes, key and bookkeeping included: measured with tracemalloc over 100,000 entries."""
+ENTRY_BYTES = 512
+"""What one entry takes, key and bookkeeping included: measured with tracemalloc, 409 to 470."""
 
 Key = bytes
 

@@ -1,0 +1,37 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 8080
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Podium needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+.venv/.service: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[service]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[dev]'
+	@touch $@ .venv/.service
+
+run: .venv/.service ## set everything up and serve the built-in model on port 8080
+	PODIUM_PORT=$(PORT) PODIUM_LOG_FORMAT=console $(BIN)/podium serve
+
+lint: .venv/.dev ## check style, types and import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## set everything up, lint, and run every test
+	$(BIN)/pytest $(ARGS)
+
+bench: .venv/.dev ## measure speed beside Sentence Transformers; FULL=1 for more
+	$(BIN)/podium bench $(if $(FULL),--full)
+
+.PHONY: help run lint test bench

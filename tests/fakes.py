@@ -1,0 +1,96 @@
+"""A model that misbehaves on command, for tests of everything around the model."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from podium.errors import OutOfMemory
+from podium.models.base import Encoding, ModelInfo, Tokens
+
+INFO = ModelInfo(
+    uri="fake",
+    revision=None,
+    architecture="FakeForSequenceClassification",
+    device="cpu",
+    dtype="float32",
+    forward="packed",
+    max_length=64,
+    label="RELEVANCE",
+)
+
+
+class FakeModel:
+    """Tokens are words, `max_length` counts them, and a document's words command its score.
+
+    `score=1.5` is the document's logit (0.0 without). `raise`, `oom` (in a batch of more than `oom_pairs`
+    pairs), `nan`, `sleep=0.5` (seconds) and `block` (until `unblock()`) say how the batch that holds the
+    document fares; `untokenizable` fails the tokenizer. Every batch waits for a turn of `gate` where one is
+    set. `batches` are the documents that were scored, `slices` the texts that were tokenized, in order.
+    """
+
+    def __init__(self, info: ModelInfo = INFO, *, gate: threading.Semaphore | None = None) -> None:
+        self.info = info
+        self.batches: list[list[str]] = []
+        self.slices: list[list[str]] = []
+        self.oom_pairs = 0
+        self.seconds_per_token = 0.0
+        self._gate = gate
+        self._unblocked = threading.Event()
+        self._words: list[str] = ["<sep>"]
+        self._ids: dict[str, int] = {"<sep>": 0}
+
+    def unblock(self) -> None:
+        """Let a blocked batch end, and every later one pass."""
+        self._unblocked.set()
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Split texts into words."""
+        self.slices.append(list(texts))
+        if any("untokenizable" in text for text in texts):
+            raise RuntimeError("secret details of the tokenizer")
+        return [
+            Tokens(np.array([self._id(word) for word in text.split()], np.int32), False) for text in texts
+        ]
+
+    def pair(self, query: Tokens, document: Tokens) -> Encoding:
+        """Join query, separator and document; what does not fit is cut off the document."""
+        ids = np.concatenate([query.ids, np.zeros(1, np.int32), document.ids])
+        limit = self.info.max_length
+        return Encoding(ids[:limit], len(query.ids) + 1, len(ids) > limit, len(ids))
+
+    def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Do what the documents of the batch command."""
+        documents = [" ".join(self._words[i] for i in each.ids[each.second :]) for each in encodings]
+        self.batches.append(documents)
+        if self._gate is not None:
+            self._gate.acquire()
+        time.sleep(self.seconds_per_token * sum(len(each.ids) for each in encodings))
+        for words in map(str.split, documents):
+            self._obey(words, len(encodings))
+        return np.array([_logit(document.split()) for document in documents], np.float32)
+
+    def _obey(self, words: list[str], pairs: int) -> None:
+        if "raise" in words:
+            raise RuntimeError("secret details of the device")
+        if "oom" in words and pairs > self.oom_pairs:
+            raise OutOfMemory("the batch does not fit")
+        if "block" in words:
+            self._unblocked.wait()
+        for word in words:
+            if word.startswith("sleep="):
+                time.sleep(float(word.removeprefix("sleep=")))
+
+    def _id(self, word: str) -> int:
+        if word not in self._ids:
+            self._ids[word] = len(self._words)
+            self._words.append(word)
+        return self._ids[word]
+
+
+def _logit(words: list[str]) -> float:
+    if "nan" in words:
+        return float("nan")
+    return next((float(word.removeprefix("score=")) for word in words if word.startswith("score=")), 0.0)

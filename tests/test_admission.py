@@ -1,0 +1,37 @@
+import pytest
+
+from podium.admission import admit, retry_after_s
+from podium.errors import Overloaded
+
+
+@pytest.mark.parametrize(
+    ("pairs", "waiting", "limit"),
+    [
+        pytest.param(10, 0, 100, id="an empty queue"),
+        pytest.param(10, 90, 100, id="what just fits"),
+        pytest.param(1_000, 0, 100, id="more than the queue holds, when nothing waits"),
+    ],
+)
+def test_a_request_that_fits_or_finds_nothing_waiting_is_admitted(pairs, waiting, limit):
+    admit(pairs, waiting_pairs=waiting, waiting_tokens=1, tokens_per_s=1, max_queue_pairs=limit)
+
+
+def test_a_request_that_does_not_fit_is_refused_whole_with_its_numbers():
+    with pytest.raises(Overloaded) as refused:
+        admit(12, waiting_pairs=412, waiting_tokens=9_000, tokens_per_s=1_000, max_queue_pairs=420)
+    assert refused.value.message == (
+        "412 pairs are waiting and this request has 12, the limit is 420 (max_queue_pairs); "
+        "try again later or send fewer documents"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "speed", "seconds"),
+    [
+        pytest.param(9_001, 1_000.0, 10, id="rounded up"),
+        pytest.param(9_001, 100_000.0, 1, id="a faster model, at least a second"),
+        pytest.param(0, 1.0, 1, id="never zero"),
+    ],
+)
+def test_retry_after_is_the_waiting_tokens_over_the_speed(tokens, speed, seconds):
+    assert retry_after_s(tokens, speed) == seconds

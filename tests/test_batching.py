@@ -1,0 +1,90 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podium.batching import (
+    BATCH_S,
+    PATIENCE,
+    Waiting,
+    due_at,
+    learn_speed,
+    next_budget,
+    plan_batch,
+)
+
+WAITING = st.lists(
+    st.builds(
+        Waiting,
+        st.floats(0, 1e6),
+        st.lists(st.integers(1, 8192), min_size=1, max_size=40).map(
+            lambda lengths: sorted(lengths, reverse=True)
+        ),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(WAITING, st.integers(1, 20_000), st.booleans())
+def test_a_batch_is_within_its_budget_or_holds_one_pair(waiting, budget, padded):
+    counts = plan_batch(waiting, budget, padded=padded)
+    taken = [length for group, count in zip(waiting, counts, strict=True) for length in group.lengths[:count]]
+    cost = max(taken) * len(taken) if padded else sum(taken)
+    assert cost <= budget or len(taken) == 1
+
+
+@given(WAITING, st.integers(1, 20_000), st.booleans())
+def test_the_request_that_is_due_first_has_a_pair_in_every_batch(waiting, budget, padded):
+    counts = plan_batch(waiting, budget, padded=padded)
+    first = min(range(len(waiting)), key=lambda index: waiting[index].due)
+    assert counts[first] >= 1
+
+
+@given(WAITING, st.integers(1, 20_000), st.booleans())
+def test_repeated_batches_take_every_pair_once(waiting, budget, padded):
+    groups = [list(group.lengths) for group in waiting]
+    taken = 0
+    while any(groups):
+        left = [index for index, group in enumerate(groups) if group]
+        counts = plan_batch([Waiting(waiting[i].due, groups[i]) for i in left], budget, padded=padded)
+        assert sum(counts) >= 1
+        for index, count in zip(left, counts, strict=True):
+            del groups[index][:count]
+            taken += count
+    assert taken == sum(len(group.lengths) for group in waiting)
+
+
+def test_a_small_request_runs_before_a_large_one_that_came_a_little_earlier():
+    large = Waiting(due_at(0.0, 100_000, 1_000.0), [100] * 1_000)
+    small = Waiting(due_at(5.0, 1_000, 1_000.0), [100] * 10)
+    assert plan_batch([large, small], 2_000) == [10, 10]
+
+
+def test_a_large_request_comes_before_small_ones_that_arrive_after_it_is_due():
+    large = Waiting(due_at(0.0, 1_000, 1_000.0), [100] * 10)
+    small = Waiting(due_at(PATIENCE * 1.0 + 0.1, 100, 1_000.0), [100])
+    assert plan_batch([small, large], 500) == [0, 5]
+
+
+def test_a_pair_that_does_not_fit_leaves_its_room_to_other_requests():
+    assert plan_batch([Waiting(1, [60, 60]), Waiting(2, [50]), Waiting(3, [40])], 100) == [1, 0, 1]
+
+
+def test_a_padded_batch_counts_its_longest_pair_for_every_pair():
+    assert plan_batch([Waiting(1, [50, 10, 10, 10])], 100, padded=True) == [2]
+    assert plan_batch([Waiting(1, [50, 10, 10, 10])], 100) == [4]
+
+
+@pytest.mark.parametrize(("speed", "budget"), [(100_000.0, 4_096), (8_000.0, 2_000), (1.0, 1)])
+def test_a_batch_takes_a_quarter_of_a_second_and_no_more_than_the_limit(speed, budget):
+    assert BATCH_S == 0.25
+    assert next_budget(speed, 4_096) == budget
+
+
+def test_the_speed_follows_full_batches_and_slow_ones():
+    assert learn_speed(1_000, 250, 0.5, 250) == 750
+    assert learn_speed(1_000, 10, 1.0, 250) == 505
+
+
+def test_a_small_quick_batch_says_nothing_of_the_speed():
+    assert learn_speed(1_000, 10, 0.1, 250) == 1_000
