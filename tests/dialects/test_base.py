@@ -1,7 +1,7 @@
 """Reading a body, and the status and body of a failure."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -77,6 +77,17 @@ def test_a_wrong_type_is_told_by_its_field(raw: bytes, message: str, field: str 
     with pytest.raises(errors.InvalidRequest) as caught:
         decode(Body, raw)
     assert (caught.value.message, caught.value.field) == (message, field)
+
+
+class Word(msgspec.Struct):
+    word: Literal["END"]
+
+
+def test_a_wrong_word_is_quoted_in_part() -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        decode(Word, b'{"word": "' + b"x" * 100_000 + b'"}')
+    assert caught.value.message.startswith("`word` is not accepted: invalid enum value 'xxx")
+    assert len(caught.value.message) < 200
 
 
 def test_an_integer_of_400_digits_is_an_integer() -> None:

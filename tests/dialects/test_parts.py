@@ -17,7 +17,7 @@ def test_a_blank_query_is_refused(query: str) -> None:
 
 def test_a_query_keeps_its_spaces_and_may_stand_in_an_object() -> None:
     assert parts.queries(" a ") == (" a ",)
-    assert parts.queries(parts.TextObject("a")) == ("a",)
+    assert parts.queries({"text": "a"}) == ("a",)
 
 
 def test_documents_are_strings_or_objects_with_a_text_in_any_mix() -> None:
@@ -67,3 +67,44 @@ def test_another_string_is_no_flag_and_is_shown_in_part() -> None:
         parts.flag("yes", "f")
     with pytest.raises(InvalidRequest, match=r'^`f` must be true or false, not "x{40}…"$'):
         parts.flag("x" * 10_000, "f")
+
+
+def test_content_of_text_parts_is_their_lines() -> None:
+    content = [{"type": "text", "text": "a"}, {"text": "b"}]
+    assert parts.texts([{"content": content}]) == ["a\nb"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param([{"type": "image_url", "image_url": {"url": "http://a"}}], id="image"),
+        pytest.param([{"type": "text", "text": "a"}, {"type": "image_url"}], id="text and image"),
+        pytest.param([], id="nothing"),
+        pytest.param("a", id="no list"),
+        pytest.param([1], id="no object"),
+    ],
+)
+def test_what_is_not_text_is_refused(content: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"^`documents\[0\]` has no string `text`"):
+        parts.texts([{"content": content}])
+
+
+def test_rank_fields_are_written_as_yaml_in_the_order_asked_for() -> None:
+    document = {"text": "a", "year": 1999, "title": "b", "tags": ["x", None], "other": "c"}
+    assert parts.texts([document], rank_fields=["title", "text", "year", "tags", "absent"]) == [
+        'title: b\ntext: a\nyear: 1999\ntags: ["x",null]'
+    ]
+
+
+def test_one_rank_field_is_its_value_alone_and_strings_stay_as_they_are() -> None:
+    assert parts.texts([{"title": "b", "text": "a"}, "c"], rank_fields=["title"]) == ["b", "c"]
+
+
+def test_no_rank_fields_are_the_text() -> None:
+    assert parts.texts([{"title": "b", "text": "a"}], rank_fields=[]) == ["a"]
+
+
+def test_a_document_with_none_of_the_rank_fields_is_refused() -> None:
+    message = r"^`documents\[0\]` has none of the `rank_fields`; send a string, or an object that has one$"
+    with pytest.raises(InvalidRequest, match=message):
+        parts.texts([{"text": "a"}], rank_fields=["title", "body"])

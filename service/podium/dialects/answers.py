@@ -13,9 +13,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from podium.dialects.base import Context
-from podium.dialects.parts import Document, Flag, TokenUsage, flag, token_usage
+from podium.dialects.parts import Document, Flag, TokenUsage, flag, text_of, token_usage
 from podium.ranking import Ranking
 
+Form = Literal["object", "string"] | None
+"""How an answer holds each document's text; None: not at all."""
 DOCUMENTS_PER_SEARCH_UNIT = 100
 """Cohere bills one search unit a query with up to 100 documents."""
 
@@ -68,8 +70,8 @@ class ResultsAnswer(msgspec.Struct, frozen=True):
     object: Literal["rerank"] = "rerank"
 
 
-def document_form(context: Context, asked: Flag) -> Literal["object", "string"] | None:
-    """Return how an answer holds each document's text; None: not at all.
+def document_form(context: Context, asked: Flag) -> Form:
+    """Return how an answer holds each document's text.
 
     The setting `document` stands above the request. Without it the text comes when it was asked for, as
     an object, which is what all clients but Infinity's read.
@@ -85,15 +87,23 @@ def results(
     context: Context,
     *,
     model: str | None,
-    form: Literal["object", "string"] | None,
+    form: Form,
+    rank_fields: Sequence[str] | None = None,
 ) -> ResultsAnswer:
-    """Write the answer: the best first, each with its document in the given form."""
+    """Write the answer: the best first, each with its document in the given form.
+
+    An object document keeps its keys, and has its text in `text` where it had none.
+    """
     scores = ranking.scores
     if form is None:
         items = [Result(index, scores[index]) for index in ranking.order]
     else:
-        show = _as_object if form == "object" else _as_string
-        items = [Result(index, scores[index], show(documents[index])) for index in ranking.order]
+        items = []
+        for index in ranking.order:
+            document = documents[index]
+            text = text_of(document, "documents", index, rank_fields)
+            kept = document if isinstance(document, dict) else {}
+            items.append(Result(index, scores[index], text if form == "string" else {"text": text, **kept}))
     tokens = ranking.usage.tokens
     units = -(-len(scores) // DOCUMENTS_PER_SEARCH_UNIT)
     return ResultsAnswer(
@@ -104,11 +114,3 @@ def results(
         usage=token_usage(ranking.usage),
         meta=CohereMeta(ApiVersion(), BilledUnits(units, tokens), Tokens(tokens)),
     )
-
-
-def _as_object(document: Document) -> dict[str, Any]:
-    return {"text": document} if isinstance(document, str) else document
-
-
-def _as_string(document: Document) -> str:
-    return document if isinstance(document, str) else str(document["text"])

@@ -27,7 +27,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """The setting `document`; "request" on the paths that it does not govern (`table.TEXT_PATHS`)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Dialect:
     """One API: how its request is read, its answer written and its failures told."""
 
@@ -110,7 +110,8 @@ def _invalid(message: str) -> errors.InvalidRequest:
     if found := _MISSING.fullmatch(text):
         missing = f"{path}.{found['field']}" if path else found["field"]
         return errors.InvalidRequest(f"`{missing}` is missing; send it", name or found["field"])
-    return errors.InvalidRequest(f"{subject} is not accepted: {text[:1].lower()}{text[1:]}", name)
+    # A wrong word is quoted whole, however long it is.
+    return errors.InvalidRequest(f"{subject} is not accepted: {text[:1].lower()}{text[1:160]}", name)
 
 
 STATUS: Mapping[type[Exception], int] = MappingProxyType(

@@ -18,6 +18,7 @@ class CohereBody(msgspec.Struct):
     model: parts.Model = None
     top_n: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
+    rank_fields: parts.RankFields = None
 
 
 def parse(body: CohereBody) -> RankRequest:
@@ -25,7 +26,7 @@ def parse(body: CohereBody) -> RankRequest:
     parts.flag(body.return_documents, "return_documents")
     return RankRequest(
         queries=parts.queries(body.query),
-        documents=parts.texts(body.documents),
+        documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n),
     )
 
@@ -33,7 +34,9 @@ def parse(body: CohereBody) -> RankRequest:
 def respond(body: CohereBody, ranking: Ranking, context: Context) -> answers.ResultsAnswer:
     """Write documents best first."""
     form = answers.document_form(context, body.return_documents)
-    return answers.results(ranking, body.documents, context, model=body.model, form=form)
+    return answers.results(
+        ranking, body.documents, context, model=body.model, form=form, rank_fields=body.rank_fields
+    )
 
 
 DIALECT = Dialect(

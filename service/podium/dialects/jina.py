@@ -4,8 +4,10 @@ The vendor returns texts unless told not to; its clients do not read them, so he
 """
 
 from types import MappingProxyType
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from podium import errors
 from podium.dialects import answers, parts
@@ -16,11 +18,14 @@ from podium.ranking import Ranking, RankRequest
 class JinaBody(msgspec.Struct):
     """A query and its documents, each a string or an object with a `text`."""
 
-    query: parts.Query | parts.TextObject
+    query: parts.Document
     documents: parts.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
+    truncation: Annotated[
+        parts.Flag, Meta(description="false: refuse pairs that do not fit instead of cutting them")
+    ] = None
 
 
 def parse(body: JinaBody) -> RankRequest:
@@ -30,6 +35,7 @@ def parse(body: JinaBody) -> RankRequest:
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents),
         top_n=parts.top_n(body.top_n),
+        truncate=parts.flag(body.truncation, "truncation", default=True),
     )
 
 

@@ -88,10 +88,10 @@ class PairsAnswer(msgspec.Struct, frozen=True):
 def parse_pairs(body: PairsBody) -> RankRequest:
     """Read the pairs, each with its own query."""
     documents = parts.texts([pair.passage for pair in body.pairs], "pairs")
-    for index, pair in enumerate(body.pairs):
-        parts.queries(pair.query, f"pairs[{index}].query")
+    queries = [pair.query for pair in body.pairs]
+    parts.check_queries(queries, len(documents), "pairs", ".query")
     return RankRequest(
-        queries=[pair.query for pair in body.pairs],
+        queries=queries,
         documents=documents,
         raw_scores=not parts.flag(body.normalize, "normalize"),
     )

@@ -9,17 +9,13 @@ from msgspec import Meta
 from podium.errors import EmptyDocuments, InvalidRequest
 from podium.ranking import Usage
 
-
-class TextObject(msgspec.Struct, frozen=True):
-    """A text in an object, as multimodal APIs write it."""
-
-    text: str
-
-
 Query = Annotated[str, Meta(description="what is looked for; not blank")]
-Document = str | dict[str, Any]
+Document = Annotated[
+    str | dict[str, Any],
+    Meta(description="a text; or an object with a `text`, or with a `content` of text parts as vLLM has it"),
+]
 Documents = Annotated[
-    list[Document], Meta(description="what is ranked: at least one string, or object with a `text`")
+    list[Document], Meta(description="what is ranked: at least one, strings and objects in any mix")
 ]
 TopN = Annotated[
     int | None,
@@ -28,18 +24,39 @@ TopN = Annotated[
 Flag = bool | str | None
 """A boolean; some clients send the strings "true" and "false"."""
 ReturnDocuments = Annotated[Flag, Meta(description="put each document's text into the answer")]
+RankFields = Annotated[
+    Annotated[list[str], Meta(max_length=100)] | None,
+    Meta(description="keys of object documents to rank by, in this order; default: `text`"),
+]
 Model = Annotated[str | None, Meta(description="echoed; a server holds one model and ranks with it")]
 
 
-def queries(query: str | TextObject, field: str = "query") -> Sequence[str]:
-    """Return the one query of a request. Raises InvalidRequest where it is blank."""
-    text = query if isinstance(query, str) else query.text
+def queries(query: Document, field: str = "query") -> Sequence[str]:
+    """Return the one query of a request. Raises InvalidRequest where it is blank or no text."""
+    text = text_of(query, field)
     if not text or text.isspace():
         raise InvalidRequest(f"`{field}` is blank; send the text to look for", field)
     return (text,)
 
 
-def texts(documents: Sequence[Document], field: str = "documents") -> list[str]:
+def check_queries(queries: Sequence[str], count: int, field: str, key: str = "") -> None:
+    """Check one query for all of `count` documents, or one a document.
+
+    Raises InvalidRequest where one is blank, or there are neither 1 nor `count`; `key` follows the index.
+    """
+    for index, text in enumerate(queries):
+        if not text or text.isspace():
+            raise InvalidRequest(f"`{field}[{index}]{key}` is blank; send the text to look for", field)
+    if len(queries) not in (1, count):
+        raise InvalidRequest(
+            f"`{field}` has {len(queries)} texts for {count} documents; send one for all, or one a document",
+            field,
+        )
+
+
+def texts(
+    documents: Sequence[Document], field: str = "documents", rank_fields: Sequence[str] | None = None
+) -> list[str]:
     """Return the text of each document, in order.
 
     Raises EmptyDocuments where there is none, InvalidRequest where an object has no text.
@@ -47,19 +64,56 @@ def texts(documents: Sequence[Document], field: str = "documents") -> list[str]:
     if not documents:
         raise EmptyDocuments(f"`{field}` is empty; send at least one document", field)
     return [
-        document if isinstance(document, str) else _text(document, index, field)
+        document if isinstance(document, str) else text_of(document, field, index, rank_fields)
         for index, document in enumerate(documents)
     ]
 
 
-def _text(document: dict[str, Any], index: int, field: str) -> str:
-    text = document.get("text")
-    if not isinstance(text, str):
-        raise InvalidRequest(
-            f"`{field}[{index}]` has no string `text`; send a string, or an object that has one",
-            field,
-        )
+def text_of(
+    document: Document, field: str, index: int | None = None, rank_fields: Sequence[str] | None = None
+) -> str:
+    """Return the text of the document at `index` of `field`: its own, or that of its `rank_fields`.
+
+    Raises InvalidRequest where it has none.
+    """
+    if isinstance(document, str):
+        return document
+    text = _fields(document, rank_fields) if rank_fields else _own_text(document)
+    if text is None:
+        name = field if index is None else f"{field}[{index}]"
+        lacks = "has none of the `rank_fields`" if rank_fields else "has no string `text`"
+        raise InvalidRequest(f"`{name}` {lacks}; send a string, or an object that has one", field)
     return text
+
+
+def _own_text(document: dict[str, Any]) -> str | None:
+    text = document.get("text")
+    if isinstance(text, str):
+        return text
+    parts = document.get("content")
+    if isinstance(parts, list) and parts and all(map(_is_text_part, parts)):
+        return "\n".join(part["text"] for part in parts)
+    return None
+
+
+def _is_text_part(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type", "text") == "text" and isinstance(part.get("text"), str)
+
+
+def _fields(document: dict[str, Any], rank_fields: Sequence[str]) -> str | None:
+    """Write the fields to rank by as Cohere advises: YAML in the order asked for, a single one bare.
+
+    Values that are no strings are written in JSON, which is YAML too. Fields that a document lacks are
+    left out; None where it lacks all.
+    """
+    values = {
+        key: value if isinstance(value := document[key], str) else msgspec.json.encode(value).decode()
+        for key in rank_fields
+        if key in document
+    }
+    if len(rank_fields) == 1:
+        return next(iter(values.values()), None)
+    return "\n".join(f"{key}: {value}" for key, value in values.items()) or None
 
 
 def top_n(value: int | None, field: str = "top_n") -> int | None:

@@ -30,6 +30,7 @@ class PineconeBody(msgspec.Struct):
     return_documents: Annotated[
         parts.Flag, Meta(description="put each document into the answer; true unless it says otherwise")
     ] = None
+    rank_fields: parts.RankFields = None
     parameters: PineconeParameters | None = None
 
 
@@ -74,7 +75,7 @@ def parse(body: PineconeBody) -> RankRequest:
     parts.flag(body.return_documents, "return_documents")
     return RankRequest(
         queries=parts.queries(body.query),
-        documents=parts.texts(body.documents),
+        documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n),
         truncate=body.parameters is None or body.parameters.truncate != "NONE",
     )
@@ -103,7 +104,7 @@ _CODES: Mapping[int, str] = MappingProxyType(
         405: "UNIMPLEMENTED",
         408: "DEADLINE_EXCEEDED",
         429: "RESOURCE_EXHAUSTED",
-        500: "INTERNAL",
+        500: "UNKNOWN",
         503: "UNAVAILABLE",
         504: "DEADLINE_EXCEEDED",
     }

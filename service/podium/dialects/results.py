@@ -15,12 +15,13 @@ from podium.ranking import Ranking, RankRequest
 class ResultsBody(msgspec.Struct):
     """A query and its documents."""
 
-    query: parts.Query | parts.TextObject
+    query: parts.Document
     documents: parts.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     top_k: Annotated[int | None, Meta(description="`top_n` under the name that Voyage gave it")] = None
     return_documents: parts.ReturnDocuments = None
+    rank_fields: parts.RankFields = None
 
 
 def parse(body: ResultsBody) -> RankRequest:
@@ -28,7 +29,7 @@ def parse(body: ResultsBody) -> RankRequest:
     parts.flag(body.return_documents, "return_documents")
     return RankRequest(
         queries=parts.queries(body.query),
-        documents=parts.texts(body.documents),
+        documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n) or parts.top_n(body.top_k, "top_k"),
     )
 
@@ -36,7 +37,9 @@ def parse(body: ResultsBody) -> RankRequest:
 def respond(body: ResultsBody, ranking: Ranking, context: Context) -> answers.ResultsAnswer:
     """Write documents best first."""
     form = answers.document_form(context, body.return_documents)
-    return answers.results(ranking, body.documents, context, model=body.model, form=form)
+    return answers.results(
+        ranking, body.documents, context, model=body.model, form=form, rank_fields=body.rank_fields
+    )
 
 
 DIALECT = Dialect(
