@@ -1,0 +1,70 @@
+"""Infinity, where the path says so: documents come back as strings.
+
+Source: michaelfeil/infinity, libs/infinity_emb/infinity_emb/fastapi_schemas/pymodels.py. On the shared paths
+its clients get what all do; litellm's `infinity` provider asks for documents and reads only strings.
+"""
+
+from types import MappingProxyType
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from podium import errors
+from podium.dialects import answers, parts
+from podium.dialects.base import Context, Dialect, ErrorBody, Statuses, superset
+from podium.ranking import Ranking, RankRequest
+
+
+class InfinityBody(msgspec.Struct):
+    """A query and its documents."""
+
+    query: parts.Query
+    documents: parts.Documents
+    model: parts.Model = None
+    top_n: parts.TopN = None
+    return_documents: parts.ReturnDocuments = None
+    raw_scores: Annotated[parts.Flag, Meta(description="logits instead of their sigmoid")] = None
+
+
+def parse(body: InfinityBody) -> RankRequest:
+    """Read what to rank."""
+    parts.flag(body.return_documents, "return_documents")
+    return RankRequest(
+        queries=parts.queries(body.query),
+        documents=parts.texts(body.documents),
+        top_n=parts.top_n(body.top_n),
+        raw_scores=parts.flag(body.raw_scores, "raw_scores"),
+    )
+
+
+def respond(body: InfinityBody, ranking: Ranking, context: Context) -> answers.ResultsAnswer:
+    """Write documents best first."""
+    form: answers.Form = "string" if parts.flag(body.return_documents, "return_documents") else None
+    return answers.results(ranking, body.documents, context, model=body.model, form=form)
+
+
+_STATUS: Statuses = MappingProxyType({errors.InvalidRequest: 422})
+
+
+def fail(error: Exception) -> tuple[int, ErrorBody]:
+    """Write a failure; Infinity's clients read `error.message`."""
+    return superset(error, _STATUS)
+
+
+DIALECT = Dialect(
+    name="infinity",
+    title="Infinity",
+    body=InfinityBody,
+    answer=answers.ResultsAnswer,
+    parse=parse,
+    respond=respond,
+    fail=fail,
+    example={
+        "model": "mixedbread-ai/mxbai-rerank-xsmall-v1",
+        "query": "What is the capital of France?",
+        "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
+        "top_n": 1,
+        "return_documents": True,
+    },
+)
