@@ -1,0 +1,67 @@
+"""vLLM's rerank API, where the path says so. Source: vllm/entrypoints/pooling/scoring/protocol.py.
+
+vLLM always returns the documents, so its own clients may index into them.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from podium.dialects import answers, parts
+from podium.dialects.base import Context, Dialect, superset
+from podium.ranking import Ranking, RankRequest
+
+
+class VllmBody(msgspec.Struct):
+    """A query and its documents, each a string or an object with `content`."""
+
+    query: parts.Document
+    documents: str | parts.Documents
+    model: parts.Model = None
+    top_n: parts.TopN = None
+    return_documents: Annotated[
+        parts.Flag, Meta(description="put each document's text into the answer; true unless false")
+    ] = None
+    use_activation: Annotated[parts.Flag, Meta(description="false: logits instead of their sigmoid")] = None
+
+
+def parse(body: VllmBody) -> RankRequest:
+    """Read what to rank."""
+    parts.flag(body.return_documents, "return_documents")
+    return RankRequest(
+        queries=parts.queries(body.query),
+        documents=parts.texts(_documents(body)),
+        top_n=parts.top_n(body.top_n),
+        raw_scores=not parts.flag(body.use_activation, "use_activation", default=True),
+    )
+
+
+def respond(body: VllmBody, ranking: Ranking, context: Context) -> answers.ResultsAnswer:
+    """Write documents best first."""
+    form: answers.Form = (
+        "object" if parts.flag(body.return_documents, "return_documents", default=True) else None
+    )
+    return answers.results(ranking, _documents(body), context, model=body.model, form=form)
+
+
+def _documents(body: VllmBody) -> list[parts.Document]:
+    return [body.documents] if isinstance(body.documents, str) else body.documents
+
+
+DIALECT = Dialect(
+    name="vllm",
+    title="vLLM rerank",
+    body=VllmBody,
+    answer=answers.ResultsAnswer,
+    parse=parse,
+    respond=respond,
+    fail=superset,
+    example={
+        "model": "BAAI/bge-reranker-base",
+        "query": "What is the capital of France?",
+        "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
+        "top_n": 1,
+    },
+    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt"),
+)
