@@ -1,0 +1,101 @@
+"""vLLM's score API: pairs under four names, one query for all or one a document, scores in input order.
+
+Source: vllm/entrypoints/pooling/scoring/protocol.py.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from podium.dialects import parts
+from podium.dialects.base import Context, Dialect, superset
+from podium.errors import EmptyDocuments, InvalidRequest
+from podium.ranking import Ranking, RankRequest
+
+Side = parts.Document | list[parts.Document]
+
+
+class ScoreBody(msgspec.Struct):
+    """`queries` with `documents` or `items`, or `data_1` with `data_2`, or `text_1` with `text_2`."""
+
+    queries: Side | None = None
+    documents: Side | None = None
+    items: Side | None = None
+    data_1: Side | None = None
+    data_2: Side | None = None
+    text_1: Side | None = None
+    text_2: Side | None = None
+    model: parts.Model = None
+    use_activation: Annotated[parts.Flag, Meta(description="false: logits instead of their sigmoid")] = None
+
+
+class Score(msgspec.Struct, frozen=True, gc=False):
+    """One pair."""
+
+    index: int
+    score: float
+    object: Literal["score"] = "score"
+
+
+class ScoreAnswer(msgspec.Struct, frozen=True):
+    """Pairs in input order."""
+
+    id: str
+    created: int
+    model: str
+    data: list[Score]
+    usage: parts.TokenUsage
+    object: Literal["list"] = "list"
+
+
+_FORMS = (("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2"))
+
+
+def parse(body: ScoreBody) -> RankRequest:
+    """Read the pairs: 1 query and n documents, or n and n."""
+    form = next((form for form in _FORMS if all(getattr(body, name) is not None for name in form)), None)
+    if form is None:
+        wanted = ", or ".join(f"`{first}` and `{second}`" for first, second in _FORMS)
+        raise InvalidRequest(f"the pairs are missing; send {wanted}", "queries")
+    queries, documents = (_texts(getattr(body, name), name) for name in form)
+    parts.check_queries(queries, len(documents), form[0])
+    return RankRequest(
+        queries=queries,
+        documents=documents,
+        raw_scores=not parts.flag(body.use_activation, "use_activation", default=True),
+    )
+
+
+def _texts(side: Side, field: str) -> list[str]:
+    if side == []:
+        raise EmptyDocuments(f"`{field}` is empty; send at least one text", field)
+    return parts.texts(side if isinstance(side, list) else [side], field)
+
+
+def respond(body: ScoreBody, ranking: Ranking, context: Context) -> ScoreAnswer:
+    """Write every score, in input order."""
+    return ScoreAnswer(
+        id=f"score-{context.request_id}",
+        created=context.created,
+        model=body.model or context.model,
+        data=[Score(index, score) for index, score in enumerate(ranking.scores)],
+        usage=parts.token_usage(ranking.usage),
+    )
+
+
+DIALECT = Dialect(
+    name="score",
+    title="vLLM score",
+    body=ScoreBody,
+    answer=ScoreAnswer,
+    parse=parse,
+    respond=respond,
+    fail=superset,
+    example={
+        "model": "BAAI/bge-reranker-v2-m3",
+        "text_1": "What is the capital of France?",
+        "text_2": ["The capital of Brazil is Brasilia.", "The capital of France is Paris."],
+    },
+    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt"),
+)
