@@ -52,11 +52,23 @@ ROWS = [
     pytest.param("results", "/v1/rerank", {}, {}, id="7 nothing"),
     pytest.param("results", "/rerank", {"query": "q", "documents": "a"}, {}, id="7 documents no list"),
     pytest.param("results", "/rerank", {"query": "q", "documents": []}, {}, id="7 no documents"),
+    # the same rules under the paths of others
+    pytest.param("voyage", "/openai/v1/rerank", {"truncation": True, **S}, {}, id="KubeAI, voyage"),
+    pytest.param("results", "/api/rerank", S, {}, id="Dify's Ollama"),
+    pytest.param("results", "/inference/v1/rerank", {"return_documents": True, **O}, {}, id="Fireworks"),
     # /api/v1/rerank
     pytest.param("similarity", "/api/v1/rerank", {"documents": [{"text": "a", "id": None}]}, {}, id="api id"),
     pytest.param("jina", "/api/v1/rerank", {"documents": [{"text": "a"}, {"id": 1}]}, {}, id="api id later"),
     pytest.param("jina", "/api/v1/rerank", S, {}, id="api strings"),
     pytest.param("jina", "/api/v1/rerank", {}, {}, id="api nothing"),
+    # /reranking, /reranks and llama.cpp
+    pytest.param("tei", "/v1/reranking", {"texts": ["a"], "input": ["a"]}, {}, id="llama texts"),
+    pytest.param("mixedbread", "/reranking", {"query": "q", "input": ["a"]}, {}, id="mixedbread input"),
+    pytest.param("llamacpp", "/v1/reranking", S, {}, id="llama documents"),
+    pytest.param("tei", "/llamacpp/rerank", {"query": "q", "texts": ["a"]}, {}, id="llama prefix texts"),
+    pytest.param("llamacpp", "/llamacpp/v1/rerank", O, {}, id="llama prefix documents"),
+    pytest.param("dashscope", "/reranks", {"input": {"query": "q"}}, {}, id="reranks input"),
+    pytest.param("results", "/dashscope/compatible-api/v1/reranks", S, {}, id="reranks documents"),
 ]
 
 
@@ -82,6 +94,50 @@ def test_a_shared_path_wants_an_object(body: bytes) -> None:
 
 def test_a_path_of_one_dialect_is_told_without_its_body() -> None:
     assert table.recognise("/v2/rerank", {}, b"not read").name == "cohere"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/", "tei"),
+        ("/invocations", "tei"),
+        ("/v1/ranking", "nim"),
+        ("/v1/retrieval/nvidia/reranking", "nim"),
+        ("/v1/retrieval/nvidia/llama-3_2-nv-rerankqa-1b-v2/reranking", "nim"),
+        ("/nim/retrieval/nvidia/reranking", "nim"),
+        ("/inference/Qwen/Qwen3-Reranker-8B", "deepinfra"),
+        ("/deepinfra/v1/inference/m", "deepinfra"),
+        ("/cohere/v1/rerank", "cohere"),
+        ("/cohere/v2/rerank", "cohere"),
+        ("/cohere/v1/v2/rerank", "cohere"),
+        ("/cohere/rerank", "cohere"),
+        ("/jina/v1/rerank", "jina"),
+        ("/voyage/v1/rerank", "voyage"),
+        ("/voyage/rerank", "voyage"),
+        ("/infinity/rerank", "infinity"),
+        ("/pinecone/rerank", "pinecone"),
+        ("/weaviate/rerank", "weaviate"),
+        ("/mixedbread/reranking", "mixedbread"),
+        ("/tei", "tei"),
+        ("/tei/rerank", "tei"),
+        ("/vllm/v2/rerank", "vllm"),
+        ("/vllm/score", "score"),
+        ("/dashscope/api/services/rerank/text-rerank/text-rerank", "dashscope"),
+    ],
+)
+def test_a_vendors_path_and_prefix_tell_its_dialect(path: str, name: str) -> None:
+    assert table.recognise(path, {}, b"not read").name == name
+    assert (dialect := table.dialect_of(path)) is not None
+    assert dialect.name == name
+
+
+@pytest.mark.parametrize("path", ["/v1/retrieval/reranking", "/v1/retrieval/a/b/c/reranking", "/inference/"])
+def test_a_template_stands_for_as_many_segments_as_it_says(path: str) -> None:
+    assert table.spoken_on(path) == []
+
+
+def test_a_literal_path_goes_before_a_template() -> None:
+    assert table.dialect_of("/inference/v1/rerank") is None
 
 
 def test_a_path_that_is_not_served_is_not_found() -> None:

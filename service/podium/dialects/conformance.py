@@ -12,6 +12,7 @@ import msgspec
 
 from podium.dialects import table
 from podium.dialects.base import Dialect
+from podium.dialects.recognition import Rule
 
 _BLOCK = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -38,13 +39,16 @@ def apis() -> str:
 
 def shared_paths() -> str:
     """Return a table of the paths on which more than one API is spoken, in the order of the rules."""
+    spoken: dict[Sequence[Rule], list[str]] = {}
+    for path, rules in table.ROUTES.items():
+        if len(rules) > 1:
+            spoken.setdefault(rules, []).append(path)
     rows = [
-        (f"`{path}`", str(number), rule.when, rule.dialect.title)
-        for path, rules in table.ROUTES.items()
-        if len(rules) > 1
+        (_names(paths), str(number), rule.when, rule.dialect.title)
+        for rules, paths in spoken.items()
         for number, rule in enumerate(rules, 1)
     ]
-    return _table(("Path", "#", "Match", "API"), rows)
+    return _table(("Paths", "#", "Match", "API"), rows)
 
 
 _TABLES = {"apis": apis, "shared_paths": shared_paths}

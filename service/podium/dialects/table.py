@@ -5,141 +5,158 @@ A path is shared where vendors chose the same one. Its rules are tried in order,
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-
-import msgspec
-from msgspec import Raw
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from podium.dialects import (
     cohere,
+    dashscope,
+    deepinfra,
+    infinity,
     jina,
+    llamacpp,
+    mixedbread,
+    nim,
     pairs,
     pinecone,
     rankings,
     results,
+    score,
     similarity,
     tei,
+    vllm,
     voyage,
     weaviate,
 )
 from podium.dialects.base import Dialect, decode
+from podium.dialects.recognition import (
+    Headers,
+    Markers,
+    Rule,
+    always,
+    has,
+    is_pinecone,
+    is_rankings,
+    is_similarity,
+    is_voyage,
+    only,
+)
 from podium.errors import NotFound
 
 TEXT_PATHS = frozenset({"/rerank", "/api/v1/rerank"})
 """Paths that the setting `document` governs."""
 
-_ABSENT = Raw(b"")
-
-
-class Markers(msgspec.Struct, frozen=True):
-    """The keys that tell APIs apart, unread: `_ABSENT`, or the bytes that the value is written in."""
-
-    texts: Raw = _ABSENT
-    passage: Raw = _ABSENT
-    property: Raw = _ABSENT
-    parameters: Raw = _ABSENT
-    truncation: Raw = _ABSENT
-    top_k: Raw = _ABSENT
-    top_n: Raw = _ABSENT
-    model: Raw = _ABSENT
-    return_documents: Raw = _ABSENT
-    rank_fields: Raw = _ABSENT
-    documents: Raw = _ABSENT
-
-    def has(self, *keys: str) -> bool:
-        """Whether the body holds one of these keys, null or not."""
-        return any(getattr(self, key) is not _ABSENT for key in keys)
-
-
-Headers = Mapping[str, str]
-"""Names in lower case."""
-Match = Callable[[Markers, Headers], bool]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """`dialect` is spoken where `match` holds; `when` says the same to readers."""
-
-    dialect: Dialect
-    when: str
-    match: Match
-
-
-def _always(markers: Markers, headers: Headers) -> bool:
-    return True
-
-
-def _only(dialect: Dialect) -> tuple[Rule, ...]:
-    return (Rule(dialect, "the path", _always),)
-
-
-def _first_is(documents: Raw, mark: bytes) -> bool:
-    """Whether `documents` is a list whose first item begins with `mark`."""
-    found = re.match(rb"\s*\[\s*(.)", documents)
-    return found is not None and found[1] == mark
-
-
-def _is_pinecone(markers: Markers, headers: Headers) -> bool:
-    return "x-pinecone-api-version" in headers or bytes(markers.parameters).lstrip().startswith(b"{")
-
-
-def _is_voyage(markers: Markers, headers: Headers) -> bool:
-    return not markers.has("top_n") and (
-        markers.has("truncation") or (markers.has("top_k") and _first_is(markers.documents, b'"'))
-    )
-
-
-def _is_rankings(markers: Markers, headers: Headers) -> bool:
-    return (
-        _first_is(markers.documents, b"{")
-        and not markers.has("top_n")
-        and (markers.has("top_k") or not markers.has("model", "return_documents", "rank_fields"))
-    )
-
-
-def _is_similarity(markers: Markers, headers: Headers) -> bool:
-    if not _first_is(markers.documents, b"{"):
-        return False
-    first = decode(list[Raw], bytes(markers.documents))[0]
-    return decode(_Identified, bytes(first)).id is not _ABSENT
-
-
-class _Identified(msgspec.Struct, frozen=True):
-    id: Raw = _ABSENT
-
-
+_TEI = Rule(tei.DIALECT, "`texts`", has("texts"))
 _RANKINGS = Rule(
     rankings.DIALECT,
     "first document an object, no `top_n`, and `top_k` or none of `model`, `return_documents`, `rank_fields`",
-    _is_rankings,
+    is_rankings,
 )
 _RERANK = (
-    Rule(tei.DIALECT, "`texts`", lambda markers, _: markers.has("texts")),
-    Rule(pairs.PAIR, "`passage`", lambda markers, _: markers.has("passage")),
-    Rule(weaviate.DIALECT, "`property`", lambda markers, _: markers.has("property")),
-    Rule(pinecone.DIALECT, "header `X-Pinecone-Api-Version`, or an object `parameters`", _is_pinecone),
+    _TEI,
+    Rule(pairs.PAIR, "`passage`", has("passage")),
+    Rule(weaviate.DIALECT, "`property`", has("property")),
+    Rule(pinecone.DIALECT, "header `X-Pinecone-Api-Version`, or an object `parameters`", is_pinecone),
     Rule(
         voyage.DIALECT,
         "no `top_n`, and `truncation`, or `top_k` with a first document that is a string",
-        _is_voyage,
+        is_voyage,
     ),
     _RANKINGS,
-    Rule(results.DIALECT, "anything else", _always),
+    Rule(results.DIALECT, "anything else", always),
 )
+_V1_RERANK = tuple(rule for rule in _RERANK if rule is not _RANKINGS)
+_RERANKING = (
+    _TEI,
+    Rule(mixedbread.DIALECT, "`input`", has("input")),
+    Rule(llamacpp.DIALECT, "anything else", always),
+)
+_RERANKS = (
+    Rule(dashscope.DIALECT, "`input`", has("input")),
+    Rule(results.DIALECT, "anything else", always),
+)
+_TEXT_RERANK = "/api/v1/services/rerank/text-rerank/text-rerank"
 
-ROUTES: Mapping[str, Sequence[Rule]] = {
+_SHARED: Mapping[str, Sequence[Rule]] = {
     "/rerank": _RERANK,
-    "/v1/rerank": tuple(rule for rule in _RERANK if rule is not _RANKINGS),
-    "/rerank/batch": _only(pairs.PAIRS),
-    "/v2/rerank": _only(cohere.DIALECT),
-    "/v1/v1/rerank": _only(cohere.DIALECT),
-    "/v1/v2/rerank": _only(cohere.DIALECT),
+    "/v1/rerank": _V1_RERANK,
     "/api/v1/rerank": (
-        Rule(similarity.DIALECT, "an `id` in the first document", _is_similarity),
-        Rule(jina.DIALECT, "anything else", _always),
+        Rule(similarity.DIALECT, "an `id` in the first document", is_similarity),
+        Rule(jina.DIALECT, "anything else", always),
     ),
+    "/reranking": _RERANKING,
+    "/v1/reranking": _RERANKING,
+    "/reranks": _RERANKS,
+    "/api/rerank": _V1_RERANK,
+    "/openai/v1/rerank": _V1_RERANK,
+    "/inference/v1/rerank": _V1_RERANK,
 }
+_OWN: Mapping[str, Dialect] = {
+    "/": tei.DIALECT,
+    "/invocations": tei.DIALECT,
+    "/rerank/batch": pairs.PAIRS,
+    "/v2/rerank": cohere.DIALECT,
+    # The SDK puts its own version behind a base URL that ends in one.
+    "/v1/v1/rerank": cohere.DIALECT,
+    "/v1/v2/rerank": cohere.DIALECT,
+    "/score": score.DIALECT,
+    "/v1/score": score.DIALECT,
+    "/v1/ranking": nim.DIALECT,
+    "/v1/retrieval/{model}/reranking": nim.DIALECT,
+    "/v1/retrieval/{organisation}/{model}/reranking": nim.DIALECT,
+    _TEXT_RERANK: dashscope.DIALECT,
+    "/inference/{model:path}": deepinfra.DIALECT,
+    "/v1/inference/{model:path}": deepinfra.DIALECT,
+}
+_PREFIXED: Sequence[tuple[str, Sequence[Rule], Sequence[str]]] = (
+    ("cohere", only(cohere.DIALECT), ("/v1/rerank", "/v2/rerank", "/v1/v1/rerank", "/v1/v2/rerank")),
+    ("jina", only(jina.DIALECT), ("/v1/rerank",)),
+    ("tei", only(tei.DIALECT), ("/rerank", "/", "/invocations")),
+    ("voyage", only(voyage.DIALECT), ("/v1/rerank",)),
+    ("infinity", only(infinity.DIALECT), ("/v1/rerank",)),
+    ("vllm", only(vllm.DIALECT), ("/v1/rerank", "/v2/rerank")),
+    ("vllm", only(score.DIALECT), ("/v1/score",)),
+    (
+        "nim",
+        only(nim.DIALECT),
+        (
+            "/v1/ranking",
+            "/v1/retrieval/{model}/reranking",
+            "/v1/retrieval/{organisation}/{model}/reranking",
+        ),
+    ),
+    (
+        "llamacpp",
+        (_TEI, Rule(llamacpp.DIALECT, "anything else", always)),
+        ("/v1/rerank", "/v1/reranking"),
+    ),
+    ("weaviate", only(weaviate.DIALECT), ("/rerank",)),
+    ("pinecone", only(pinecone.DIALECT), ("/rerank",)),
+    ("mixedbread", only(mixedbread.DIALECT), ("/v1/reranking",)),
+    ("dashscope", only(dashscope.DIALECT), (_TEXT_RERANK,)),
+    ("dashscope", _RERANKS, ("/compatible-api/v1/reranks", "/v1/reranks")),
+    ("deepinfra", only(deepinfra.DIALECT), ("/v1/inference/{model:path}",)),
+)
+"""A vendor's name, what is spoken below it, and the vendor's own paths."""
+
+
+def _with_and_without_version(prefix: str, path: str) -> Sequence[str]:
+    bare = re.sub("/v[0-9](?=/)", "", path, count=1)
+    return (f"/{prefix}{path}".rstrip("/"), f"/{prefix}{bare}".rstrip("/"))
+
+
+ROUTES: Mapping[str, Sequence[Rule]] = MappingProxyType(
+    {
+        **_SHARED,
+        **{path: only(dialect) for path, dialect in _OWN.items()},
+        **{
+            spelled: rules
+            for prefix, rules, paths in _PREFIXED
+            for path in paths
+            for spelled in _with_and_without_version(prefix, path)
+        },
+    }
+)
 """Each path to its rules; `{name}` in a path stands for one segment, `{name:path}` for one or more."""
 
 
