@@ -145,5 +145,4 @@ def _sentence(error: httpx2.HTTPError) -> str:
 def shown(url: str) -> str:
     """Return a URL without what may be secret in it: user, password, query."""
     parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")

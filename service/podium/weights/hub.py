@@ -55,7 +55,7 @@ class Hub:
         self, repository: str, endpoint: str | None = None, token: str | None = None, pause_s: float = 1.0
     ) -> None:
         self.repository = repository
-        self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        self.endpoint: str = (endpoint or constants.ENDPOINT).rstrip("/")
         self._token = token
         self._pause_s = pause_s
 

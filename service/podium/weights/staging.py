@@ -42,9 +42,10 @@ def locked(target: Path, uri: str, asked: Asked) -> Iterator[Path]:
     """Yield the staging folder beside `target`, held by this process alone."""
     folder = target.parent / f".podium-{_digest(target.name, uri, asked)}"
     lock = folder.with_suffix(".lock")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    # First, because it fails where nothing can be written; the lock would try for ever.
+    folder.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(lock):
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)  # whoever held the lock may have given it its name
         yield folder
         # Whoever waits for the lock finds a complete model now, so that the file may go.
         lock.unlink(missing_ok=True)

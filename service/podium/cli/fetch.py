@@ -1,0 +1,98 @@
+"""`podium fetch`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from podium.cli.options import setting_options, termination_log, to_settings
+from podium.cli.outcome import Outcome, ends_by_reason, leave
+from podium.weights import fetch as weights
+
+
+@click.command
+@click.argument("uri", metavar="MODEL")
+@setting_options("revision")
+@click.option(
+    "--to",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="New or empty folder to fill, not a mount itself.",
+)
+@click.option(
+    "--include", multiple=True, metavar="PATTERN", help="Fetch these instead of what serving needs."
+)
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these out.")
+@click.option("--max-bytes", type=click.IntRange(min=1), help="Bytes of the whole model at most.")
+@setting_options("cache_dir", "offline")
+@termination_log
+def fetch(
+    uri: str,
+    to: Path | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    max_bytes: int | None,
+    termination_log: Path | None,
+    **values: str | None,
+) -> None:
+    """Download MODEL, `org/name` on a hub, and print its folder.
+
+    What serving needs is fetched: configuration, tokenizer, and the safetensors, or pytorch_model.bin where
+    there are none. A download that was cut goes on where it ended, every file's digest is checked, and a
+    model that is complete already needs no network. HF_ENDPOINT and HF_TOKEN name another hub and a token.
+
+    Exit codes: 0 done, 2 usage, 42 trying again changes nothing (401, 403, 404, a wrong checksum),
+    75 trying again may help (429, 5xx, TLS, proxy, network, space).
+    """
+    settings = to_settings(values.items())
+    with ends_by_reason(termination_log), _progress(uri) as report:
+        fetched = weights.fetch(
+            uri,
+            settings.revision,
+            to=to,
+            cache_dir=settings.cache_dir,
+            offline=settings.offline,
+            include=include,
+            exclude=exclude,
+            max_bytes=max_bytes,
+            progress=report,
+        )
+    at = f" at {fetched.revision}" if fetched.revision else ""
+    done = f"{uri}{at} is complete, {decimal(fetched.bytes)}"
+    leave(termination_log, Outcome(None, done, bytes=fetched.bytes, resolved_revision=fetched.revision))
+    click.echo(f"podium: {done}", err=True)
+    click.echo(fetched.folder)
+
+
+@contextmanager
+def _progress(uri: str) -> Iterator[weights.Progress]:
+    """Show how far the download is on stderr: a bar on a terminal, else a line each tenth."""
+    if not sys.stderr.isatty():
+        yield _Lines(uri)
+        return
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(TextColumn(uri), *columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(uri, total=None, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+
+
+class _Lines:
+    def __init__(self, uri: str) -> None:
+        self._uri, self._tenth = uri, -1
+
+    def __call__(self, done: int, total: int) -> None:
+        tenth = done * 10 // max(total, 1)
+        if tenth > self._tenth:
+            self._tenth = tenth
+            click.echo(f"podium: {self._uri}: {decimal(done)} of {decimal(total)}", err=True)

@@ -1,0 +1,35 @@
+"""`podium serve`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from podium.cli import environment
+from podium.cli.options import setting_options, termination_log, to_settings
+from podium.cli.outcome import ends_by_reason
+from podium.settings import FIELDS, SettingError
+
+
+@click.command
+@setting_options(*FIELDS)
+@termination_log
+def serve(termination_log: Path | None, **values: str | None) -> None:
+    """Serve a model over HTTP until SIGTERM.
+
+    Each option has a variable of the same name; a file `.env` in the working directory may set these too.
+    Flag wins over variable, variable over `.env`. An empty value means the default.
+
+    Exit codes: 0 after SIGTERM and the last answer, 2 for a setting that cannot work, 42 for a model that
+    cannot be had, loaded or trusted, 75 where trying again may help.
+    """
+    settings = to_settings(values.items())
+    for warning in environment.unknown(os.environ.items()):
+        click.echo(f"podium: {warning}", err=True)
+    from podium.server import app  # torch and litestar, which no help needs
+
+    with ends_by_reason(termination_log):
+        try:
+            app.serve(settings)
+        except SettingError as error:
+            raise click.UsageError(str(error)) from None
