@@ -1,0 +1,172 @@
+# Three images: `service` (CUDA), `service-cpu`, `operator`.
+#
+#   docker build --target service-cpu -t podium:dev-cpu .
+#   docker build --target service     -t podium:dev .
+#   docker build --target operator    -t podium-operator:dev .
+#
+# Bake a model in, so that the image needs no network and no volume (a hub's token: --secret id=hf_token,src=FILE):
+#
+#   docker build --target service-cpu --build-arg MODEL=cross-encoder/ms-marco-MiniLM-L6-v2 -t my-reranker .
+#
+# Layers go from what changes least to what changes most: base, dependencies (the same layer in both service
+# images), torch, a baked model, the code. Nothing compiles at start: the root file system may be read-only,
+# so the bytecode is made here, and it is never compared with the sources.
+
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+# ---------------------------------------------------------------------------------------------------------------
+FROM ${PYTHON_IMAGE} AS base
+# A name for the user: torch asks the password file for it.
+RUN groupadd --gid 65532 podium && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /tmp podium
+# All that is written at run time goes below HOME: mount an emptyDir or a tmpfs there.
+ENV PATH=/opt/podium/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin \
+    HOME=/tmp \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+
+# --------------------------------------------------------------------------------------------------- dependencies
+# The lists alone, so that an edit of pyproject.toml elsewhere (lint, tests) installs nothing anew.
+FROM ${PYTHON_IMAGE} AS requirements
+COPY pyproject.toml /
+RUN python -c "import tomllib; \
+project = tomllib.load(open('/pyproject.toml', 'rb')); \
+build, project = project['build-system']['requires'], project['project']; \
+extras = project['optional-dependencies']; \
+lists = {'build': build, **{name: project['dependencies'] + extras[name] for name in ('service', 'operator')}}; \
+[open(f'/{name}.txt', 'w').write('\n'.join(r for r in lists[name] if not r.startswith('torch')) + '\n') for name in lists]"
+
+FROM ${PYTHON_IMAGE} AS build
+# Without pip inside: an image that serves installs nothing.
+RUN python -m venv --without-pip /opt/podium
+ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
+    PYTHONDONTWRITEBYTECODE=1
+
+FROM build AS dependencies-operator
+COPY --from=requirements /operator.txt /
+RUN pip --python /opt/podium/bin/python install -r /operator.txt \
+ && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/podium/lib
+
+FROM build AS dependencies-service
+COPY --from=requirements /service.txt /
+RUN pip --python /opt/podium/bin/python install -r /service.txt \
+ && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/podium/lib \
+ && pip --python /opt/podium/bin/python freeze > /constraints.txt
+
+# torch goes into a folder of its own and is laid over the rest, which thereby is one layer of both images.
+# Headers and static libraries serve compilers, and there is none; one file of torch's own tests is no Python 3.11.
+FROM dependencies-service AS torch-cpu
+ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+RUN python -m venv --without-pip /opt/torch \
+ && pip download --no-deps --extra-index-url ${TORCH_CPU_INDEX} -d /wheels torch==2.13.0 \
+ && pip --python /opt/torch/bin/python install -c /constraints.txt /wheels/torch-*.whl && rm -r /wheels \
+ && /opt/torch/bin/python -c "import torch; cuda = torch.version.cuda; \
+assert cuda is None, f'torch {torch.__version__} is built for CUDA {cuda}, wanted: a CPU build (TORCH_CPU_INDEX)'" \
+ && rm -rf /opt/torch/lib/python3*/site-packages/torch/include \
+ && find /opt/torch/lib -name '*.a' -delete \
+ && python -m compileall -q -j 0 -x py312_intrinsics -s /opt/torch -p /opt/podium \
+        --invalidation-mode unchecked-hash /opt/torch/lib
+
+# `===`: `torch==2.13.0` also takes a build for CPU (2.13.0+cpu) where one is offered.
+FROM dependencies-service AS torch-cuda
+RUN python -m venv --without-pip /opt/torch \
+ && pip --python /opt/torch/bin/python install -c /constraints.txt torch===2.13.0 \
+ && /opt/torch/bin/python -c "import torch; \
+assert torch.version.cuda, f'torch {torch.__version__} is built for CPU, wanted: a CUDA build'" \
+ && rm -rf /opt/torch/lib/python3*/site-packages/torch/include \
+ && find /opt/torch/lib -name '*.a' -delete \
+ && python -m compileall -q -j 0 -x py312_intrinsics -s /opt/torch -p /opt/podium \
+        --invalidation-mode unchecked-hash /opt/torch/lib
+
+# ----------------------------------------------------------------------------------------------------------- code
+FROM build AS code
+COPY --from=requirements /build.txt /
+RUN pip install -r /build.txt
+COPY pyproject.toml README.md LICENSE CHANGELOG.md /src/
+COPY service /src/service
+COPY operator /src/operator
+RUN pip wheel --no-deps --no-build-isolation -w /wheels /src \
+ && pip --python /opt/podium/bin/python install --no-deps /wheels/*.whl \
+ && python -m compileall -q --invalidation-mode unchecked-hash /opt/podium/lib
+
+FROM code AS code-service
+RUN rm -r /opt/podium/lib/python3*/site-packages/podium_operator
+
+FROM code AS code-operator
+RUN rm -r /opt/podium/lib/python3*/site-packages/podium
+
+# A baked model; without MODEL the folder stays empty and the built-in model is served.
+FROM dependencies-service AS model
+COPY --from=code-service /opt/podium/lib /opt/podium/lib
+COPY --from=code-service /opt/podium/bin/podium /opt/podium/bin/podium
+ARG MODEL=
+ARG MODEL_REVISION=
+ARG HF_ENDPOINT=
+RUN --mount=type=secret,id=hf_token \
+    mkdir /opt/model \
+ && if [ -n "${MODEL}" ]; then \
+        export HOME=/tmp ${HF_ENDPOINT:+HF_ENDPOINT="${HF_ENDPOINT}"}; \
+        if [ -s /run/secrets/hf_token ]; then HF_TOKEN="$(cat /run/secrets/hf_token)"; export HF_TOKEN; fi; \
+        /opt/podium/bin/podium fetch "${MODEL}" --to /opt/model/baked --revision "${MODEL_REVISION}"; \
+    fi
+
+# --------------------------------------------------------------------------------------------------------- images
+FROM base AS service-base
+COPY --from=dependencies-service /opt/podium /opt/podium
+
+FROM service-base AS service-cpu
+COPY --from=torch-cpu /opt/torch/lib /opt/podium/lib
+COPY --from=model /opt/model /opt/model
+COPY --from=code-service /opt/podium/lib /opt/podium/lib
+COPY --from=code-service /opt/podium/bin/podium /opt/podium/bin/podium
+ARG MODEL=
+ENV PODIUM_MODEL=${MODEL:+/opt/model/baked} PODIUM_SERVED_MODEL_NAME=${MODEL}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Podium" \
+      org.opencontainers.image.description="Reranks documents for a query with a cross-encoder model, on CPU" \
+      org.opencontainers.image.source="https://github.com/podium-rerank/podium" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["podium"]
+CMD ["serve"]
+
+FROM service-base AS service
+# Without it NVIDIA's runtime mounts the tools and not the libraries. Which devices a container sees is the
+# cluster's to say: NVIDIA_VISIBLE_DEVICES=all here would give every GPU to a pod that asked for none.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=torch-cuda /opt/torch/lib /opt/podium/lib
+COPY --from=model /opt/model /opt/model
+COPY --from=code-service /opt/podium/lib /opt/podium/lib
+COPY --from=code-service /opt/podium/bin/podium /opt/podium/bin/podium
+ARG MODEL=
+ENV PODIUM_MODEL=${MODEL:+/opt/model/baked} PODIUM_SERVED_MODEL_NAME=${MODEL}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Podium" \
+      org.opencontainers.image.description="Reranks documents for a query with a cross-encoder model, on NVIDIA GPUs" \
+      org.opencontainers.image.source="https://github.com/podium-rerank/podium" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["podium"]
+CMD ["serve"]
+
+FROM base AS operator
+COPY --from=dependencies-operator /opt/podium /opt/podium
+COPY --from=code-operator /opt/podium/lib /opt/podium/lib
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Podium operator" \
+      org.opencontainers.image.description="Turns a Reranker resource into a cached, placed, scaled rerank service" \
+      org.opencontainers.image.source="https://github.com/podium-rerank/podium" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["python", "-m", "podium_operator"]

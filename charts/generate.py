@@ -1,0 +1,131 @@
+"""Write what follows from other files: `python charts/generate.py`; a test holds the results current.
+
+- `charts/podium/files/crd.yaml`: manifests/crd.yaml, byte for byte (a chart cannot read outside its folder)
+- `charts/*/README.md`: the table of values, from the comments in values.yaml
+- `manifests/operator.yaml`: the chart with its defaults, for people without Helm (needs `helm` on the PATH)
+"""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CHARTS = ("podium", "podium-rerankers")
+NAMESPACE = "podium-system"
+_BEGIN, _END = "<!-- values: made by charts/generate.py -->\n", "<!-- end of values -->\n"
+_KEY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z][\w-]*):")
+
+
+class Value(NamedTuple):
+    """One value: its path (`image.tag`), its default, and the comment above it."""
+
+    path: str
+    default: Any
+    description: str
+
+
+def values(chart: str) -> list[Value]:
+    """Return the values of a chart, in the order of its values.yaml.
+
+    A key with a comment above it is a value, and all that lies below it is its default; a key without one is
+    a group of values. Raises ValueError for a leaf that has no comment and is in no such value.
+    """
+    path = ROOT / "charts" / chart / "values.yaml"
+    defaults = yaml.safe_load(path.read_text())
+    found: list[Value] = []
+    comment: list[str] = []
+    parents: list[tuple[int, str]] = []
+    for line in path.read_text().splitlines():
+        match = _KEY.match(line)
+        if line.lstrip().startswith("#"):
+            comment.append(line.lstrip().removeprefix("#").strip())
+            continue
+        if match:
+            indent = len(match["indent"])
+            parents = [*(parent for parent in parents if parent[0] < indent), (indent, match["key"])]
+            name = ".".join(key for _, key in parents)
+            default = defaults
+            for _, key in parents:
+                default = default[key]
+            covered = any(name.startswith(f"{value.path}.") for value in found)
+            if comment:
+                found.append(Value(name, default, " ".join(comment)))
+            elif not covered and not (isinstance(default, dict) and default):
+                raise ValueError(f"{path}: `{name}` has no comment above it")
+        comment = []
+    return found
+
+
+def values_table(chart: str) -> str:
+    """Return the values of a chart as a Markdown table."""
+    rows = [
+        f"| `{value.path}` | {value.description.replace('|', chr(92) + '|')} | `{_inline(value.default)}` |"
+        for value in values(chart)
+    ]
+    return "\n".join(["| Value | Meaning | Default |", "|---|---|---|", *rows]) + "\n"
+
+
+def readme(chart: str) -> str:
+    """Return the README of a chart with its table of values."""
+    text = (ROOT / "charts" / chart / "README.md").read_text()
+    before, after = text.split(_BEGIN)[0], text.split(_END)[1]
+    return before + _BEGIN + values_table(chart) + _END + after
+
+
+def chart_crd() -> str:
+    """Return the CRD as the chart carries it."""
+    return (ROOT / "manifests" / "crd.yaml").read_text()
+
+
+def operator_manifest(helm: str = "helm") -> str:
+    """Return the namespace and the chart's objects, without the CRD."""
+    command = [helm, "template", "podium", str(ROOT / "charts" / "podium"), "--namespace", NAMESPACE]
+    rendered = subprocess.run(  # noqa: S603
+        [*command, "--set", "crds.enabled=false"], check=True, capture_output=True, text=True
+    ).stdout
+    namespace = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": NAMESPACE,
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    }
+    objects = [namespace, *(body for body in yaml.safe_load_all(rendered) if body)]
+    for body in objects:
+        for labels in _labels(body):
+            labels.pop("helm.sh/chart", None)
+            if "app.kubernetes.io/managed-by" in labels:
+                labels["app.kubernetes.io/managed-by"] = "kubectl"
+    head = (
+        "# The operator without Helm, made from charts/podium by `python charts/generate.py`:\n"
+        "#   kubectl apply --server-side -f manifests/crd.yaml -f manifests/operator.yaml\n"
+    )
+    return head + yaml.safe_dump_all(objects, sort_keys=False, width=110, explicit_start=True)
+
+
+def generated(helm: str = "helm") -> dict[Path, str]:
+    """Return every generated file with the text that it should have."""
+    texts = {ROOT / "charts" / chart / "README.md": readme(chart) for chart in CHARTS}
+    texts[ROOT / "charts" / "podium" / "files" / "crd.yaml"] = chart_crd()
+    texts[ROOT / "manifests" / "operator.yaml"] = operator_manifest(helm)
+    return texts
+
+
+def _labels(body: dict[str, Any]) -> list[dict[str, str]]:
+    template = (body.get("spec") or {}).get("template", {}).get("metadata", {})
+    return [part["labels"] for part in (body["metadata"], template) if "labels" in part]
+
+
+def _inline(default: Any) -> str:
+    if default == "":
+        return '""'
+    return yaml.safe_dump(default, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
+
+
+if __name__ == "__main__":
+    for path, text in generated().items():
+        path.write_text(text)
