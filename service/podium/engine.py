@@ -5,8 +5,8 @@ requests ask for stands in both groups and is computed by whichever is due first
 """
 
 import asyncio
-import enum
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
@@ -27,32 +27,48 @@ FIRST_SPEED = 2_000.0
 """Tokens per second until the first batch was measured; the warm-up measures one before any request."""
 
 
-class State(enum.Enum):
-    """Where a pair is; it moves down this list and never up."""
+class Window:
+    """What the model reads at a time: a query with a document, or with one window of a long one."""
 
-    NEW = enum.auto()
-    """Known, not tokenized."""
-    READY = enum.auto()
-    """Tokenized, waiting for a batch."""
-    RUNNING = enum.auto()
-    """In the batch that the model computes."""
-    DONE = enum.auto()
-    """Scored, failed, or wanted by nobody any more."""
+    __slots__ = ("encoding", "pair", "waiting")
+
+    def __init__(self, pair: "Pair", encoding: Encoding) -> None:
+        self.pair, self.encoding = pair, encoding
+        self.waiting = True
+        """False once a batch has taken it, or nobody wants it any more."""
 
 
 class Pair:
     """A query and a document on their way through tokenizer and model, and who waits for them."""
 
-    __slots__ = ("callers", "document", "encoding", "key", "query", "state", "tokens")
+    __slots__ = ("callers", "document", "done", "key", "logits", "query", "tokens", "windows")
 
     def __init__(self, key: Key, query: str, document: str, tokens: int) -> None:
         self.key, self.query, self.document = key, query, document
         self.tokens = tokens
-        """An estimate until the pair is tokenized."""
-        self.state = State.NEW
-        self.encoding: Encoding | None = None
+        """A guess, until the pair is tokenized."""
+        self.windows: Sequence[Window] = ()
+        """At least one once the pair is tokenized."""
+        self.logits: dict[Window, float] = {}
+        self.done = False
+        """Whether it was scored, has failed, or is wanted by nobody any more."""
         self.callers: list[tuple[Call, int]] = []
         """Each caller with the index of the pair in its request. Changed on the event loop only."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether work that nobody has begun is left to be done for it."""
+        return not self.done and (not self.windows or any(window.waiting for window in self.windows))
+
+    def scored(self) -> Scored:
+        """Return what is known of the pair when all of its windows have logits; the best one counts."""
+        encodings = [window.encoding for window in self.windows]
+        return Scored(
+            logit=max(self.logits.values()),
+            tokens=sum(len(encoding.ids) for encoding in encodings),
+            cut=any(encoding.cut for encoding in encodings),
+            needed=max(encoding.needed for encoding in encodings),
+        )
 
 
 class Batch(NamedTuple):
@@ -115,7 +131,7 @@ class Engine:
         self._max_batch_tokens = max_batch_tokens
         self._changed = threading.Condition()
         # Below: guarded by _changed.
-        self._groups: dict[Call, list[Pair]] = {}
+        self._groups: dict[Call, list[Window]] = {}
         self._closed = False
         self.waiting_pairs = 0
         self.waiting_tokens = 0
@@ -153,19 +169,19 @@ class Engine:
             self.waiting_pairs += len(pairs)
             self.waiting_tokens += sum(pair.tokens for pair in pairs)
 
-    def submit(self, call: Call, pairs: Iterable[tuple[Pair, Encoding]]) -> None:
+    def submit(self, call: Call, pairs: Iterable[tuple[Pair, Sequence[Encoding]]]) -> None:
         """Let tokenized pairs of a call wait for a batch; those that another call submitted stay shared."""
         with self._changed:
             group = self._groups.setdefault(call, [])
-            for pair, encoding in pairs:
-                if pair.state is State.NEW:
-                    self.waiting_tokens += len(encoding.ids) - pair.tokens
-                    pair.encoding, pair.tokens, pair.state = encoding, len(encoding.ids), State.READY
+            for pair, encodings in pairs:
+                if not (pair.windows or pair.done):
+                    pair.windows = [Window(pair, encoding) for encoding in encodings]
+                    self.waiting_pairs += len(encodings) - 1
+                    self.waiting_tokens += sum(len(each.ids) for each in encodings) - pair.tokens
                     pair.query = pair.document = ""
-                if pair.state is State.READY:
-                    group.append(pair)
+                group += [window for window in pair.windows if window.waiting]
             # Longest first: padded batches waste least, and what does not fit the device shows at once.
-            group.sort(key=lambda pair: -pair.tokens)
+            group.sort(key=lambda window: -len(window.encoding.ids))
             self._changed.notify()
 
     def fail(self, call: Call, error: Exception) -> None:
@@ -177,23 +193,27 @@ class Engine:
         with self._changed:
             self._groups.pop(call, None)
             for pair in pairs:
-                self._leave_queue(pair, State.DONE)
+                if not (pair.windows or pair.done):
+                    self.waiting_pairs -= 1
+                    self.waiting_tokens -= pair.tokens
+                pair.done = True
+                for window in pair.windows:
+                    self._leave_queue(window)
 
-    def _leave_queue(self, pair: Pair, state: State) -> bool:
-        """Move a waiting pair on; False where it waits no longer."""
-        if pair.state not in (State.NEW, State.READY):
-            return False
-        pair.state = state
-        self.waiting_pairs -= 1
-        self.waiting_tokens -= pair.tokens
-        return True
+    def _leave_queue(self, window: Window) -> bool:
+        """Take a window out of the queue; False where it waits no longer."""
+        was_waiting, window.waiting = window.waiting, False
+        if was_waiting:
+            self.waiting_pairs -= 1
+            self.waiting_tokens -= len(window.encoding.ids)
+        return was_waiting
 
     def _run(self) -> None:
         while (batch := self._next()) is not None:
             self._score(batch)
 
-    def _next(self) -> list[Pair] | None:
-        """Wait for pairs and take a batch of them; None once closed."""
+    def _next(self) -> list[Window] | None:
+        """Wait for windows and take a batch of them; None once closed."""
         with self._changed:
             while True:
                 while not self._groups and not self._closed:
@@ -204,72 +224,86 @@ class Engine:
                     self.running_since = monotonic()
                     return batch
 
-    def _take(self) -> list[Pair]:
+    def _take(self) -> list[Window]:
         calls = list(self._groups)
-        waiting = [Waiting(call.due, [pair.tokens for pair in self._groups[call]]) for call in calls]
+        waiting = [
+            Waiting(call.due, [len(window.encoding.ids) for window in self._groups[call]]) for call in calls
+        ]
         counts = plan_batch(
             waiting, next_budget(self.tokens_per_s, self._max_batch_tokens), padded=self._padded
         )
         batch = []
         for call, count in zip(calls, counts, strict=True):
             group = self._groups[call]
-            batch += [pair for pair in group[:count] if self._leave_queue(pair, State.RUNNING)]
+            batch += [window for window in group[:count] if self._leave_queue(window)]
             del group[:count]
             if not group:
                 del self._groups[call]
         return batch
 
-    def _score(self, pairs: list[Pair]) -> None:
+    def _score(self, windows: list[Window]) -> None:
+        encodings = [window.encoding for window in windows]
         started = monotonic()
         try:
-            logits = self._split_if_needed(pairs)
+            logits = self._logits(encodings)
         except Exception as error:
-            log.exception("a batch of %d pairs failed", len(pairs))
+            log.exception("a batch of %d pairs failed", len(windows))
             failure = (
                 error if isinstance(error, ModelFailed) else ModelFailed("the model failed on this request")
             )
-            self._hand_over(lambda: self._fail(pairs, failure))
+            self._hand_over(lambda: self._fail([window.pair for window in windows], failure))
         else:
             batch = Batch(started, monotonic())
-            self._measure(pairs, batch)
-            self._hand_over(lambda: self._deliver(pairs, logits, batch))
+            self._measure([len(encoding.ids) for encoding in encodings], batch)
+            self._hand_over(lambda: self._deliver(windows, logits, batch))
         self.running_since = None
 
-    def _measure(self, pairs: list[Pair], batch: Batch) -> None:
-        lengths, seconds = [pair.tokens for pair in pairs], batch.ended - batch.started
+    def _measure(self, lengths: Sequence[int], batch: Batch) -> None:
+        seconds = batch.ended - batch.started
         budget = next_budget(self.tokens_per_s, self._max_batch_tokens)
         self.tokens_per_s = learn_speed(self.tokens_per_s, sum(lengths), seconds, budget)
         self._metrics.batch(lengths, seconds, packed=not self._padded)
 
-    def _split_if_needed(self, pairs: list[Pair]) -> NDArray[np.float32]:
-        encodings = [pair.encoding for pair in pairs if pair.encoding is not None]
+    def _logits(self, encodings: Sequence[Encoding]) -> list[float]:
+        logits: list[float] = self._split_if_needed(encodings).tolist()
+        if len(logits) != len(encodings):
+            raise ModelFailed(
+                f"the model gave {len(logits)} scores for {len(encodings)} pairs. This is a bug."
+            )
+        return logits
+
+    def _split_if_needed(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         try:
             return self._model.score(encodings)
         except OutOfMemory:
             if len(encodings) == 1:
                 raise
             half = len(encodings) // 2
-            self._max_batch_tokens = max(1, sum(pair.tokens for pair in pairs) // 2)
+            self._max_batch_tokens = max(1, sum(len(encoding.ids) for encoding in encodings) // 2)
             log.warning("out of memory: batches hold %d tokens from now on", self._max_batch_tokens)
         return np.concatenate([self._model.score(encodings[:half]), self._model.score(encodings[half:])])
 
-    def _deliver(self, pairs: Sequence[Pair], logits: NDArray[np.float32], batch: Batch) -> None:
-        """On the event loop: give each pair's score to those who wait for it."""
-        for pair, logit in zip(pairs, logits.tolist(), strict=True):
-            encoding = pair.encoding
-            assert encoding is not None
-            if logit != logit or logit in (float("inf"), float("-inf")):
+    def _deliver(self, windows: Sequence[Window], logits: Sequence[float], batch: Batch) -> None:
+        """On the event loop: give each pair whose last window this was to those who wait for it."""
+        for window, logit in zip(windows, logits, strict=True):
+            pair = window.pair
+            if not math.isfinite(logit):
                 self._fail([pair], ModelFailed("the model gave a score that is not a number"))
+            pair.logits[window] = logit
+            if pair.done or len(pair.logits) < len(pair.windows):
                 continue
-            pair.state = State.DONE
-            scored = Scored(logit, len(encoding.ids), encoding.cut, encoding.needed)
+            pair.done = True
+            scored = pair.scored()
             self._on_done(pair, scored)
             for call, index in pair.callers:
                 call.deliver(index, scored, batch)
 
     def _fail(self, pairs: Sequence[Pair], error: Exception) -> None:
         for pair in pairs:
-            pair.state = State.DONE
+            with self._changed:
+                pair.done = True
+                for window in pair.windows:
+                    self._leave_queue(window)
             self._on_done(pair, None)
             for call, _ in pair.callers:
                 call.fail(error)

@@ -9,7 +9,7 @@ import numpy as np
 from podium.admission import admit
 from podium.batching import due_at
 from podium.cache import Key, PairCache, Scored, pair_key, query_key
-from podium.engine import Call, Engine, Pair, State
+from podium.engine import Call, Engine, Pair
 from podium.errors import DeadlineExceeded, PodiumError, Unavailable
 from podium.models.base import Model
 from podium.ranking import Ranking, RankRequest, Usage, rank
@@ -146,10 +146,10 @@ class Reranker:
             return
         alone = []
         for _, pair in pairs:
-            if pair.state is State.DONE:
+            if pair.done:
                 continue
             pair.callers = [caller for caller in pair.callers if caller[0] is not call]
-            if not pair.callers and pair.state is not State.RUNNING:
+            if not pair.callers and pair.waiting:
                 alone.append(pair)
                 self._on_done(pair, None)
         self._engine.abandon(call, alone)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from time import monotonic
 
-from podium.engine import Call, Engine, Pair, State
+from podium.engine import Call, Engine, Pair
 from podium.errors import ModelFailed, PairTooLong
 from podium.models.base import Encoding, Model, Tokens
 from podium.telemetry.metrics import Metrics
@@ -90,21 +90,21 @@ class Tokenization:
     def _tokenize_slice(self, job: _Job) -> None:
         started = monotonic()
         chosen = _take_slice(job)
-        new = [pair for _, pair in chosen if pair.encoding is None]
+        new = [pair for _, pair in chosen if not pair.windows]
         queries = list(dict.fromkeys(pair.query for pair in new if pair.query not in job.queries))
         tokens = self._model.tokenize([*queries, *(pair.document for pair in new)])
         job.queries.update(zip(queries, tokens, strict=False))
         documents = iter(tokens[len(queries) :])
-        ready: list[tuple[Pair, Encoding]] = []
+        ready: list[tuple[Pair, Sequence[Encoding]]] = []
         for index, pair in chosen:
-            encoding = pair.encoding
-            if encoding is None:
-                encoding = self._model.pair(job.queries[pair.query], next(documents))
-            if encoding.cut and not job.call.truncate:
-                error = PairTooLong(index, encoding.needed, self._model.info.max_length)
+            encodings: Sequence[Encoding] = [window.encoding for window in pair.windows]
+            if not encodings:
+                encodings = [self._model.pair(job.queries[pair.query], next(documents))]
+            if encodings[0].cut and not job.call.truncate:
+                error = PairTooLong(index, encodings[0].needed, self._model.info.max_length)
                 self._engine.fail(job.call, error)
                 return
-            ready.append((pair, encoding))
+            ready.append((pair, encodings))
         ended = monotonic()
         job.call.tokenization = ((job.call.tokenization or (started, ended))[0], ended)
         self._metrics.tokenization_seconds.observe(ended - started)
@@ -117,7 +117,7 @@ def _take_slice(job: _Job) -> list[tuple[int, Pair]]:
     characters = 0
     while job.left and len(chosen) < SLICE_TEXTS and characters < SLICE_CHARACTERS:
         index, pair = job.left.pop()
-        if pair.state in (State.NEW, State.READY):
+        if pair.waiting:
             chosen.append((index, pair))
             characters += len(pair.document)
     return chosen
