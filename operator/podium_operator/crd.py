@@ -10,11 +10,28 @@ from podium_operator.api import GROUP, KIND, PLURAL, SHORT_NAME, VERSION, Rerank
 from podium_operator.rules import RULES
 from podium_operator.spec import RerankerSpec
 
-_KEPT = {
-    "description", "enum", "format", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength",
-    "minimum", "pattern", "properties", "required", "type", "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys",
-    "x-kubernetes-list-type", "x-kubernetes-preserve-unknown-fields",
-}  # fmt: skip
+_KEPT = frozenset(
+    [
+        "description",
+        "enum",
+        "format",
+        "items",
+        "maxItems",
+        "maxLength",
+        "maximum",
+        "minItems",
+        "minLength",
+        "minimum",
+        "pattern",
+        "properties",
+        "required",
+        "type",
+        "x-kubernetes-int-or-string",
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-list-type",
+        "x-kubernetes-preserve-unknown-fields",
+    ]
+)
 """Schema words that a structural schema may carry; defaults and titles are left out on purpose."""
 
 PRINTER_COLUMNS = (

@@ -29,7 +29,7 @@ def download_job_name(reranker: Reranker, source: Source) -> str:
 
 
 def binder_job_name(reranker: Reranker) -> str:
-    """Return the binder's name: it follows from the serving pods' shape, so another placement is another Job."""
+    """Return the binder's name: it follows from the serving pods' shape."""
     return f"{reranker.name}-bind-{digest(shape(reranker.raw), 6)}"
 
 

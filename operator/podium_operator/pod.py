@@ -18,11 +18,11 @@ _EXIT_MARGIN_S = 5
 """Seconds of the grace period that are kept for the process to end after its requests are answered."""
 
 SERVING, DOWNLOAD, BINDER = "reranker", "reranker-download", "reranker-binder"
-"""Values of app.kubernetes.io/name: the Service selects the first, so Jobs get no requests."""
+"""Values of app.kubernetes.io/name; the Service selects the first."""
 
 
 def selector(reranker: Reranker) -> dict[str, str]:
-    """Return the labels that select the serving pods: fixed for life, a Deployment's selector is immutable."""
+    """Return the labels that select the serving pods: a Deployment's selector is immutable."""
     return {"app.kubernetes.io/name": SERVING, "app.kubernetes.io/instance": reranker.name}
 
 

@@ -1,0 +1,32 @@
+"""`python -m podium_operator`: settings from the environment, then run until told to end."""
+
+import asyncio
+import os
+import sys
+
+from podium_operator.cluster import Cluster
+from podium_operator.logs import configure_logs
+from podium_operator.program import Program
+from podium_operator.settings import SettingError, Settings, read_settings
+
+
+async def run(settings: Settings) -> None:
+    """Connect and run."""
+    cluster = await Cluster.connect(timeout_s=settings.api_timeout_s, connections=settings.workers + 4)
+    await Program(settings, cluster).run()
+
+
+def main() -> int:
+    """Return the exit code: 2 where a setting cannot work."""
+    try:
+        settings = read_settings(os.environ)
+    except SettingError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logs(settings.log_level, settings.log_format)
+    asyncio.run(run(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""One look from end to end, pure: from a Reranker's body and what was observed to a plan and a view."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from podium_operator.api import Pinned, Reranker, read_reranker, read_status
+from podium_operator.cache import CacheProgress, cache_progress
+from podium_operator.children import render_children
+from podium_operator.deployment import held, resolve_pinned
+from podium_operator.observed import Observed
+from podium_operator.plan import Plan, make_plan
+from podium_operator.settings import Settings
+from podium_operator.source import model_source
+from podium_operator.spec import Model, RerankerSpec
+from podium_operator.validate import Problem, find_problem
+from podium_operator.view import View
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do now, and what status is made from."""
+
+    plan: Plan
+    view: View
+    pinned: Pinned
+
+
+def read(body: Mapping[str, Any]) -> tuple[Reranker, Problem | None]:
+    """Return the Reranker and what is wrong with its spec; one that cannot be read gets a stand-in spec."""
+    try:
+        reranker = read_reranker(body)
+    except msgspec.ValidationError as error:
+        message = f"the spec cannot be read: {error}"
+        return _stand_in(body), Problem("InvalidSpec", message)
+    return reranker, find_problem(reranker)
+
+
+def _stand_in(body: Mapping[str, Any]) -> Reranker:
+    metadata = body["metadata"]
+    return Reranker(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        spec=RerankerSpec(model=Model(uri="builtin")),
+        raw={},
+        status=read_status(body),
+    )
+
+
+def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now: datetime) -> Decision:
+    """Return the plan and the view. A spec with a problem plans nothing: what runs is left alone."""
+    reranker, problem = read(body)
+    if problem:
+        return _refused(reranker, problem, observed, settings, now)
+    source = model_source(reranker)
+    progress = _progress(reranker, observed, settings, now)
+    children = render_children(reranker, source, progress, observed, settings)
+    plan = make_plan(reranker, children, observed)
+    view = View(
+        reranker=reranker,
+        source=source,
+        progress=progress,
+        observed=observed,
+        settings=settings,
+        conflicts=plan.conflicts,
+    )
+    return Decision(plan=plan, view=view, pinned=children.pinned)
+
+
+def _progress(reranker: Reranker, observed: Observed, settings: Settings, now: datetime) -> CacheProgress:
+    source = model_source(reranker)
+    return cache_progress(reranker, source, observed, now, retry_max_s=settings.download_retry_max_s)
+
+
+def _refused(
+    reranker: Reranker, problem: Problem, observed: Observed, settings: Settings, now: datetime
+) -> Decision:
+    """The pods of the last accepted spec go on; status speaks of them and of the problem."""
+    live = observed.get("Deployment", reranker.name)
+    running, pinned = held(reranker, live) or (reranker, resolve_pinned(reranker, live, settings))
+    view = View(
+        reranker=running,
+        source=model_source(running),
+        progress=_progress(running, observed, settings, now),
+        observed=observed,
+        settings=settings,
+        problem=problem,
+    )
+    return Decision(plan=Plan(), view=view, pinned=pinned)

@@ -1,0 +1,82 @@
+"""What a live object lacks of what was applied to it, and which manager took it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from podium_operator.observed import Body
+from podium_operator.quantity import same_quantity
+
+_LIST_KEYS: dict[str, tuple[str, ...]] = {
+    "containers": ("name",),
+    "initContainers": ("name",),
+    "env": ("name",),
+    "volumes": ("name",),
+    "imagePullSecrets": ("name",),
+    "volumeMounts": ("mountPath",),
+    "ports": ("port", "containerPort", "protocol"),
+    "ownerReferences": ("uid",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+}
+"""Lists that managers share item by item, and the fields that tell items apart; other lists belong to one."""
+
+
+def lacks(live: Any, wanted: Any, path: str = "") -> Iterator[str]:
+    """Yield the path of every wanted field that the live object lacks or has with another value.
+
+    Fields that only the live object has are someone else's, or the API server's defaults.
+    """
+    if isinstance(wanted, Mapping):
+        if not isinstance(live, Mapping):
+            yield path
+            return
+        for key, value in wanted.items():
+            here = f"{path}.{key}" if path else key
+            if key not in live:
+                yield here
+            elif isinstance(value, list) and key in _LIST_KEYS:
+                yield from _lacks_items(live[key], value, here, _LIST_KEYS[key])
+            else:
+                yield from lacks(live[key], value, here)
+    elif isinstance(wanted, list):
+        if not isinstance(live, list) or len(live) != len(wanted):
+            yield path
+            return
+        for index, value in enumerate(wanted):
+            yield from lacks(live[index], value, f"{path}[{index}]")
+    elif live != wanted and not same_quantity(live, wanted):
+        yield path
+
+
+def _lacks_items(live: Any, wanted: list[Any], path: str, keys: Sequence[str]) -> Iterator[str]:
+    items = {_identity(item, keys): item for item in live} if isinstance(live, list) else {}
+    for item in wanted:
+        identity = _identity(item, keys)
+        here = f"{path}[{'/'.join(str(part) for part in identity if part is not None)}]"
+        if identity in items:
+            yield from lacks(items[identity], item, here)
+        else:
+            yield here
+
+
+def _identity(item: Body, keys: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(item.get(key) for key in keys)
+
+
+def taker(live: Body, path: str) -> str:
+    """Return the manager that last wrote a field, by the live object's managed fields.
+
+    A field that was removed has no manager any more: then it is the one that wrote last.
+    """
+    entries = sorted(live.get("foreignManagers", ()), key=lambda entry: entry.get("time", ""), reverse=True)
+    steps = [f"f:{step.partition('[')[0]}" for step in path.split(".")]
+    for entry in entries:
+        place: Any = entry["fieldsV1"]
+        for step in steps:
+            if step not in place:
+                break
+            place = place[step]
+            if any(key.startswith("k:") for key in place):
+                return str(entry["manager"])  # inside a list's item: near enough to name the manager
+        else:
+            return str(entry["manager"])
+    return str(entries[0]["manager"]) if entries else "unknown"

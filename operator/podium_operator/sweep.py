@@ -1,0 +1,96 @@
+"""A second look past the watches: does the API list anything that they have not delivered?
+
+It tells when the store is complete after a start, and when a watch has gone deaf, which no silence can tell: a
+quiet cluster is silent too.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from podium_operator.api import OWNER_LABEL
+from podium_operator.cluster import ApiError, Cluster, Unreachable
+from podium_operator.kinds import RERANKER, Kind
+from podium_operator.metrics import WATCH_BEHIND
+from podium_operator.observed import Listing
+from podium_operator.store import Store
+
+logger = logging.getLogger(__name__)
+
+DEAF_AFTER_S = 15.0
+"""Seconds that a version may be listed and not delivered; a busy watch lags for less."""
+
+
+def selector_of(kind: Kind) -> str:
+    """Return the label selector of a kind's watch: children and pods only where they bear our label."""
+    return "" if kind is RERANKER else OWNER_LABEL
+
+
+class Sweep:
+    """Compares lists of metadata with the store, one kind and namespace after the other."""
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: Cluster,
+        kinds: Sequence[Kind],
+        namespaces: Sequence[str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._cluster, self._clock = store, cluster, clock
+        self._targets = [(kind, space) for kind in kinds for space in (namespaces or (None,))]
+        self._behind: dict[tuple[str, str | None], dict[Listing, float]] = {}
+        self._looked: dict[tuple[str, str | None], float] = {}
+
+    def deaf(self) -> list[str]:
+        """Return the kinds whose watch has not delivered something from one look to a later one."""
+        return sorted(
+            {
+                target[0]
+                for target, behind in self._behind.items()
+                if any(self._looked[target] - since >= DEAF_AFTER_S for since in behind.values())
+            }
+        )
+
+    async def until_complete(self) -> None:
+        """Wait until the store has all that is listed, and nothing else."""
+        waiting = {target: set[Listing]() for target in self._targets}
+        while waiting:
+            looks = {target: await self._look(*target) for target in waiting}
+            for target, behind in looks.items():
+                # What is still in the store and not listed went while nothing was watched.
+                for space, name, _, _ in behind & waiting[target] if _only_ghosts(behind) else ():
+                    self._store.forget((target[0].name, space, name))
+            waiting = {target: behind for target, behind in looks.items() if behind}
+            if waiting:
+                await asyncio.sleep(0.2)
+        self._behind.clear()
+
+    async def run(self, every_s: float) -> None:
+        """Look at everything once in `every_s` seconds, until cancelled."""
+        while True:
+            for target in self._targets:
+                await asyncio.sleep(every_s / len(self._targets))
+                try:
+                    await self._look(*target)
+                except (ApiError, Unreachable) as error:
+                    # Without an answer nothing can be said about the watches.
+                    self._behind.pop((target[0].name, target[1]), None)
+                    logger.debug("no list of %s: %s", target[0].plural, error)
+
+    async def _look(self, kind: Kind, namespace: str | None) -> set[Listing]:
+        """Compare one list with the store; remember since when each difference stands."""
+        listed = await self._cluster.list_metadata(kind, namespace, selector_of(kind))
+        behind = self._store.behind(kind.name, namespace, listed)
+        known = self._behind.get((kind.name, namespace), {})
+        now = self._clock()
+        self._behind[kind.name, namespace] = {item: known.get(item, now) for item in behind}
+        self._looked[kind.name, namespace] = now
+        WATCH_BEHIND.labels(kind=kind.name).set(len(behind))
+        return behind
+
+
+def _only_ghosts(behind: set[Listing]) -> bool:
+    return all(version == 0 for _, _, _, version in behind)
