@@ -1,0 +1,194 @@
+"""The charts as Helm renders them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from chart.helm import CHARTS, Refused, helm, needs_helm, only, template
+
+pytestmark = needs_helm
+
+CI = [
+    pytest.param(path.parents[1].name, path, id=f"{path.parents[1].name}-{path.stem.removesuffix('-values')}")
+    for path in sorted(CHARTS.glob("*/ci/*-values.yaml"))
+]
+
+
+@pytest.mark.parametrize(("chart", "values"), CI)
+def test_a_supported_configuration_lints_strictly_and_renders(chart: str, values: Path) -> None:
+    assert "1 chart(s) linted, 0 chart(s) failed" in helm("lint", "--strict", CHARTS / chart, "-f", values)
+    objects = template(chart, "-f", values)
+    names = [(body["kind"], body["metadata"].get("namespace"), body["metadata"]["name"]) for body in objects]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("chart", "values"), CI)
+def test_the_notes_name_the_next_step(chart: str, values: Path) -> None:
+    arguments = ["install", "podium", CHARTS / chart, "-n", "search", "--dry-run=client", "-f", values]
+    notes = helm(*arguments).split("NOTES:")[1]
+    expected = "in `rerankers`" if "default" in values.name and chart == "podium-rerankers" else "kubectl"
+    assert expected in notes
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        pytest.param({"imagee": {}}, "imagee", id="unknown-value"),
+        pytest.param({"image": {"tagg": "1"}}, "tagg", id="unknown-value-in-a-group"),
+        pytest.param({"image": {"tag": 1.10}}, "/image/tag", id="tag-as-a-number"),
+        pytest.param({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy", id="pull-policy"),
+        pytest.param({"watchNamespaces": "team-a"}, "/watchNamespaces", id="namespaces-as-a-string"),
+        pytest.param({"watchNamespaces": ["Team"]}, "/watchNamespaces/0", id="namespace-in-capitals"),
+        pytest.param({"log": {"level": "trace"}}, "/log/level", id="log-level"),
+        pytest.param({"settings": {"wokers": 3}}, "wokers", id="unknown-setting"),
+        pytest.param({"settings": {"workers": 0}}, "/settings/workers", id="setting-out-of-range"),
+        pytest.param({"otlpEndpoint": "collector:4318"}, "/otlpEndpoint", id="address-without-scheme"),
+        pytest.param({"crds": {"keep": "yes"}}, "/crds/keep", id="switch-as-a-string"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_name(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(Refused, match=re.escape(field)):
+        template("podium", values=values)
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        pytest.param({"reranker": []}, "reranker", id="unknown-value"),
+        pytest.param({"rerankers": [{"name": "x"}]}, "spec", id="no-spec"),
+        pytest.param({"rerankers": [{"name": "x", "spec": {}}]}, "model", id="no-model"),
+        pytest.param({"rerankers": [{"name": "X", "spec": {"model": {}}}]}, "/name", id="name-in-capitals"),
+        pytest.param(
+            {"rerankers": [{"name": "x" * 48, "spec": {"model": {}}}]}, "/name", id="name-of-48-characters"
+        ),
+    ],
+)
+def test_a_reranker_that_cannot_work_is_refused_by_name(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(Refused, match=re.escape(field)):
+        template("podium-rerankers", values=values)
+
+
+@pytest.mark.parametrize("chart", ["podium", "podium-rerankers"])
+def test_a_chart_serves_as_a_dependency_with_globals(chart: str, tmp_path: Path) -> None:
+    dependency = {"name": chart, "version": "0.1.0", "repository": f"file://{CHARTS / chart}"}
+    parent = {"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(parent))
+    own = {"commonLabels": {"team": "search"}}
+    if chart == "podium-rerankers":
+        own |= {"rerankers": [{"name": "small", "spec": {"model": {"uri": "builtin"}}}]}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump({"global": {"imageRegistry": "r"}, chart: own}))
+    helm("dependency", "build", tmp_path)
+    objects = template(tmp_path)
+    assert objects
+    assert all(body["metadata"]["labels"]["team"] == "search" for body in objects)
+
+
+def test_the_images_that_users_name_reach_the_operator() -> None:
+    images = {
+        "image": {"repository": "r/operator", "tag": "1"},
+        "rerankerImage": {"repository": "r/podium", "tag": "2", "gpu": {"repository": "r/cuda", "tag": "3"}},
+    }
+    container = operator(template("podium", values=images))
+    assert container["image"] == "r/operator:1"
+    environment = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert environment["PODIUM_OPERATOR_RERANKER_IMAGE"] == "r/podium:2"
+    assert environment["PODIUM_OPERATOR_RERANKER_GPU_IMAGE"] == "r/cuda:3"
+
+
+def test_the_gpu_image_is_the_other_tag_of_the_same_repository_by_default() -> None:
+    container = operator(template("podium", values={"rerankerImage": {"repository": "r/podium"}}))
+    environment = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert environment["PODIUM_OPERATOR_RERANKER_IMAGE"] == "r/podium:0.1.0-cpu"
+    assert environment["PODIUM_OPERATOR_RERANKER_GPU_IMAGE"] == "r/podium:0.1.0"
+
+
+@pytest.mark.parametrize(("chart", "values"), [entry for entry in CI if entry.values[0] == "podium"])
+def test_the_operator_may_do_no_more_than_it_must(chart: str, values: Path) -> None:
+    roles = [body for body in template(chart, "-f", values) if body["kind"] in ("Role", "ClusterRole")]
+    for rule in (rule for role in roles for rule in role["rules"]):
+        assert not {"*", "escalate", "bind", "impersonate"} & {*rule["verbs"], *rule["resources"]}
+        assert "secrets" not in rule["resources"]
+
+
+def test_with_namespaces_the_operator_has_roles_in_them_and_none_for_the_cluster() -> None:
+    values = {"watchNamespaces": ["team-a", "team-b"], "rbac": {"aggregate": False}}
+    objects = template("podium", values=values)
+    kinds = {body["kind"] for body in objects}
+    assert not {"ClusterRole", "ClusterRoleBinding"} & kinds
+    assert [body["metadata"]["namespace"] for body in objects if body["kind"] == "Role"] == [
+        "team-a",
+        "team-b",
+    ]
+    bindings = [body for body in objects if body["kind"] == "RoleBinding"]
+    assert {binding["subjects"][0]["namespace"] for binding in bindings} == {"podium-system"}
+
+
+def test_both_modes_grant_the_same_rules() -> None:
+    everywhere = next(
+        body
+        for body in template("podium", values={"rbac": {"aggregate": False}})
+        if body["kind"] == "ClusterRole"
+    )
+    here = only(
+        template("podium", values={"watchNamespaces": ["team-a"], "rbac": {"aggregate": False}}), "Role"
+    )
+    assert everywhere["rules"] == here["rules"]
+
+
+@pytest.mark.parametrize(
+    ("addon", "group"),
+    [
+        pytest.param("keda", "keda.sh", id="keda"),
+        pytest.param("serviceMonitors", "monitoring.coreos.com", id="service-monitors"),
+    ],
+)
+def test_an_addon_that_is_off_is_not_in_the_role(addon: str, group: str) -> None:
+    for on in (True, False):
+        objects = template("podium", values={"addons": {addon: on}, "rbac": {"aggregate": False}})
+        rules = only(objects, "ClusterRole")["rules"]
+        assert any(group in rule["apiGroups"] for rule in rules) is on
+
+
+def test_the_crd_stays_at_uninstall_unless_told_otherwise() -> None:
+    policy = "helm.sh/resource-policy"
+    assert only(template("podium"), "CustomResourceDefinition")["metadata"]["annotations"] == {policy: "keep"}
+    gone = only(template("podium", values={"crds": {"keep": False}}), "CustomResourceDefinition")
+    assert "annotations" not in gone["metadata"]
+
+
+def test_the_crd_of_the_release_is_the_manifest_with_labels() -> None:
+    rendered = only(template("podium"), "CustomResourceDefinition")
+    manifest = yaml.safe_load((CHARTS.parent / "manifests" / "crd.yaml").read_text())
+    assert rendered["spec"] == manifest["spec"]
+    assert rendered["metadata"]["name"] == manifest["metadata"]["name"]
+
+
+def test_the_operators_pod_is_restricted_and_alone() -> None:
+    deployment = only(template("podium"), "Deployment")
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["enableServiceLinks"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+
+
+def test_the_charts_own_labels_win_over_the_users() -> None:
+    ours = {"app.kubernetes.io/name": "mine"}
+    deployment = only(template("podium", values={"commonLabels": ours, "podLabels": ours}), "Deployment")
+    selected = deployment["spec"]["selector"]["matchLabels"]
+    assert selected["app.kubernetes.io/name"] == "podium-operator"
+    assert selected.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+
+
+def operator(objects: list[Any]) -> Any:
+    """Return the operator's container."""
+    (container,) = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return container
