@@ -268,7 +268,7 @@ class Engine:
         logits: list[float] = self._split_if_needed(encodings).tolist()
         if len(logits) != len(encodings):
             raise ModelFailed(
-                f"the model gave {len(logits)} scores for {len(encodings)} pairs. This is a bug."
+                f"the model gave {len(logits)} logits for {len(encodings)} pairs: a bug."
             )
         return logits
 
