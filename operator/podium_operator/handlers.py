@@ -20,7 +20,7 @@ def make_registry(store: Store, queue: WorkQueue[Key], kinds: Sequence[Kind]) ->
     for kind in kinds:
         _watch(registry, store, queue, kind)
 
-    @kopf.on.login(registry=registry)  # type: ignore[arg-type]
+    @kopf.on.login(registry=registry)
     def login(**arguments: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_kubeconfig(**arguments) or kopf.login_with_service_account(**arguments)
 
@@ -30,7 +30,7 @@ def make_registry(store: Store, queue: WorkQueue[Key], kinds: Sequence[Kind]) ->
 def _watch(registry: kopf.OperatorRegistry, store: Store, queue: WorkQueue[Key], kind: Kind) -> None:
     group, _, version = kind.api_version.rpartition("/")
 
-    @kopf.on.event(group, version, kind.plural, registry=registry, id=kind.plural)  # type: ignore[arg-type]
+    @kopf.on.event(group, version, kind.plural, registry=registry, id=kind.plural)
     async def seen(event: Any, **_: Any) -> None:
         body = {**event["object"], "kind": kind.name}  # items of a list do not say what they are
         key = store.drop(body) if event["type"] == "DELETED" else store.put(body)

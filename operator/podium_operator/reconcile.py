@@ -1,4 +1,4 @@
-"""One look at a Reranker: observe, decide, carry out, say how it is. Level-triggered: it may run at any time."""
+"""One look at a Reranker: observe, decide, carry out, say how it is. It may run at any time."""
 
 import logging
 import random
@@ -54,7 +54,7 @@ class Reconciler:
         """Kinds of add-ons that the API server has and the settings allow."""
 
     async def __call__(self, key: Key) -> float | None:
-        """Look at a Reranker; return the seconds until it should be looked at again, None where it is gone."""
+        """Look at a Reranker; return the seconds until the next look, None where it is gone."""
         with RECONCILE_SECONDS.time():
             try:
                 again_s = await self._look(key)
@@ -90,7 +90,7 @@ class Reconciler:
         name = model_source(reranker).claim
         if name is None or name == own_claim_name(reranker.name):
             return None
-        claim: Body | None = await self._cluster.get(
+        claim: Body | None = await self._cluster.find(
             BY_NAME["PersistentVolumeClaim"], reranker.namespace, name
         )
         return claim
@@ -165,9 +165,9 @@ class Reconciler:
     async def _resolve(
         self, key: Key, apply: Apply, decision: Decision, memory: Memory, error: ApiError
     ) -> bool:
-        """The object is not the one that the store knew: gone, made by someone else, or ours without its label."""
+        """The object is not what the store knew: gone, someone else's, or ours without its label."""
         kind, name = key_of(apply.manifest)
-        live = await self._cluster.get(BY_NAME[kind], key[0], name)
+        live = await self._cluster.find(BY_NAME[kind], key[0], name)
         if live is None:
             self._store.forget((kind, key[0], name))
             return True

@@ -1,4 +1,4 @@
-"""Own Jobs and pods that do not move and say nothing of why: only then are their Warning Events read. Pure."""
+"""Own Jobs and pods that do not move and do not say why: only then are Warning Events read. Pure."""
 
 from datetime import datetime, timedelta
 

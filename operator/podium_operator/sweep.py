@@ -1,7 +1,7 @@
 """A second look past the watches: does the API list anything that they have not delivered?
 
-It tells when the store is complete after a start, and when a watch has gone deaf, which no silence can tell: a
-quiet cluster is silent too.
+It tells when the store is complete after a start, and when a watch has gone deaf, which no silence can tell:
+a quiet cluster is silent too.
 """
 
 import asyncio
