@@ -1,6 +1,7 @@
 """What every dialect asks for and what every dialect answers from: pure values, no text of any API."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -20,6 +21,22 @@ class RankRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Logits instead of their sigmoid."""
     truncate: bool = True
     """Cut pairs that do not fit; False refuses them with `PairTooLong`."""
+    truncate_side: Literal["left", "right"] = "right"
+    """From which end of a document tokens are cut: "left" keeps its end."""
+    max_query_tokens: int | None = None
+    """Cut the query to so many tokens, whether or not the pair fits; at least 1."""
+    max_document_tokens: int | None = None
+    """Cut each document to so many tokens, whether or not the pair fits; at least 1."""
+    max_pair_tokens: int | None = None
+    """Fit each pair into so many tokens, special ones included, where the model takes more; at least 1."""
+    overflow: Literal["cut", "chunk"] = "cut"
+    """A document that does not fit is cut, or read in overlapping windows of which the best counts."""
+    max_chunks: int | None = None
+    """Windows of a document at most, from its start; at least 1."""
+    spans: bool = False
+    """Tell the windows of each document and their scores in `Ranking.spans`."""
+    priority: int = 0
+    """Order among waiting requests: lower goes earlier."""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -39,6 +56,9 @@ class Ranking(msgspec.Struct, frozen=True):
     order: Sequence[int]
     """Input indices, best first, ties in input order, cut to `top_n`."""
     usage: Usage
+    spans: Sequence[Sequence[tuple[int, int, float]]] | None = None
+    """For each document, in input order, its windows as (start, end, score), in code points of its text, end
+    exclusive, scores in [0, 1]; None unless `RankRequest.spans` was set."""
 
 
 def rank(

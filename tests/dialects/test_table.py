@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from podium import dialects, errors
@@ -170,6 +171,14 @@ def test_names_of_dialects_and_of_their_types_are_unique() -> None:
     spoken = {id(rule.dialect): rule.dialect for rules in table.ROUTES.values() for rule in rules}.values()
     assert len({dialect.name for dialect in spoken}) == len(spoken)
     assert len({dialect.body.__name__ for dialect in spoken}) == len({dialect.body for dialect in spoken})
+
+
+def test_every_dialect_has_a_json_schema_under_a_name_of_its_own() -> None:
+    spoken = {rule.dialect for rules in table.ROUTES.values() for rule in rules}
+    types = {type_ for dialect in spoken for type_ in (dialect.body, dialect.answer)}
+    _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    assert {dialect.body.__name__ for dialect in spoken} <= components.keys()
+    assert not any("." in name for name in components), "two types share a name"
 
 
 def test_no_dialect_knows_another() -> None:

@@ -3,7 +3,7 @@
 What its clients need, so that nobody takes it away: langchain4j dereferences
 `meta.billed_units.search_units` and `usage.*`; Haystack's Jina ranker `model` and `usage`; litellm counts by
 `meta.tokens`; infinity_client accepts `object` "rerank" only; Elasticsearch throws on any key of an item
-beyond these three, and on a `document` of null.
+beyond the first three, and on a `document` of null.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,21 @@ DOCUMENTS_PER_SEARCH_UNIT = 100
 """Cohere bills one search unit a query with up to 100 documents."""
 
 
-class Result(msgspec.Struct, frozen=True, gc=False):
-    """One document; `document` only where the text was asked for."""
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """A stretch of a document, in code points, `end` exclusive."""
+
+    start: int
+    end: int
+    score: float
+
+
+class Result(msgspec.Struct, gc=False):
+    """One document; its text and its spans only where they were asked for."""
 
     index: int
     relevance_score: float
     document: str | dict[str, Any] | UnsetType = UNSET
+    relevant_spans: list[Span] | UnsetType = UNSET
 
 
 class ApiVersion(msgspec.Struct, frozen=True):

@@ -3,11 +3,26 @@
 The second version dropped `return_documents`; litellm and Weaviate send it there too, so it is honoured.
 """
 
+from collections.abc import Sequence
+from typing import Literal
+
 import msgspec
+from msgspec import UNSET
 
 from podium.dialects import answers, parts
 from podium.dialects.base import Context, Dialect, superset
 from podium.ranking import Ranking, RankRequest
+
+THRESHOLD = 0.1
+"""Score of a relevant span where the request names none."""
+
+
+class RelevantSpans(msgspec.Struct, frozen=True):
+    """Whether and which stretches of each document are told, best first."""
+
+    mode: Literal["enabled", "disabled"]
+    threshold: float | None = None
+    max_spans: int | None = None
 
 
 class CohereBody(msgspec.Struct):
@@ -19,24 +34,52 @@ class CohereBody(msgspec.Struct):
     top_n: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
     rank_fields: parts.RankFields = None
+    max_tokens_per_doc: parts.MaxDocumentTokens = None
+    max_chunks_per_doc: parts.MaxChunks = None
+    overflow: parts.Overflow = None
+    priority: parts.Priority = None
+    relevant_spans: RelevantSpans | None = None
 
 
 def parse(body: CohereBody) -> RankRequest:
     """Read what to rank."""
     parts.flag(body.return_documents, "return_documents")
+    if body.relevant_spans is not None:
+        parts.limit(body.relevant_spans.max_spans, "relevant_spans.max_spans")
+    max_chunks = parts.limit(body.max_chunks_per_doc, "max_chunks_per_doc")
     return RankRequest(
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n),
+        max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
+        max_chunks=max_chunks,
+        overflow=parts.overflow(body.overflow, max_chunks),
+        spans=_spans(body) is not None,
+        priority=body.priority or 0,
     )
 
 
 def respond(body: CohereBody, ranking: Ranking, context: Context) -> answers.ResultsAnswer:
     """Write documents best first."""
     form = answers.document_form(context, body.return_documents)
-    return answers.results(
+    answer = answers.results(
         ranking, body.documents, context, model=body.model, form=form, rank_fields=body.rank_fields
     )
+    if (wanted := _spans(body)) is not None and ranking.spans is not None:
+        for result in answer.results:
+            result.relevant_spans = _best(ranking.spans[result.index], wanted) or UNSET
+    return answer
+
+
+def _spans(body: CohereBody) -> RelevantSpans | None:
+    wanted = body.relevant_spans
+    return wanted if wanted is not None and wanted.mode == "enabled" else None
+
+
+def _best(spans: Sequence[tuple[int, int, float]], wanted: RelevantSpans) -> list[answers.Span]:
+    threshold = THRESHOLD if wanted.threshold is None else wanted.threshold
+    best = sorted((span for span in spans if span[2] >= threshold), key=lambda span: -span[2])
+    return [answers.Span(*span) for span in best[: parts.limit(wanted.max_spans, "relevant_spans.max_spans")]]
 
 
 DIALECT = Dialect(

@@ -14,6 +14,23 @@ from podium.dialects import table
 from podium.dialects.base import Dialect
 from podium.dialects.recognition import Rule
 
+NOT_YET = frozenset(
+    {
+        "max_chunks_per_doc",
+        "max_doc_length",
+        "max_query_length",
+        "max_tokens_per_doc",
+        "max_tokens_per_query",
+        "overflow",
+        "priority",
+        "relevant_spans",
+        "truncate_prompt_tokens",
+        "truncation_direction",
+        "truncation_side",
+    }
+)
+"""Fields that requests are read for and that the data path does not honour yet."""
+
 _BLOCK = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -24,17 +41,16 @@ def renew(document: str) -> str:
 
 def apis() -> str:
     """Return a table of the APIs: paths, fields that count, known fields that do not."""
-    rows = [
-        (
-            dialect.title,
-            f"`{dialect.name}`",
-            _paths(dialect),
-            _names(_fields(dialect)),
-            _names(dialect.ignored),
-        )
-        for dialect in _dialects()
-    ]
-    return _table(("API", "Label", "Paths", "Fields honoured", "Fields ignored"), rows)
+    rows = []
+    for dialect in _dialects():
+        paths = [path for path in table.ROUTES if dialect in table.spoken_on(path)]
+        prefixes = dict.fromkeys(f"/{prefix}" for path in paths if (prefix := _prefix(path)))
+        own = [path for path in paths if not _prefix(path)]
+        honoured = [name for name in _fields(dialect) if name not in NOT_YET]
+        ignored = [*dialect.ignored, *(name for name in _fields(dialect) if name in NOT_YET)]
+        columns = (own, prefixes, honoured, ignored)
+        rows.append((dialect.title, f"`{dialect.name}`", *map(_names, columns)))
+    return _table(("API", "Label", "Paths", "Prefix", "Fields honoured", "Fields ignored"), rows)
 
 
 def shared_paths() -> str:
@@ -59,8 +75,9 @@ def _dialects() -> list[Dialect]:
     return sorted({rule.dialect.name: rule.dialect for rule in rules}.values(), key=lambda one: one.title)
 
 
-def _paths(dialect: Dialect) -> str:
-    return _names(path for path in table.ROUTES if dialect in table.spoken_on(path))
+def _prefix(path: str) -> str | None:
+    first = path.split("/")[1]
+    return first if first in table.PREFIXES else None
 
 
 def _fields(dialect: Dialect) -> Sequence[str]:

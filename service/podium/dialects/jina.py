@@ -26,6 +26,8 @@ class JinaBody(msgspec.Struct):
     truncation: Annotated[
         parts.Flag, Meta(description="false: refuse pairs that do not fit instead of cutting them")
     ] = None
+    max_query_length: parts.MaxQueryTokens = None
+    max_doc_length: parts.MaxDocumentTokens = None
 
 
 def parse(body: JinaBody) -> RankRequest:
@@ -36,6 +38,8 @@ def parse(body: JinaBody) -> RankRequest:
         documents=parts.texts(body.documents),
         top_n=parts.top_n(body.top_n),
         truncate=parts.flag(body.truncation, "truncation", default=True),
+        max_query_tokens=parts.limit(body.max_query_length, "max_query_length"),
+        max_document_tokens=parts.limit(body.max_doc_length, "max_doc_length"),
     )
 
 

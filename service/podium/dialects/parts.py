@@ -1,7 +1,7 @@
 """Wire parts that several APIs share, and their rules: what a query, a document, a flag, a `top_n` is."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +28,25 @@ RankFields = Annotated[
     Annotated[list[str], Meta(max_length=100)] | None,
     Meta(description="keys of object documents to rank by, in this order; default: `text`"),
 ]
+MaxDocumentTokens = Annotated[
+    int | None, Meta(description="cut each document to so many tokens; null and 0: do not")
+]
+MaxQueryTokens = Annotated[
+    int | None, Meta(description="cut the query to so many tokens; null and 0: do not")
+]
+MaxPairTokens = Annotated[
+    int | None,
+    Meta(description="fit query and document into so many tokens; null, 0 and -1: the model's limit"),
+]
+MaxChunks = Annotated[
+    int | None, Meta(description="read a long document in windows, at most so many; the best one counts")
+]
+Overflow = Annotated[
+    Literal["cut", "chunk"] | None,
+    Meta(description="a long document is cut, or read in windows; default: chunk with `max_chunks_per_doc`"),
+]
+Side = Annotated[Literal["left", "right"] | None, Meta(description="the end at which documents are cut")]
+Priority = Annotated[int | None, Meta(description="lower is served earlier")]
 Model = Annotated[str | None, Meta(description="echoed; a server holds one model and ranks with it")]
 
 
@@ -121,6 +140,23 @@ def top_n(value: int | None, field: str = "top_n") -> int | None:
     if value is not None and value < 0:
         raise InvalidRequest(f"`{field}` must be 0 or more; leave it out to get all documents back", field)
     return value or None
+
+
+def limit(value: int | None, field: str) -> int | None:
+    """Return a limit, None for none. Raises InvalidRequest where `value` is negative."""
+    if value is not None and value < 0:
+        raise InvalidRequest(f"`{field}` must be 0 or more; leave it out to set no limit", field)
+    return value or None
+
+
+def pair_limit(value: int | None, field: str = "truncate_prompt_tokens") -> int | None:
+    """Return a limit of pairs; -1 is vLLM's word for the model's own. Raises InvalidRequest."""
+    return None if value == -1 else limit(value, field)
+
+
+def overflow(value: Literal["cut", "chunk"] | None, max_chunks: int | None) -> Literal["cut", "chunk"]:
+    """Return what becomes of a long document: who bounds its chunks wants chunks."""
+    return value or ("chunk" if max_chunks and max_chunks > 1 else "cut")
 
 
 def flag(value: Flag, field: str, default: bool = False) -> bool:

@@ -28,6 +28,11 @@ class ScoreBody(msgspec.Struct):
     text_2: Side | None = None
     model: parts.Model = None
     use_activation: Annotated[parts.Flag, Meta(description="false: logits instead of their sigmoid")] = None
+    max_tokens_per_doc: parts.MaxDocumentTokens = None
+    max_tokens_per_query: parts.MaxQueryTokens = None
+    truncate_prompt_tokens: parts.MaxPairTokens = None
+    truncation_side: parts.Side = None
+    priority: parts.Priority = None
 
 
 class Score(msgspec.Struct, frozen=True, gc=False):
@@ -64,6 +69,11 @@ def parse(body: ScoreBody) -> RankRequest:
         queries=queries,
         documents=documents,
         raw_scores=not parts.flag(body.use_activation, "use_activation", default=True),
+        truncate_side=body.truncation_side or "right",
+        max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
+        max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
+        max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
+        priority=body.priority or 0,
     )
 
 

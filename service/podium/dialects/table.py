@@ -138,6 +138,8 @@ _PREFIXED: Sequence[tuple[str, Sequence[Rule], Sequence[str]]] = (
     ("deepinfra", only(deepinfra.DIALECT), ("/v1/inference/{model:path}",)),
 )
 """A vendor's name, what is spoken below it, and the vendor's own paths."""
+PREFIXES = frozenset(prefix for prefix, _, _ in _PREFIXED)
+"""First segments under which one vendor's API is spoken, for clients that cannot be told apart."""
 
 
 def _with_and_without_version(prefix: str, path: str) -> Sequence[str]:

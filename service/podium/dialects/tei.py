@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -22,6 +22,9 @@ class TeiBody(msgspec.Struct):
     return_text: Annotated[parts.Flag, Meta(description="put each text into the answer")] = None
     truncate: Annotated[
         parts.Flag, Meta(description="false: refuse pairs that do not fit instead of cutting them")
+    ] = None
+    truncation_direction: Annotated[
+        Literal["Left", "left", "Right", "right"] | None, Meta(description="the end at which texts are cut")
     ] = None
     top_n: parts.TopN = None
 
@@ -50,6 +53,7 @@ def parse(body: TeiBody) -> RankRequest:
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.flag(body.raw_scores, "raw_scores"),
         truncate=parts.flag(body.truncate, "truncate", default=True),
+        truncate_side="left" if body.truncation_direction in ("Left", "left") else "right",
     )
 
 

@@ -24,6 +24,11 @@ class VllmBody(msgspec.Struct):
         parts.Flag, Meta(description="put each document's text into the answer; true unless false")
     ] = None
     use_activation: Annotated[parts.Flag, Meta(description="false: logits instead of their sigmoid")] = None
+    max_tokens_per_doc: parts.MaxDocumentTokens = None
+    max_tokens_per_query: parts.MaxQueryTokens = None
+    truncate_prompt_tokens: parts.MaxPairTokens = None
+    truncation_side: parts.Side = None
+    priority: parts.Priority = None
 
 
 def parse(body: VllmBody) -> RankRequest:
@@ -34,6 +39,11 @@ def parse(body: VllmBody) -> RankRequest:
         documents=parts.texts(_documents(body)),
         top_n=parts.top_n(body.top_n),
         raw_scores=not parts.flag(body.use_activation, "use_activation", default=True),
+        truncate_side=body.truncation_side or "right",
+        max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
+        max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
+        max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
+        priority=body.priority or 0,
     )
 
 

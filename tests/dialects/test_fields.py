@@ -1,0 +1,143 @@
+"""The fields that change a ranking: what each becomes in the RankRequest, and how spans are told."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from podium.dialects import table
+from podium.dialects.base import Context, decode
+from podium.errors import InvalidRequest
+from podium.ranking import Ranking, RankRequest, Usage
+
+CONTEXT = Context(model="builtin", request_id="r", created=0)
+S = {"query": "q", "documents": ["a", "b"]}
+TEXTS = {"query": "q", "texts": ["a", "b"]}
+PASSAGES = {"query": {"text": "q"}, "passages": [{"text": "a"}, {"text": "b"}]}
+SCORE = {"text_1": "q", "text_2": ["a", "b"]}
+
+
+def parse(path: str, body: dict[str, Any]) -> RankRequest:
+    raw = json.dumps(body).encode()
+    dialect = table.recognise(path, {}, raw)
+    return dialect.parse(decode(dialect.body, raw))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "name", "value"),
+    [
+        pytest.param("/v1/rerank", {"raw_scores": True, **S}, "raw_scores", True, id="results raw_scores"),
+        pytest.param("/v1/rerank", {"use_activation": False, **S}, "raw_scores", True, id="activation off"),
+        pytest.param("/v1/rerank", {"use_activation": True, **S}, "raw_scores", False, id="activation on"),
+        pytest.param("/infinity/rerank", {"raw_scores": "true", **S}, "raw_scores", True, id="infinity"),
+        pytest.param("/vllm/rerank", {"use_activation": False, **S}, "raw_scores", True, id="vllm"),
+        pytest.param("/score", {"use_activation": False, **SCORE}, "raw_scores", True, id="score"),
+        pytest.param("/rerank", {"raw_scores": True, **TEXTS}, "raw_scores", True, id="tei"),
+        pytest.param("/v1/ranking", PASSAGES, "raw_scores", True, id="nim"),
+        pytest.param("/v1/reranking", {"raw_scores": True, **S}, "raw_scores", True, id="llamacpp"),
+        pytest.param("/rerank", {"truncate": False, **TEXTS}, "truncate", False, id="tei truncate"),
+        pytest.param("/rerank", {"truncate": None, **TEXTS}, "truncate", True, id="tei truncate null"),
+        pytest.param("/v1/rerank", {"truncation": False, **S}, "truncate", False, id="voyage truncation"),
+        pytest.param("/jina/rerank", {"truncation": False, **S}, "truncate", False, id="jina truncation"),
+        pytest.param("/v1/ranking", {"truncate": "NONE", **PASSAGES}, "truncate", False, id="nim NONE"),
+        pytest.param("/v1/ranking", {"truncate": "END", **PASSAGES}, "truncate", True, id="nim END"),
+        pytest.param("/v1/ranking", PASSAGES, "truncate", True, id="nim says nothing"),
+        pytest.param(
+            "/pinecone/rerank",
+            {"parameters": {"truncate": "NONE"}, **S},
+            "truncate",
+            False,
+            id="pinecone",
+        ),
+        pytest.param(
+            "/rerank", {"truncation_direction": "Left", **TEXTS}, "truncate_side", "left", id="tei Left"
+        ),
+        pytest.param(
+            "/rerank", {"truncation_direction": "Right", **TEXTS}, "truncate_side", "right", id="tei Right"
+        ),
+        pytest.param("/rerank", {"truncation_side": "left", **S}, "truncate_side", "left", id="vllm side"),
+        pytest.param("/v2/rerank", {"max_tokens_per_doc": 4096, **S}, "max_document_tokens", 4096, id="doc"),
+        pytest.param("/rerank", {"max_tokens_per_doc": 0, **S}, "max_document_tokens", None, id="doc 0"),
+        pytest.param("/jina/rerank", {"max_doc_length": 9, **S}, "max_document_tokens", 9, id="jina doc"),
+        pytest.param("/rerank", {"max_tokens_per_query": 8, **S}, "max_query_tokens", 8, id="query"),
+        pytest.param("/jina/rerank", {"max_query_length": 8, **S}, "max_query_tokens", 8, id="jina query"),
+        pytest.param("/rerank", {"truncate_prompt_tokens": 7, **S}, "max_pair_tokens", 7, id="pair"),
+        pytest.param("/score", {"truncate_prompt_tokens": -1, **SCORE}, "max_pair_tokens", None, id="-1"),
+        pytest.param("/v1/rerank", {"max_chunks_per_doc": 4, **S}, "max_chunks", 4, id="chunks"),
+        pytest.param("/v1/rerank", {"max_chunks_per_doc": 4, **S}, "overflow", "chunk", id="chunks chunk"),
+        pytest.param("/v1/rerank", {"max_chunks_per_doc": 1, **S}, "overflow", "cut", id="one chunk"),
+        pytest.param(
+            "/v2/rerank", {"max_chunks_per_doc": 4, "overflow": "cut", **S}, "overflow", "cut", id="cut wins"
+        ),
+        pytest.param("/v2/rerank", {"overflow": "chunk", **S}, "overflow", "chunk", id="overflow"),
+        pytest.param("/v2/rerank", {"priority": -3, **S}, "priority", -3, id="priority"),
+        pytest.param("/v2/rerank", {"priority": None, **S}, "priority", 0, id="priority null"),
+        pytest.param("/v2/rerank", {"relevant_spans": {"mode": "enabled"}, **S}, "spans", True, id="spans"),
+        pytest.param("/v2/rerank", {"relevant_spans": {"mode": "disabled"}, **S}, "spans", False, id="no"),
+        pytest.param("/v1/ranking", {"top_k": 1, **PASSAGES}, "top_n", 1, id="nim top_k"),
+        pytest.param("/v1/rerank", {"top_n": 2, "top_k": 1, **S}, "top_n", 2, id="top_n before top_k"),
+        pytest.param("/rerank", {"top_n": 10**400, **TEXTS}, "top_n", 10**400, id="400 digits"),
+    ],
+)
+def test_a_field_becomes_what_it_means(path: str, body: dict[str, Any], name: str, value: Any) -> None:
+    assert getattr(parse(path, body), name) == value
+
+
+def test_a_request_without_them_leaves_every_default() -> None:
+    for path in ("/v1/rerank", "/v2/rerank", "/jina/rerank", "/infinity/rerank", "/vllm/rerank"):
+        assert parse(path, S) == RankRequest(queries=("q",), documents=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2/rerank", {"max_tokens_per_doc": -1}),
+        ("/v1/rerank", {"max_tokens_per_query": -1}),
+        ("/v1/rerank", {"truncate_prompt_tokens": -2}),
+        ("/v1/rerank", {"max_chunks_per_doc": -1}),
+        ("/jina/rerank", {"max_doc_length": -5}),
+    ],
+)
+def test_a_negative_limit_is_refused_by_its_name(path: str, body: dict[str, Any]) -> None:
+    (name,) = body
+    with pytest.raises(InvalidRequest, match=f"^`{name}` must be 0 or more; leave it out to set no limit$"):
+        parse(path, body | S)
+
+
+@pytest.mark.parametrize(
+    ("spans", "told"),
+    [
+        pytest.param({"mode": "enabled"}, [(4, 8, 0.9), (0, 5, 0.2)], id="from the default threshold on"),
+        pytest.param({"mode": "enabled", "threshold": 0}, [(4, 8, 0.9), (0, 5, 0.2), (7, 9, 0.05)], id="all"),
+        pytest.param({"mode": "enabled", "max_spans": 1}, [(4, 8, 0.9)], id="so many"),
+        pytest.param({"mode": "enabled", "threshold": 0.95}, None, id="none"),
+        pytest.param({"mode": "disabled"}, None, id="not asked for"),
+        pytest.param(None, None, id="null"),
+    ],
+)
+def test_relevant_spans_are_told_best_first_when_asked_for(spans: Any, told: Any) -> None:
+    raw = json.dumps({"query": "q", "documents": ["a"], "relevant_spans": spans}).encode()
+    dialect = table.recognise("/v2/rerank", {}, raw)
+    windows = [[(0, 5, 0.2), (4, 8, 0.9), (7, 9, 0.05)]]
+    ranking = Ranking([0.9], [0], Usage(7, 0), windows)
+    answer = dialect.respond(decode(dialect.body, raw), ranking, CONTEXT)
+    (result,) = msgspec.to_builtins(answer)["results"]
+    expected = told and [{"start": start, "end": end, "score": score} for start, end, score in told]
+    assert result.get("relevant_spans") == expected
+
+
+def test_the_setting_document_stands_above_the_request() -> None:
+    raw = json.dumps({"query": "q", "documents": [{"text": "a", "id": 1}, "b"], "top_n": 2}).encode()
+    dialect = table.recognise("/rerank", {}, raw)
+    body = decode(dialect.body, raw)
+    ranking = Ranking([0.9, 0.1], [0, 1], Usage(7, 0))
+
+    def documents(setting: Any) -> list[Any]:
+        context = Context(model="m", request_id="r", created=0, document=setting)
+        results = msgspec.to_builtins(dialect.respond(body, ranking, context))["results"]
+        return [result.get("document") for result in results]
+
+    assert documents("request") == [None, None]
+    assert documents("object") == [{"text": "a", "id": 1}, {"text": "b"}]
+    assert documents("string") == ["a", "b"]
