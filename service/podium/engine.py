@@ -10,14 +10,14 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from podium.batching import Waiting, learn_speed, next_budget, plan_batch
-from podium.cache import Key, Scored
-from podium.errors import ModelFailed, OutOfMemory, PairTooLong
+from podium.cache import Scored
+from podium.calls import Batch, Call, Pair, Window
+from podium.errors import ModelFailed, OutOfMemory
 from podium.models.base import Encoding, Model
 from podium.telemetry.metrics import Metrics
 
@@ -25,88 +25,6 @@ log = logging.getLogger(__name__)
 
 FIRST_SPEED = 2_000.0
 """Tokens per second until the first batch was measured; the warm-up measures one before any request."""
-
-
-class Window:
-    """What the model reads at a time: a query with a document, or with one window of a long one."""
-
-    __slots__ = ("encoding", "pair", "waiting")
-
-    def __init__(self, pair: "Pair", encoding: Encoding) -> None:
-        self.pair, self.encoding = pair, encoding
-        self.waiting = True
-        """False once a batch has taken it, or nobody wants it any more."""
-
-
-class Pair:
-    """A query and a document on their way through tokenizer and model, and who waits for them."""
-
-    __slots__ = ("callers", "document", "done", "key", "logits", "query", "tokens", "windows")
-
-    def __init__(self, key: Key, query: str, document: str, tokens: int) -> None:
-        self.key, self.query, self.document = key, query, document
-        self.tokens = tokens
-        """A guess, until the pair is tokenized."""
-        self.windows: Sequence[Window] = ()
-        """At least one once the pair is tokenized."""
-        self.logits: dict[Window, float] = {}
-        self.done = False
-        """Whether it was scored, has failed, or is wanted by nobody any more."""
-        self.callers: list[tuple[Call, int]] = []
-        """Each caller with the index of the pair in its request. Changed on the event loop only."""
-
-    @property
-    def waiting(self) -> bool:
-        """Whether work that nobody has begun is left to be done for it."""
-        return not self.done and (not self.windows or any(window.waiting for window in self.windows))
-
-    def scored(self) -> Scored:
-        """Return what is known of the pair when all of its windows have logits; the best one counts."""
-        encodings = [window.encoding for window in self.windows]
-        return Scored(
-            logit=max(self.logits.values()),
-            tokens=sum(len(encoding.ids) for encoding in encodings),
-            cut=any(encoding.cut for encoding in encodings),
-            needed=max(encoding.needed for encoding in encodings),
-        )
-
-
-class Batch(NamedTuple):
-    """When a batch ran, in seconds on the monotonic clock."""
-
-    started: float
-    ended: float
-
-
-class Call:
-    """One request that waits for its pairs. Used on the event loop only."""
-
-    def __init__(self, pairs: int, due: float, *, truncate: bool = True) -> None:
-        self.due = due
-        self.truncate = truncate
-        self.scored: list[Scored | None] = [None] * pairs
-        self.missing = pairs
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.tokenization: tuple[float, float] | None = None
-        """From when to when its texts were tokenized, seconds on the monotonic clock."""
-        self.batches: tuple[float, float] | None = None
-        """From the start of the first to the end of the last batch with one of its pairs, likewise."""
-
-    def deliver(self, index: int, scored: Scored, batch: Batch | None = None) -> None:
-        """Take the score of pair `index`; the last one completes the call."""
-        if scored.cut and not self.truncate:
-            self.fail(PairTooLong(index, scored.needed, scored.tokens))
-        self.scored[index] = scored
-        self.missing -= 1
-        if batch is not None:
-            self.batches = (self.batches[0] if self.batches else batch.started, batch.ended)
-        if self.missing == 0 and not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: BaseException) -> None:
-        """End the call with an error; the first one counts."""
-        if not self.done.done():
-            self.done.set_exception(error)
 
 
 class Engine:
@@ -267,9 +185,7 @@ class Engine:
     def _logits(self, encodings: Sequence[Encoding]) -> list[float]:
         logits: list[float] = self._split_if_needed(encodings).tolist()
         if len(logits) != len(encodings):
-            raise ModelFailed(
-                f"the model gave {len(logits)} logits for {len(encodings)} pairs: a bug."
-            )
+            raise ModelFailed(f"the model gave {len(logits)} logits for {len(encodings)} pairs: a bug.")
         return logits
 
     def _split_if_needed(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:

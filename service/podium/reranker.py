@@ -9,7 +9,8 @@ import numpy as np
 from podium.admission import admit
 from podium.batching import due_at
 from podium.cache import Key, PairCache, Scored, pair_key, query_key
-from podium.engine import Call, Engine, Pair
+from podium.calls import Call, Pair
+from podium.engine import Engine
 from podium.errors import DeadlineExceeded, PodiumError, Unavailable
 from podium.models.base import Model
 from podium.ranking import Ranking, RankRequest, Usage, rank

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Sequence
 from time import monotonic
 
-from podium.engine import Call, Engine, Pair
+from podium.calls import Call, Pair
+from podium.engine import Engine
 from podium.errors import ModelFailed, PairTooLong
 from podium.models.base import Encoding, Model, Tokens
 from podium.telemetry.metrics import Metrics
