@@ -89,7 +89,8 @@ def rank(
         for line in as_json_lines(result, documents):
             click.echo(line)
     else:
-        Console().print(as_table(result, documents))
+        out = Console()
+        out.print(as_table(result, documents, out.width))
 
 
 def read(files: Sequence[str], by: str) -> list[Document]:
@@ -176,14 +177,16 @@ def as_json_lines(result: Ranking, documents: Sequence[Document]) -> list[str]:
     ]
 
 
-def as_table(result: Ranking, documents: Sequence[Document]) -> Table:
-    """Return a row a document, best first, with its score as a bar."""
+def as_table(result: Ranking, documents: Sequence[Document], width: int) -> Table:
+    """Return a row a document, best first, with its score as a bar, in `width` characters."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     sources = [_end(document.source) for document in documents]
-    table.add_column("score", justify="right", no_wrap=True, min_width=6)
-    table.add_column("", no_wrap=True, style="cyan", min_width=BAR)
-    table.add_column("source", no_wrap=True, style="dim", min_width=max(map(len, sources)))
-    table.add_column("document", no_wrap=True, overflow="ellipsis", ratio=1)
+    source_width = max(6, *map(len, sources))
+    # Widths are given: left to itself, rich takes them from the scores when a document is long.
+    table.add_column("score", justify="right", width=8)
+    table.add_column("", style="cyan", width=BAR)
+    table.add_column("source", style="dim", width=source_width)
+    table.add_column("document", no_wrap=True, width=max(20, width - 8 - BAR - source_width - 6))
     shown = [result.scores[index] for index in result.order]
     # Scores from 0 to 1 fill their share of the bar; logits theirs of what is between the least and the best.
     least, best = (min(shown), max(shown)) if min(shown) < 0 or max(shown) > 1 else (0.0, 1.0)

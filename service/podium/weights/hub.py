@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 # A connection that is cut is taken up again at once where it left off; after so many tries in a row that
 # brought nothing, the caller's own back-off is the better judge.
 TRIES_WITHOUT_PROGRESS = 3
+PAUSE_S = 1.0
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -51,13 +52,10 @@ class Hub:
     Every method raises StartError, classified by `failures`.
     """
 
-    def __init__(
-        self, repository: str, endpoint: str | None = None, token: str | None = None, pause_s: float = 1.0
-    ) -> None:
+    def __init__(self, repository: str, endpoint: str | None = None, token: str | None = None) -> None:
         self.repository = repository
         self.endpoint: str = (endpoint or constants.ENDPOINT).rstrip("/")
         self._token = token
-        self._pause_s = pause_s
 
     def listing(self, revision: str | None) -> Listing:
         """Look up what a branch, a tag, a commit, or None for the hub's main branch holds now."""
@@ -103,7 +101,7 @@ class Hub:
                 if not cut or stalled >= TRIES_WITHOUT_PROGRESS:
                     raise
                 logger.info("%s; taking %s up at byte %d", error.message, file.name, _size(path))
-                time.sleep(self._pause_s)
+                time.sleep(stalled * PAUSE_S)
         if not path.exists():
             path.touch()  # an empty file
         if not intact(path, file):

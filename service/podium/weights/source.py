@@ -32,7 +32,7 @@ def parse(uri: str) -> Source:
         repository = uri.removeprefix("hf://")
     else:
         folder = Path(uri.removeprefix("file://")).expanduser()
-        if folder.is_dir():
+        if uri and folder.is_dir():
             return Source(uri, folder=folder)
         if uri.startswith(("/", ".", "~", "file://")):
             raise PermanentStartError(

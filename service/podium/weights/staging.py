@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -47,8 +47,10 @@ def locked(target: Path, uri: str, asked: Asked) -> Iterator[Path]:
     with WeakFileLock(lock):
         folder.mkdir(exist_ok=True)  # whoever held the lock may have given it its name
         yield folder
-        # Whoever waits for the lock finds a complete model now, so that the file may go.
+        # Whoever waited, or waits, for the lock finds a complete model: the file may go, and an empty folder.
         lock.unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def check_space(folder: Path, total: int, max_bytes: int | None) -> None:

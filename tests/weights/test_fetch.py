@@ -1,0 +1,331 @@
+import hashlib
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hub import COMMIT, Hub, Refusal
+
+from podium.errors import PermanentStartError, Reason, StartError, TemporaryStartError
+from podium.weights.fetch import Fetched, fetch
+from podium.weights.source import BUILTIN
+
+FILES = {path.name: path.read_bytes() for path in BUILTIN.iterdir()}
+SIZE = sum(map(len, FILES.values()))
+WEIGHTS = len(FILES["model.safetensors"])
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub({**FILES, "onnx/model.onnx": b"other", "pytorch_model.bin": b"pickle"}) as hub:
+        yield hub
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder but the marker."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".podium-complete"
+    }
+
+
+def failing(hub: Hub, cache: Path, **options) -> StartError:
+    """The error of a fetch that fails."""
+    with pytest.raises(StartError) as error:
+        fetch("org/model", cache_dir=cache, endpoint=hub.endpoint, **options)
+    return error.value
+
+
+def test_a_model_is_fetched_whole_and_marked(hub, tmp_path):
+    fetched = fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint)
+    assert fetched == Fetched(tmp_path / "org--model" / COMMIT, COMMIT, SIZE)
+    assert contents(fetched.folder) == FILES
+    assert json.loads((fetched.folder / ".podium-complete").read_bytes()) == {
+        "uri": "hf://org/model",
+        "revision": COMMIT,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()},
+        "asked": {"revision": None, "include": [], "exclude": []},
+    }
+    assert [path.name for path in (tmp_path / "org--model").iterdir()] == [COMMIT]
+
+
+def test_the_token_goes_to_the_hub_and_to_no_host_that_it_redirects_to(hub, tmp_path):
+    hub.token = "hf_secret"
+    fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint, token="hf_secret")
+    elsewhere = [request for request in hub.requests if request.path == "/model.safetensors"]
+    assert [request.authorization for request in elsewhere] == [None]
+    assert {request.authorization for request in hub.requests if request not in elsewhere} == {
+        "Bearer hf_secret"
+    }
+
+
+def test_progress_counts_the_bytes_of_the_whole_model(hub, tmp_path):
+    seen: list[tuple[int, int]] = []
+    fetch(
+        "org/model",
+        cache_dir=tmp_path,
+        endpoint=hub.endpoint,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[0] == (0, SIZE)
+    assert seen[-1] == (SIZE, SIZE)
+    assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        pytest.param({}, {}, id="no revision"),
+        pytest.param({"revision": "v1"}, {"revision": "v1"}, id="a branch is looked up once"),
+        pytest.param({}, {"revision": COMMIT}, id="its commit"),
+        pytest.param({"revision": "v1"}, {}, id="no revision takes what is there"),
+        pytest.param({"include": ["*.json"]}, {"include": ["*.json"]}, id="patterns"),
+        pytest.param({"to": "here"}, {"to": "here"}, id="to"),
+    ],
+)
+def test_what_is_complete_needs_no_network(hub, tmp_path, monkeypatch, first, again):
+    monkeypatch.chdir(tmp_path)
+    hub.branches["v1"] = COMMIT
+    first, again = ({**of, **({"to": Path(of["to"])} if "to" in of else {})} for of in (first, again))
+    fetched = fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint, **first)
+    hub.requests.clear()
+    with no_socket():
+        assert fetch("hf://org/model", cache_dir=tmp_path, endpoint=hub.endpoint, **again) == fetched
+        assert fetch("org/model", cache_dir=tmp_path, offline=True, **again) == fetched
+    assert hub.requests == []
+
+
+def test_another_branch_is_looked_up_and_its_commit_is_not_downloaded_again(hub, tmp_path):
+    hub.branches["v1"] = COMMIT
+    fetched = fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint)
+    hub.requests.clear()
+    assert fetch("org/model", "v1", cache_dir=tmp_path, endpoint=hub.endpoint) == fetched
+    assert [request.path for request in hub.requests] == ["/api/models/org/model/revision/v1"]
+
+
+def test_other_patterns_are_another_folder(hub, tmp_path):
+    whole = fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint)
+    part = fetch(
+        "org/model", cache_dir=tmp_path, endpoint=hub.endpoint, include=["*.json"], exclude=["token*"]
+    )
+    assert part.folder.parent == whole.folder.parent
+    assert part.folder != whole.folder
+    assert set(contents(part.folder)) == {"config.json"}
+    assert contents(whole.folder) == FILES
+
+
+@contextmanager
+def no_socket() -> Iterator[None]:
+    """Fail where this thread looks up a host or connects a socket."""
+    watched = threading.get_ident()
+    opened: list[str] = []
+
+    def hook(event: str, _: tuple[object, ...]) -> None:
+        if event in {"socket.connect", "socket.getaddrinfo"} and threading.get_ident() == watched:
+            opened.append(event)
+
+    sys.addaudithook(hook)  # there is no way to remove a hook: it falls silent by `watched`
+    try:
+        yield
+    finally:
+        watched = 0
+    assert opened == []
+
+
+@pytest.mark.parametrize(
+    ("revision", "expected"),
+    [pytest.param(None, "<commit>", id="no revision"), pytest.param(COMMIT, COMMIT, id="commit")],
+)
+def test_offline_opens_no_socket_and_names_the_folder_that_it_expected(hub, tmp_path, revision, expected):
+    with no_socket():
+        error = failing(hub, tmp_path, offline=True, revision=revision)
+    assert isinstance(error, PermanentStartError)
+    assert error.reason is Reason.MODEL_NOT_FOUND
+    assert (
+        f"hf://org/model is not complete in {tmp_path}/org--model/{expected}; run `podium fetch"
+        in error.message
+    )
+    assert hub.requests == []
+
+
+def test_a_cut_connection_is_taken_up_where_it_ended(hub, tmp_path):
+    hub.cuts = [("model.safetensors", 1_000_000), ("model.safetensors", 2_000_000)]
+    fetched = fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint)
+    assert [request.range for request in hub.served("model.safetensors") if "/resolve/" in request.path] == [
+        None,
+        "bytes=1000000-",
+        "bytes=3000000-",
+    ]
+    assert contents(fetched.folder) == FILES
+
+
+def test_a_download_that_failed_is_resumed_by_the_next_try_and_nothing_verified_comes_twice(hub, tmp_path):
+    hub.cuts = [("model.safetensors", 5_000_000), *[("model.safetensors", 0)] * 3]
+    error = failing(hub, tmp_path)
+    assert isinstance(error, TemporaryStartError)
+    assert error.reason is Reason.HUB_UNAVAILABLE
+    assert not (tmp_path / "org--model" / COMMIT).exists()
+    before = hub.served("tokenizer.json")
+    hub.requests.clear()
+    fetched = fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint)
+    assert hub.served("model.safetensors")[0].range == "bytes=5000000-"
+    assert len(before) + len(hub.served("tokenizer.json")) == 1
+    assert contents(fetched.folder) == FILES
+    assert [path.name for path in (tmp_path / "org--model").iterdir()] == [COMMIT]
+
+
+def test_a_server_that_ignores_ranges_sends_the_file_anew(hub, tmp_path):
+    hub.cuts = [("model.safetensors", 1_000_000)]
+    hub.ignores_ranges = True
+    assert contents(fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint).folder) == FILES
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("model.safetensors", b"\1" * WEIGHTS, id="sha256"),
+        pytest.param("config.json", b" " * len(FILES["config.json"]), id="git blob id"),
+        pytest.param("model.safetensors", FILES["model.safetensors"] + b"more", id="longer than announced"),
+    ],
+)
+def test_a_wrong_digest_fails_for_good_and_the_next_try_heals(hub, tmp_path, name, content):
+    hub.forged = {name: content}
+    error = failing(hub, tmp_path)
+    assert isinstance(error, PermanentStartError)
+    assert error.reason is Reason.CHECKSUM_MISMATCH
+    assert f"org/model/{name} is not what the hub announced" in error.message
+    assert not (tmp_path / "org--model" / COMMIT).exists()
+    hub.forged = {}
+    hub.requests.clear()
+    assert contents(fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint).folder) == FILES
+    assert hub.served(name)[0].range is None
+
+
+def test_the_rest_of_another_revision_is_not_appended(hub, tmp_path):
+    hub.cuts = [("model.safetensors", 1_000_000), *[("model.safetensors", 0)] * 3]
+    failing(hub, tmp_path)
+    newer = {**FILES, "model.safetensors": b"new" * 1_000_000, "config.json": b"{}"}
+    hub.files, hub.branches["main"] = newer, "f" * 40
+    hub.requests.clear()
+    fetched = fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint)
+    assert fetched.revision == "f" * 40
+    assert hub.served("model.safetensors")[0].range is None
+    assert contents(fetched.folder) == newer
+
+
+def test_too_large_a_model_is_refused_before_anything_is_downloaded(hub, tmp_path):
+    error = failing(hub, tmp_path, max_bytes=SIZE - 1)
+    assert isinstance(error, TemporaryStartError)
+    assert (error.reason, error.bytes) == (Reason.NO_SPACE, SIZE)
+    assert error.message == f"the model has {SIZE} bytes, the limit is {SIZE - 1}; raise it"
+    assert hub.served("config.json") == []
+    fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint, max_bytes=SIZE)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        pytest.param(Refusal(401), Reason.UNAUTHORIZED, id="401"),
+        pytest.param(
+            Refusal(403, "/resolve/", {"X-Error-Code": "GatedRepo"}), Reason.GATED_MODEL, id="gated files"
+        ),
+        pytest.param(Refusal(404), Reason.MODEL_NOT_FOUND, id="404"),
+        pytest.param(Refusal(429), Reason.RATE_LIMITED, id="429"),
+        pytest.param(Refusal(500), Reason.HUB_UNAVAILABLE, id="500"),
+        pytest.param(
+            Refusal(503, "/model.safetensors"), Reason.HUB_UNAVAILABLE, id="503 of the content's host"
+        ),
+        pytest.param(Refusal(200), Reason.HUB_UNAVAILABLE, id="an answer that is no hub's"),
+        pytest.param(Refusal(200, "/resolve/"), Reason.HUB_UNAVAILABLE, id="no digests"),
+    ],
+)
+def test_a_refusal_is_told_at_once_by_its_reason_and_its_end_heals(hub, tmp_path, refusal, reason):
+    hub.refusals = [refusal]
+    error = failing(hub, tmp_path)
+    assert error.reason is reason
+    assert error.http_status in {refusal.status, None}
+    hub.refusals = []
+    assert contents(fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint).folder) == FILES
+
+
+def test_a_revision_that_is_not_there_is_named(hub, tmp_path):
+    assert "org/model has no revision `v9`" in failing(hub, tmp_path, revision="v9").message
+
+
+def test_a_file_that_would_leave_the_folder_is_refused(hub, tmp_path):
+    hub.files["../../evil.json"] = b"{}"
+    assert "outside of the model's folder" in failing(hub, tmp_path / "cache").message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_to_takes_a_new_or_empty_folder_and_no_other(hub, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for to in (tmp_path / "new" / "deep", tmp_path / "empty"):
+        assert fetch("org/model", to=to, endpoint=hub.endpoint).folder == to
+        assert contents(to) == FILES
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    error = failing(hub, tmp_path, to=tmp_path / "mine")
+    assert error.reason is Reason.MODEL_LOAD_FAILED
+    assert error.message.endswith(
+        "mine is not empty and has no .podium-complete: name a folder that is new or empty"
+    )
+    assert contents(tmp_path / "mine") == {"thesis.txt": b"years of work"}
+
+
+def test_a_folder_that_holds_another_model_is_not_overwritten(hub, tmp_path):
+    fetch("org/model", to=tmp_path / "model", endpoint=hub.endpoint)
+    hub.branches["v2"] = "f" * 40
+    error = failing(hub, tmp_path, revision="v2", to=tmp_path / "model")
+    assert f"holds hf://org/model at {COMMIT}" in error.message
+    assert contents(tmp_path / "model") == FILES
+
+
+def test_a_damaged_folder_is_fetched_again(hub, tmp_path):
+    folder = fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint).folder
+    (folder / "model.safetensors").unlink()
+    assert failing(hub, tmp_path, offline=True).reason is Reason.MODEL_NOT_FOUND
+    assert fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint).folder == folder
+    assert contents(folder) == FILES
+
+
+def test_a_folder_that_cannot_be_made_is_said_at_once(hub, tmp_path):
+    (tmp_path / "file").write_text("")
+    error = failing(hub, tmp_path / "file" / "cache")
+    assert isinstance(error, PermanentStartError)
+    assert error.reason is Reason.MODEL_LOAD_FAILED
+    assert "Not a directory; name a folder that can be written" in error.message
+
+
+def test_two_at_once_download_once(hub, tmp_path):
+    fetched: list[Fetched] = []
+    threads = [
+        threading.Thread(
+            target=lambda: fetched.append(fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint))
+        )
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert fetched == [Fetched(tmp_path / "org--model" / COMMIT, COMMIT, SIZE)] * 3
+    assert len([request for request in hub.served("model.safetensors") if "/resolve/" in request.path]) == 1
+    assert [path.name for path in (tmp_path / "org--model").iterdir()] == [COMMIT]
+
+
+def test_builtin_and_folders_stay_where_they_are(tmp_path):
+    assert fetch("builtin", offline=True) == Fetched(BUILTIN, None, SIZE)
+    (tmp_path / "config.json").write_text("{}")
+    assert fetch(str(tmp_path)) == Fetched(tmp_path, None, 2)
+    with pytest.raises(PermanentStartError, match=r"`builtin` lies in .* already; use it there, or copy"):
+        fetch("builtin", to=tmp_path)
+
+
+def test_a_fetched_folder_keeps_its_revision_when_it_is_served_as_a_folder(hub, tmp_path):
+    folder = fetch("org/model", to=tmp_path / "model", endpoint=hub.endpoint).folder
+    assert fetch(str(folder)).revision == COMMIT
