@@ -56,6 +56,9 @@ def parse(path: str, body: dict[str, Any]) -> RankRequest:
         pytest.param(
             "/rerank", {"truncation_direction": "Right", **TEXTS}, "truncate_side", "right", id="tei Right"
         ),
+        pytest.param("/v2/rerank", {"use_activation": False, **S}, "raw_scores", True, id="/v2 activation"),
+        pytest.param("/v2/rerank", {"truncation_side": "left", **S}, "truncate_side", "left", id="/v2 side"),
+        pytest.param("/v2/rerank", {"truncate_prompt_tokens": 7, **S}, "max_pair_tokens", 7, id="/v2 pair"),
         pytest.param("/rerank", {"truncation_side": "left", **S}, "truncate_side", "left", id="vllm side"),
         pytest.param("/v2/rerank", {"max_tokens_per_doc": 4096, **S}, "max_document_tokens", 4096, id="doc"),
         pytest.param("/rerank", {"max_tokens_per_doc": 0, **S}, "max_document_tokens", None, id="doc 0"),

@@ -1,13 +1,14 @@
 """Cohere, versions 1 and 2, where the path says so. Source: https://docs.cohere.com/reference/rerank.
 
 The second version dropped `return_documents`; litellm and Weaviate send it there too, so it is honoured.
+vLLM serves /v2/rerank as well, so its fields count here.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta
 
 from podium.dialects import answers, parts
 from podium.dialects.base import Context, Dialect, superset
@@ -28,7 +29,7 @@ class RelevantSpans(msgspec.Struct, frozen=True):
 class CohereBody(msgspec.Struct):
     """A query and its documents; the second version's are strings, the first one's also objects."""
 
-    query: parts.Query
+    query: parts.Document
     documents: parts.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
@@ -37,6 +38,10 @@ class CohereBody(msgspec.Struct):
     max_tokens_per_doc: parts.MaxDocumentTokens = None
     max_chunks_per_doc: parts.MaxChunks = None
     overflow: parts.Overflow = None
+    max_tokens_per_query: parts.MaxQueryTokens = None
+    truncate_prompt_tokens: parts.MaxPairTokens = None
+    truncation_side: parts.Side = None
+    use_activation: Annotated[parts.Flag, Meta(description="false: logits instead of their sigmoid")] = None
     priority: parts.Priority = None
     relevant_spans: RelevantSpans | None = None
 
@@ -51,7 +56,11 @@ def parse(body: CohereBody) -> RankRequest:
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n),
+        raw_scores=not parts.flag(body.use_activation, "use_activation", default=True),
+        truncate_side=body.truncation_side or "right",
+        max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
         max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
+        max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
         max_chunks=max_chunks,
         overflow=parts.overflow(body.overflow, max_chunks),
         spans=_spans(body) is not None,

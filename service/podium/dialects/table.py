@@ -87,6 +87,8 @@ _SHARED: Mapping[str, Sequence[Rule]] = {
     "/reranking": _RERANKING,
     "/v1/reranking": _RERANKING,
     "/reranks": _RERANKS,
+    "/v1/reranks": _RERANKS,
+    "/compatible-api/v1/reranks": _RERANKS,
     "/api/rerank": _V1_RERANK,
     "/openai/v1/rerank": _V1_RERANK,
     "/inference/v1/rerank": _V1_RERANK,
