@@ -1,0 +1,94 @@
+"""What the repository promises to its readers: the README is true, and the tree is as it says.
+
+`python tests/test_repository.py` writes the README's generated tables anew.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from podium.dialects.table import ROUTES, spoken_on
+from podium.models.load import load
+from podium.settings import FIELDS, Settings, variable
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+
+
+def apis_table() -> str:
+    """Return each API with the paths of its own; prefixed forms and templates are left to docs/apis.md."""
+    paths: dict[str, list[str]] = {}
+    for path in ROUTES:
+        for dialect in spoken_on(path):
+            paths.setdefault(dialect.title, []).append(path)
+    rows = (f"| {title} | {_some(found)} |" for title, found in sorted(paths.items()))
+    return "\n".join(["| API | paths |", "|---|---|", *rows])
+
+
+def _some(paths: list[str]) -> str:
+    shown = ", ".join(f"`{path}`" for path in paths[:3])
+    return shown + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+
+
+def settings_table() -> str:
+    """Return every setting with its default."""
+    defaults = msgspec.to_builtins(Settings())
+    rows = (
+        f"| `{variable(name)}` | {field.__metadata__[0].description} | {_default(defaults[name])} |"
+        for name, field in FIELDS.items()
+    )
+    return "\n".join(["| variable | what | default |", "|---|---|---|", *rows])
+
+
+def _default(value: object) -> str:
+    return "" if value in (None, "") else f"`{json.dumps(value).strip(chr(34))}`"
+
+
+def renewed(text: str) -> str:
+    """Return the README with its tables made anew."""
+    for name, table in (("apis", apis_table()), ("settings", settings_table())):
+        text = re.sub(
+            rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)",
+            lambda found, table=table: f"{found[1]}{table}\n{found[2]}",
+            text,
+            flags=re.DOTALL,
+        )
+    return text
+
+
+def test_the_tables_of_the_readme_are_current():
+    assert README.read_text() == renewed(README.read_text()), "run: python tests/test_repository.py"
+
+
+def test_the_answer_in_the_readme_is_the_one_that_the_builtin_model_gives():
+    request, answer = re.findall(r"-d '(\{.*?\})'.*?```json\n(.*?)```", README.read_text(), re.DOTALL)[0]
+    body, told = json.loads(request), json.loads(answer)
+    model = load(ROOT / "service/podium/builtin", uri="builtin")
+    query, *documents = model.tokenize([body["query"], *body["documents"]])
+    encodings = [model.pair(query, document) for document in documents]
+    logits = model.score(encodings)
+    assert [each["index"] for each in told["results"]] == (-logits).argsort().tolist()[: body["top_n"]]
+    assert told["usage"]["total_tokens"] == sum(len(encoding.ids) for encoding in encodings)
+
+
+def test_every_page_that_a_document_links_to_exists():
+    for page in [README, *ROOT.glob("docs/**/*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.relative_to(ROOT)} links to {link}"
+
+
+def test_the_operator_folder_never_hides_the_standard_library():
+    assert not (ROOT / "operator" / "__init__.py").exists()
+
+
+def test_the_command_line_answers_without_importing_torch():
+    code = "import sys, podium.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    README.write_text(renewed(README.read_text()))
