@@ -53,16 +53,16 @@ RUN pip --python /opt/podium/bin/python install -r /service.txt \
  && pip --python /opt/podium/bin/python freeze > /constraints.txt
 
 # torch goes into a folder of its own and is laid over the rest, which thereby is one layer of both images.
-# Headers and static libraries serve compilers, and there is none; one file of torch's own tests is no Python 3.11.
+# What it brings for compilers and its own tests is of no use here (130 MB); one test file is no Python 3.11.
 FROM dependencies-service AS torch-cpu
 ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 RUN python -m venv --without-pip /opt/torch \
  && pip download --no-deps --extra-index-url ${TORCH_CPU_INDEX} -d /wheels torch==2.13.0 \
  && pip --python /opt/torch/bin/python install -c /constraints.txt /wheels/torch-*.whl && rm -r /wheels \
+ && (cd /opt/torch/lib/python3*/site-packages/torch && rm -rf include test \
+     && find bin ! -type d ! -name torch_shm_manager -delete) \
  && /opt/torch/bin/python -c "import torch; cuda = torch.version.cuda; \
 assert cuda is None, f'torch {torch.__version__} is built for CUDA {cuda}, wanted: a CPU build (TORCH_CPU_INDEX)'" \
- && rm -rf /opt/torch/lib/python3*/site-packages/torch/include \
- && find /opt/torch/lib -name '*.a' -delete \
  && python -m compileall -q -j 0 -x py312_intrinsics -s /opt/torch -p /opt/podium \
         --invalidation-mode unchecked-hash /opt/torch/lib
 
@@ -70,10 +70,10 @@ assert cuda is None, f'torch {torch.__version__} is built for CUDA {cuda}, wante
 FROM dependencies-service AS torch-cuda
 RUN python -m venv --without-pip /opt/torch \
  && pip --python /opt/torch/bin/python install -c /constraints.txt torch===2.13.0 \
+ && (cd /opt/torch/lib/python3*/site-packages/torch && rm -rf include test \
+     && find bin ! -type d ! -name torch_shm_manager -delete) \
  && /opt/torch/bin/python -c "import torch; \
 assert torch.version.cuda, f'torch {torch.__version__} is built for CPU, wanted: a CUDA build'" \
- && rm -rf /opt/torch/lib/python3*/site-packages/torch/include \
- && find /opt/torch/lib -name '*.a' -delete \
  && python -m compileall -q -j 0 -x py312_intrinsics -s /opt/torch -p /opt/podium \
         --invalidation-mode unchecked-hash /opt/torch/lib
 

@@ -45,49 +45,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ .Values.rerankerImage.gpu.repository | default .Values.rerankerImage.repository }}:{{ .Values.rerankerImage.gpu.tag | default .Chart.AppVersion }}
 {{- end -}}
 
-{{/*
-What the operator does, and no more: the tests compare it with the API server's audit log. No Secret, no wildcard.
-Server-side apply of a new object takes `create` besides `patch`.
-*/}}
+{{/* What the operator may do: files/rules.yaml without the add-ons that are off. */}}
 {{- define "podium.rules" -}}
-- apiGroups: [podium.sh]
-  resources: [rerankers]
-  verbs: [list, watch]
-- apiGroups: [podium.sh]
-  resources: [rerankers/status]
-  verbs: [patch]
-- apiGroups: [""]
-  resources: [pods]
-  verbs: [list, watch]
-- apiGroups: [""]
-  resources: [events]
-  verbs: [create, list, patch, watch]
-- apiGroups: [""]
-  resources: [persistentvolumeclaims, serviceaccounts, services]
-  verbs: [create, delete, list, patch, watch]
-- apiGroups: [apps]
-  resources: [deployments]
-  verbs: [create, delete, list, patch, watch]
-- apiGroups: [batch]
-  resources: [jobs]
-  verbs: [create, delete, list, patch, watch]
-- apiGroups: [policy]
-  resources: [poddisruptionbudgets]
-  verbs: [create, delete, list, patch, watch]
-- apiGroups: [networking.k8s.io]
-  resources: [networkpolicies]
-  verbs: [create, delete, list, patch, watch]
-- apiGroups: [autoscaling]
-  resources: [horizontalpodautoscalers]
-  verbs: [create, delete, list, patch, watch]
-{{- if .Values.addons.keda }}
-- apiGroups: [keda.sh]
-  resources: [scaledobjects]
-  verbs: [create, delete, list, patch, watch]
-{{- end }}
-{{- if .Values.addons.serviceMonitors }}
-- apiGroups: [monitoring.coreos.com]
-  resources: [servicemonitors]
-  verbs: [create, delete, list, patch, watch]
-{{- end }}
+{{- $off := list -}}
+{{- if not .Values.addons.keda }}{{ $off = append $off "keda.sh" }}{{ end -}}
+{{- if not .Values.addons.serviceMonitors }}{{ $off = append $off "monitoring.coreos.com" }}{{ end -}}
+{{- $rules := list -}}
+{{- range (.Files.Get "files/rules.yaml" | fromYaml).rules -}}
+{{- if not (has (first .apiGroups) $off) }}{{ $rules = append $rules . }}{{ end -}}
+{{- end -}}
+{{- toYaml $rules -}}
 {{- end -}}
