@@ -45,12 +45,12 @@ class _Item(msgspec.Struct):
     metadata: _Meta
 
 
-class _ListMeta(msgspec.Struct):
+class _ListMeta(msgspec.Struct, frozen=True):
     continue_: str = msgspec.field(default="", name="continue")
 
 
 class _List(msgspec.Struct):
-    items: list[_Item]
+    items: list[_Item] | None  # null where there are none
     metadata: _ListMeta = _ListMeta()
 
 
@@ -129,7 +129,7 @@ class Cluster:
         while True:
             answer = await self._request("GET", kind.path(namespace), query, accept=_METADATA_ONLY)
             page = msgspec.json.decode(answer, type=_List)
-            for item in page.items:
+            for item in page.items or ():
                 meta = item.metadata
                 found.append((meta.namespace, meta.name, meta.uid, int(meta.resource_version)))
             if not page.metadata.continue_:

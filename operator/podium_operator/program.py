@@ -115,8 +115,7 @@ class Program:
                 await self._pause(_DISCOVERY_S)
             logger.info("the installed add-ons changed, watching anew")
             self._complete.clear()
-            while self._queue.longest_s() > 0:  # kopf's end would cancel what is under way
-                await asyncio.sleep(0.05)  # noqa: ASYNC110  a few times in an operator's life
+            await self._queue.idle()  # kopf's end would cancel what is under way
         finally:
             checks.cancel()
 

@@ -116,8 +116,8 @@ class Store:
     ) -> set[Listing]:
         """Return what the watch of a kind has not delivered.
 
-        That is (namespace, name, uid, version) of what is listed and newer than its record, and, with version 0,
-        records of what is not listed any more.
+        That is (namespace, name, uid, version) of what is listed and newer than its record, and, with
+        version 0, records of what is not listed any more.
         """
         found: set[Listing] = set()
         seen: set[_Place] = set()
