@@ -29,12 +29,13 @@ def dotfile(path: Path = Path(".env")) -> dict[str, str]:
 
 def unknown(environment: Iterable[tuple[str, str]], path: Path = Path(".env")) -> list[str]:
     """Return a warning for each PODIUM_… variable that is no setting, in the environment and in `.env`."""
-    known = [variable(name) for name in FIELDS]
+    known = {variable(name) for name in FIELDS}
     warnings = []
     for name, value in sorted({**_lines(path), **dict(environment)}.items()):
         if name.startswith("PODIUM_") and name not in known and not is_service_link(name, value):
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "`podium serve --help` lists them all"
+            # Without the prefix, which would make everything look alike.
+            close = get_close_matches(name.removeprefix("PODIUM_").lower(), FIELDS, n=1)
+            hint = f"did you mean {variable(close[0])}?" if close else "`podium serve --help` lists them all"
             warnings.append(f"{name} is no setting of Podium and has no effect; {hint}")
     return warnings
 

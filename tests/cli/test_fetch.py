@@ -1,0 +1,167 @@
+"""The executable itself, as the operator's Job runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub import COMMIT, Hub, Refusal
+
+from podium.weights.source import BUILTIN
+
+PODIUM = Path(sys.executable).with_name("podium")
+FILES = {path.name: path.read_bytes() for path in BUILTIN.iterdir()}
+SIZE = sum(map(len, FILES.values()))
+WEIGHTS = len(FILES["model.safetensors"])
+GATED = {"X-Error-Code": "GatedRepo"}
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub(FILES) as hub:
+        yield hub
+
+
+def fetch(
+    hub: Hub, folder: Path, *arguments: str, **environment: str
+) -> tuple[subprocess.CompletedProcess[str], dict]:
+    """Run `podium fetch org/model`; return how it ended and its termination log."""
+    log = folder / "termination-log"
+    base = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lower().endswith("_proxy") and not name.startswith(("PODIUM_", "HF_"))
+    }
+    options = ["--cache-dir", str(folder / "cache"), "--termination-log", str(log), *arguments]
+    ended = subprocess.run(
+        [PODIUM, "fetch", "org/model", *options],
+        env=base
+        | {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_secret", "HF_HOME": str(folder), **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "hf_secret" not in ended.stdout + ended.stderr
+    return ended, json.loads(log.read_bytes()) if log.exists() else {}
+
+
+def test_success_prints_the_folder_and_leaves_commit_and_bytes_in_the_log(hub, tmp_path):
+    ended, log = fetch(hub, tmp_path)
+    folder = tmp_path / "cache" / "org--model" / COMMIT
+    assert (ended.returncode, ended.stdout) == (0, f"{folder}\n")
+    assert (folder / ".podium-complete").is_file()
+    assert log == {
+        "reason": None,
+        "message": f"org/model at {COMMIT} is complete, 19.7 MB",
+        "httpStatus": None,
+        "bytes": SIZE,
+        "resolvedRevision": COMMIT,
+    }
+    lines = ended.stderr.splitlines()
+    assert lines[-2:] == [
+        "podium: org/model: 19.7 MB of 19.7 MB",
+        f"podium: org/model at {COMMIT} is complete, 19.7 MB",
+    ]
+    assert len(lines) <= 12
+
+
+def test_what_is_complete_ends_the_same_way_without_a_network(hub, tmp_path):
+    ended, log = fetch(hub, tmp_path)
+    hub.requests.clear()
+    again, same_log = fetch(hub, tmp_path, PODIUM_OFFLINE="true")
+    assert (again.returncode, again.stdout, same_log) == (0, ended.stdout, log)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code", "reason"),
+    [
+        pytest.param(Refusal(401), 42, "Unauthorized", id="401"),
+        pytest.param(Refusal(403), 42, "Unauthorized", id="403"),
+        pytest.param(Refusal(403, "/resolve/", GATED), 42, "GatedModel", id="403 gated"),
+        pytest.param(Refusal(404), 42, "ModelNotFound", id="404"),
+        pytest.param(Refusal(407), 75, "ProxyFailure", id="407"),
+        pytest.param(Refusal(429), 75, "RateLimited", id="429"),
+        pytest.param(Refusal(500), 75, "HubUnavailable", id="500"),
+        pytest.param(Refusal(503, "/model.safetensors"), 75, "HubUnavailable", id="503 of a file"),
+    ],
+)
+def test_a_refusal_ends_with_its_exit_code_reason_and_status(hub, tmp_path, refusal, code, reason):
+    hub.refusals = [refusal]
+    ended, log = fetch(hub, tmp_path)
+    assert ended.returncode == code
+    assert list(log) == ["reason", "message", "httpStatus", "bytes", "resolvedRevision"]
+    assert (log["reason"], log["httpStatus"]) == (reason, refusal.status)
+    assert ended.stderr.splitlines()[-1] == f"podium: {reason}: {log['message']}"
+    assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason", "message"),
+    [
+        pytest.param({"HF_ENDPOINT": "http://127.0.0.1:9"}, "HubUnavailable", "refused", id="nobody there"),
+        pytest.param(
+            {"HF_ENDPOINT": "http://hub.invalid"}, "HubUnavailable", "check the network, DNS", id="DNS"
+        ),
+        pytest.param(
+            {"HTTP_PROXY": "http://u:pass@127.0.0.1:9"}, "ProxyFailure", "check HTTPS_PROXY", id="proxy"
+        ),
+        pytest.param({"HF_ENDPOINT": "https"}, "TLSFailure", "set SSL_CERT_FILE", id="TLS"),
+    ],
+)
+def test_a_hub_that_cannot_be_reached_is_tried_again_later(hub, tmp_path, environment, reason, message):
+    if environment.get("HF_ENDPOINT") == "https":  # the hub speaks no TLS
+        environment = {"HF_ENDPOINT": hub.endpoint.replace("http://", "https://")}
+    ended, log = fetch(hub, tmp_path, **environment)
+    assert (ended.returncode, log["reason"]) == (75, reason)
+    assert message in log["message"]
+    assert "pass" not in ended.stderr
+
+
+def test_a_cut_download_ends_with_75_and_is_resumed_by_the_next_process(hub, tmp_path):
+    hub.cuts = [("model.safetensors", 5_000_000), *[("model.safetensors", 0)] * 3]
+    ended, log = fetch(hub, tmp_path)
+    assert (ended.returncode, log["reason"]) == (75, "HubUnavailable")
+    hub.requests.clear()
+    ended, log = fetch(hub, tmp_path)
+    assert (ended.returncode, log["reason"]) == (0, None)
+    assert [request.range for request in hub.served("model.safetensors")] == ["bytes=5000000-"] * 2
+
+
+def test_a_wrong_checksum_ends_with_42_and_leaves_nothing_to_serve(hub, tmp_path):
+    hub.forged = {"model.safetensors": b"\1" * WEIGHTS}
+    ended, log = fetch(hub, tmp_path)
+    assert (ended.returncode, log["reason"]) == (42, "ChecksumMismatch")
+    assert list(tmp_path.glob("cache/*/*/.podium-complete")) == []
+
+
+def test_a_model_that_is_too_large_ends_with_75_before_it_is_downloaded(hub, tmp_path):
+    ended, log = fetch(hub, tmp_path, "--max-bytes", "1000000")
+    assert (ended.returncode, log["reason"], log["bytes"]) == (75, "NoSpace", SIZE)
+    assert hub.served("model.safetensors") == []
+
+
+def test_folder_revision_and_patterns_are_what_the_options_say(hub, tmp_path):
+    hub.branches["v1"] = "f" * 40
+    options = ["--revision", "v1", "--include", "*.json", "--include", "*.md", "--exclude", "token*"]
+    ended, log = fetch(hub, tmp_path, "--to", "here", *options)
+    assert (ended.stdout, log["resolvedRevision"]) == (f"{tmp_path / 'here'}\n", "f" * 40)
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
+        ".podium-complete",
+        "README.md",
+        "config.json",
+    ]
+
+
+def test_a_log_that_cannot_be_written_does_not_change_the_outcome(hub, tmp_path):
+    ended, _ = fetch(hub, tmp_path, "--termination-log", "/no/such/folder/log")
+    assert ended.returncode == 0
+    assert (
+        "podium: cannot write the termination log /no/such/folder/log: No such file or directory"
+        in ended.stderr
+    )
