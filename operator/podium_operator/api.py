@@ -126,6 +126,7 @@ class RerankerStatus(Base, frozen=True, kw_only=True):
     ] = []
     replicas: Annotated[int, doc("Pods that exist.")] = 0
     ready_replicas: Annotated[int, doc("Pods that answer.")] = 0
+    desired_replicas: Annotated[int, doc("Pods that should run now.")] = 0
     selector: Annotated[str | None, doc("Label selector of the pods, for the scale subresource.")] = None
     url: Annotated[str | None, doc("Address of the Service inside the cluster.")] = None
     image: Annotated[str | None, doc("Image of the pods.")] = None

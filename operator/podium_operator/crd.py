@@ -39,7 +39,7 @@ PRINTER_COLUMNS = (
     ("Ready", "string", ".status.conditions[?(@.type=='Ready')].status", 0),
     ("Reason", "string", ".status.conditions[?(@.type=='Ready')].reason", 0),
     ("Replicas", "integer", ".status.readyReplicas", 0),
-    ("Desired", "integer", ".spec.replicas", 0),
+    ("Desired", "integer", ".status.desiredReplicas", 0),
     ("GPU", "string", ".spec.gpu.resourceName", 1),
     ("URL", "string", ".status.url", 1),
     ("Age", "date", ".metadata.creationTimestamp", 0),

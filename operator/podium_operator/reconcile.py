@@ -224,7 +224,11 @@ class Reconciler:
 
 
 def wire_status(status: RerankerStatus) -> dict[str, Any]:
-    """Return status as it is written; the two numbers that people read are there also when they are 0."""
-    numbers = {"replicas": status.replicas, "readyReplicas": status.ready_replicas}
+    """Return status as it is written; the numbers that people read are there also when they are 0."""
+    numbers = {
+        "replicas": status.replicas,
+        "readyReplicas": status.ready_replicas,
+        "desiredReplicas": status.desired_replicas,
+    }
     written: dict[str, Any] = msgspec.to_builtins(status)
     return {**numbers, **written}

@@ -56,6 +56,7 @@ def make_status(
         conditions=conditions,
         replicas=int(view.numbers.get("replicas", 0)),
         ready_replicas=view.ready,
+        desired_replicas=view.desired,
         selector=labels,
         url=f"http://{reranker.name}.{reranker.namespace}.svc" + ("" if port == 80 else f":{port}"),
         image=image(reranker, pinned),

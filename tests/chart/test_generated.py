@@ -19,11 +19,6 @@ def test_the_crd_of_the_chart_is_the_generators() -> None:
     assert (CHARTS / "podium" / "files" / "crd.yaml").read_text() == crd_yaml(), "python charts/generate.py"
 
 
-def test_the_charts_role_is_the_one_that_the_operators_tests_use() -> None:
-    chart, used = CHARTS / "podium" / "files" / "rules.yaml", ROOT / "tests" / "cluster" / "rbac.yaml"
-    assert yaml.safe_load(chart.read_text()) == yaml.safe_load(used.read_text())
-
-
 @needs_helm
 def test_every_generated_file_is_current(generate: Any) -> None:
     program = find()

@@ -21,7 +21,7 @@ AUDIT_USER = f"system:serviceaccount:{USER}"
 
 
 def grant(plane: ControlPlane, *, namespaces: tuple[str, ...] = (), account: str = ACCOUNT) -> str:
-    """Make a service account with the operator's rules, everywhere or in these namespaces; return its user."""
+    """Make a service account with the operator's rules, everywhere or in these; return its user."""
     rules = yaml.safe_load(RULES.read_text())["rules"]
     core, rbac = "v1", "rbac.authorization.k8s.io/v1"
     plane.apply({"apiVersion": core, "kind": "Namespace", "metadata": {"name": ACCOUNT_NAMESPACE}})
@@ -30,7 +30,9 @@ def grant(plane: ControlPlane, *, namespaces: tuple[str, ...] = (), account: str
     kind = "Role" if namespaces else "ClusterRole"
     for namespace in namespaces or (None,):
         metadata = {"name": account}
-        plane.apply({"apiVersion": rbac, "kind": kind, "metadata": metadata, "rules": rules}, namespace=namespace)
+        plane.apply(
+            {"apiVersion": rbac, "kind": kind, "metadata": metadata, "rules": rules}, namespace=namespace
+        )
         binding = {
             "apiVersion": rbac,
             "kind": f"{kind}Binding",
