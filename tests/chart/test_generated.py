@@ -12,8 +12,6 @@ from chart.helm import CHARTS, find, needs_helm, only, template
 from podium_operator.crd import crd_yaml
 from podium_operator.settings import FIELDS, read_settings, variable
 
-ROOT = CHARTS.parent
-
 
 def test_the_crd_of_the_chart_is_the_generators() -> None:
     assert (CHARTS / "podium" / "files" / "crd.yaml").read_text() == crd_yaml(), "python charts/generate.py"
