@@ -21,7 +21,7 @@ from podium.server.exchange import Border, exchange_of
 from podium.server.probes import OPEN, probe_routes
 from podium.server.protocol import Server, make_server
 from podium.server.routes import failure, rank_routes
-from podium.server.startup import start
+from podium.server.startup import load_model, start
 from podium.server.state import Phase, Service
 from podium.settings import SettingError, Settings
 from podium.telemetry import logs, tracing
@@ -36,7 +36,7 @@ def create_app(service: Service) -> Border:
     def need_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         if connection.scope["path"] not in OPEN or connection.scope.get("method") == "POST":
             headers = connection.headers
-            service.check_key(headers.get("authorization") or headers.get("api-key"))
+            service.check_key(headers.get("authorization", ""), headers.get("api-key", ""))
 
     litestar = Litestar(
         [rank_routes(service), *probe_routes(service), *docs_routes(service)],
@@ -47,7 +47,7 @@ def create_app(service: Service) -> Border:
         logging_config=None,
         request_max_body_size=None,
     )
-    return Border(litestar, service.metrics, service.settings.root_path)
+    return Border(litestar, service)
 
 
 def _answer_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -106,7 +106,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    starting = asyncio.create_task(start(service))
+    starting = asyncio.create_task(start(service, load_model))
     stop = asyncio.create_task(stopping.wait())
     try:
         if settings.preload:

@@ -30,7 +30,7 @@ async def read_body(
             f"Content-Encoding `{encoding[:40]}` is not supported; send the body as it is"
         )
     announced = headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > max_bytes:
+    if announced.isdecimal() and int(announced) > max_bytes:
         raise BodyTooLarge(max_bytes)
     chunks: list[bytes] = []
     size = 0

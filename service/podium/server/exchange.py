@@ -1,9 +1,11 @@
 """One HTTP exchange: its id, its trace, its log line and its metrics, around everything else."""
 
+import asyncio
 import logging
 import re
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +14,20 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 from opentelemetry.trace import SpanKind
 
 from podium.dialects.base import superset
-from podium.telemetry.metrics import Metrics
-from podium.telemetry.tracing import TRACER, remote_context, trace_id
+from podium.dialects.table import dialect_of
+from podium.errors import Unavailable
+from podium.server.state import Phase, Service
+from podium.telemetry.tracing import TRACER, remote_context, tell, trace_id
 
 log = logging.getLogger("podium.access")
 
 _ID = re.compile(r"[!-~]{1,128}")
 _SLASHES = re.compile("/{2,}")
 
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+"""Control characters of a path, so that no request writes lines of its own into the log."""
+
+NOT_FOUND, REQUEST_TIMEOUT = 404, 408
 CLIENT_GONE = 499
 """nginx's status for a caller who left before the answer; it is counted and logged, nobody reads it."""
 
@@ -45,18 +53,24 @@ def exchange_of(scope: Any) -> Exchange:
 class Border:
     """The ASGI application around Litestar's: nothing passes it uncounted, unlogged or unanswered."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, root_path: str) -> None:
-        self._app, self._metrics = app, metrics
-        self._root_path = root_path.rstrip("/")
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service, self._metrics = app, service, service.metrics
+        self._root_path = service.settings.root_path.rstrip("/")
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request; `make_server` turns websockets and lifespan off, so there is nothing else."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         sent_id = headers.get("x-request-id", "")
         exchange = Exchange(sent_id if _ID.fullmatch(sent_id) else uuid.uuid4().hex)
-        scope["podium.exchange"] = exchange  # type: ignore[typeddict-unknown-key]
-        scope["path"] = self._path(scope["path"])
-        scope["raw_path"] = scope["path"].encode()
+        method, path = scope["method"], self._path(scope["path"])
+        # A copy: uvicorn leaves the body of an answer to HEAD out by looking at its own.
+        inner: Any = {
+            **scope,
+            "method": "GET" if method == "HEAD" else method,
+            "path": path,
+            "raw_path": path.encode(),
+            "podium.exchange": exchange,
+        }
         started = False
 
         async def tagged_send(message: Message) -> None:
@@ -64,22 +78,40 @@ class Border:
             if message["type"] == "http.response.start":
                 started = True
                 exchange.status = message["status"]
-                tag = (b"x-request-id", exchange.request_id.encode())
-                message = {**message, "headers": [*message["headers"], tag]}
+                added = [(b"x-request-id", exchange.request_id.encode())]
+                if self._is_last(exchange.status, headers):
+                    added.append((b"connection", b"close"))
+                message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
-        name = f"{scope['method']} {scope['path']}"
-        with TRACER.start_as_current_span(name, remote_context(headers), SpanKind.SERVER) as span:
+        with TRACER.start_as_current_span(method, remote_context(headers), SpanKind.SERVER) as span:
             try:
-                await self._app(scope, receive, tagged_send)
+                await self._app(inner, receive, tagged_send)
+            except asyncio.CancelledError:
+                # uvicorn at the end of its patience with a body that does not come to an end
+                if not started:
+                    await _refuse(path, tagged_send)
             except Exception:
                 log.exception("a request failed", extra={"request_id": exchange.request_id})
                 if not started:
-                    await _internal_error(tagged_send)
+                    await _answer(tagged_send, *superset(RuntimeError()))
             finally:
-                span.set_attribute("http.response.status_code", exchange.status)
-                span.set_attribute("podium.dialect", exchange.dialect or "")
-                self._account(scope["method"], scope["path"], exchange)
+                known = exchange.dialect is not None or exchange.status != NOT_FOUND
+                tell(span, method, path if known else None, exchange.status, exchange.dialect)
+                self._account(method, path, exchange)
+
+    def _is_last(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Whether a connection ends with an answer of this status.
+
+        While draining, so that its next request goes to another replica. After a body that did not come: what
+        comes may be the rest of it, or the next request, which nobody can tell. So, too, after a refusal of a
+        body that waits for our consent to come.
+        """
+        return (
+            self._service.phase is Phase.DRAINING
+            or status == REQUEST_TIMEOUT
+            or (status >= 400 and "expect" in headers)
+        )
 
     def _path(self, path: str) -> str:
         """Return the path as the routes know it: no prefix of a proxy, no doubled or trailing slash."""
@@ -97,7 +129,7 @@ class Border:
             logging.DEBUG if probe else logging.INFO,
             "%s %s %d",
             method,
-            path[:200],
+            path[:200].translate(_ESCAPED),
             exchange.status,
             extra={
                 "ms": round(seconds * 1000, 2),
@@ -109,8 +141,15 @@ class Border:
         )
 
 
-async def _internal_error(send: Send) -> None:
-    status, content = superset(RuntimeError())
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": msgspec.json.encode(content), "more_body": False})
+async def _refuse(path: str, send: Send) -> None:
+    error = Unavailable("the server shut down before the whole request had arrived; send it again", 1)
+    dialect = dialect_of(path)
+    status, content = dialect.fail(error) if dialect else superset(error)
+    await _answer(send, status, content, (b"retry-after", b"1"))
+
+
+async def _answer(send: Send, status: int, content: object, *headers: tuple[bytes, bytes]) -> None:
+    body = msgspec.json.encode(content)
+    about = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": about})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,16 +1,23 @@
-"""uvicorn with three habits changed: it waits for headers for ever, refuses in text, dies of SIGTERM."""
+"""uvicorn with some habits changed.
+
+It waits for headers and leftovers for ever, however many bytes they are; it loses the body where an upgrade
+was offered; it refuses in text; and it dies of SIGTERM.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import httptools
 import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from podium.dialects.base import superset
 from podium.errors import BodyTimeout, MalformedBody, PodiumError
+
+MAX_HEADER_BYTES = 64 * 1024
 
 
 class Server(uvicorn.Server):
@@ -22,41 +29,102 @@ class Server(uvicorn.Server):
         yield
 
 
-def protocol(headers_timeout_s: float) -> type[HttpToolsProtocol]:
-    """Return an HTTP protocol that gives a caller so many seconds for the headers of each request."""
+def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
+    """Return an HTTP protocol that gives a caller so many seconds for the headers of each request.
+
+    As many again for what is left of a body after its answer: until then it is read and dropped, because
+    closing with bytes unread would reset the connection, and the reset overtakes the answer.
+    """
 
     class Protocol(HttpToolsProtocol):
         _timer: asyncio.TimerHandle | None = None
+        _begun = False
+        """Whether a byte of the request came whose headers we wait for."""
+        _header_bytes = 0
+        _arriving = False
+        """Whether the request's body is on its way."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._wait_for_headers()
+            self._start(self._headers_late)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_waiting()
+            self._stop()
             super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            self._unset_keepalive_if_required()
+            waiting = self._begun
+            try:
+                self._feed(data)
+            except httptools.HttpParserError:
+                self._refuse(MalformedBody("the request is not HTTP/1.1"))
+            if waiting and self._begun:
+                self._header_bytes += len(data)
+                if self._header_bytes > MAX_HEADER_BYTES:
+                    self._refuse(MalformedBody(f"the headers are larger than {MAX_HEADER_BYTES} bytes"))
+
+        def _feed(self, data: bytes) -> None:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                if self._should_upgrade():
+                    self._pass_over(data[offer.args[0] :])
+
+        def _should_upgrade(self) -> bool:
+            """Whether a request that offers an upgrade is to wait for `_pass_over`."""
+            return self.parser.get_method() != b"CONNECT"
+
+        def _pass_over(self, rest: bytes) -> None:
+            """Read a request again, without its offer to upgrade; `rest` is what came behind its headers.
+
+            Java's client offers HTTP/2 with its requests, and behind an offer httptools reads nothing more:
+            neither the body nor the next request.
+            """
+            line = b"%b %b HTTP/%b" % (
+                self.parser.get_method(),
+                self.url,
+                self.parser.get_http_version().encode(),
+            )
+            headers = [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self._feed(b"\r\n".join([line, *headers, b"", rest]))
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
+            self._begun, self._header_bytes = True, 0
             if self._timer is None:  # a further request on an open connection
-                self._wait_for_headers()
+                self._start(self._headers_late)
 
         def on_headers_complete(self) -> None:
-            self._stop_waiting()
+            self._stop()
+            self._begun, self._arriving = False, True
             super().on_headers_complete()
 
-        def send_400_response(self, msg: str) -> None:
-            self._refuse(MalformedBody("the request is not HTTP/1.1"))
+        def on_message_complete(self) -> None:
+            if self._arriving and self.cycle is not None and self.cycle.response_complete:
+                self._stop()
+            self._arriving = False
+            super().on_message_complete()
 
-        def _wait_for_headers(self) -> None:
-            self._timer = self.loop.call_later(
-                headers_timeout_s, self._refuse, BodyTimeout(headers_timeout_s)
-            )
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self._arriving:
+                self._start(self.transport.close)
 
-        def _stop_waiting(self) -> None:
+        def _start(self, late: Any) -> None:
+            self._timer = self.loop.call_later(timeout_s, late)
+
+        def _stop(self) -> None:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+
+        def _headers_late(self) -> None:
+            if self._begun:
+                self._refuse(BodyTimeout(timeout_s))
+            else:  # a connection opened in advance: an answer would be taken for that of its first request
+                self.transport.close()
 
         def _refuse(self, error: PodiumError) -> None:
             if self.transport.is_closing():

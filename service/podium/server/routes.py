@@ -12,7 +12,7 @@ from litestar.response.base import ASGIResponse
 
 from podium.dialects.base import Context, Dialect, decode, superset
 from podium.dialects.table import ROUTES, TEXT_PATHS, dialect_of, recognise
-from podium.errors import BodyTimeout, InvalidRequest, PodiumError
+from podium.errors import InvalidRequest, PodiumError, Unauthorized
 from podium.ranking import RankRequest
 from podium.server.body import ClientGone, read_body, while_connected
 from podium.server.exchange import CLIENT_GONE, Exchange, exchange_of
@@ -45,9 +45,6 @@ def rank_routes(service: Service) -> HTTPRouteHandler:
             return ASGIResponse(status_code=CLIENT_GONE)
         except Exception as error:  # noqa: BLE001 a border: every failure is answered, `failure` logs it
             status, content, headers = failure(error, dialect, exchange)
-            if isinstance(error, BodyTimeout) or "expect" in request.headers:
-                # Nothing more may come, or it may be the next request: uvicorn cannot tell.
-                headers["connection"] = "close"
             return ASGIResponse(body=content, status_code=status, headers=headers)
 
     return rank
@@ -81,8 +78,9 @@ def failure(
     if not isinstance(error, PodiumError):
         log.exception("a request failed", exc_info=error, extra={"request_id": exchange.request_id})
     status, content = dialect.fail(error) if dialect else superset(error)
-    retry_after_s = getattr(error, "retry_after_s", None)
-    headers = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
+    headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
+    if (retry_after_s := getattr(error, "retry_after_s", None)) is not None:
+        headers["retry-after"] = str(retry_after_s)
     return status, msgspec.json.encode(content), headers
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
-from podium.errors import PermanentStartError, Reason
+from podium.errors import PermanentStartError, PodiumError, Reason
 from podium.models.base import Model
 from podium.models.load import load
 from podium.models.readiness import self_test, warm_up
@@ -26,11 +26,14 @@ MEASURED_PAIRS = 16
 _TEXT = "The giant panda is a bear species endemic to China; it lives on bamboo in a few mountain ranges. "
 
 
-async def start(service: Service) -> None:
-    """Make the service ready. Raises StartError where the model cannot be had, loaded or trusted."""
+async def start(service: Service, load: Callable[[Settings], Model]) -> None:
+    """Make the service ready, with the model that `load` returns.
+
+    Raises StartError where the model cannot be had, loaded or trusted.
+    """
     started = time.monotonic()
-    model = await in_thread(lambda: _load(service.settings))
     settings = service.settings
+    model = await in_thread(lambda: _tested(load(settings), settings.self_test))
     if service.phase is not Phase.LOADING:  # told to shut down meanwhile
         return
     service.reranker = Reranker(
@@ -81,14 +84,15 @@ async def in_thread(work: Callable[[], T]) -> T:
     return await asyncio.wrap_future(done)
 
 
-def _load(settings: Settings) -> Model:
+def load_model(settings: Settings) -> Model:
+    """Fetch and load the model that the settings name."""
     fetched = fetch(
         settings.model,
         settings.revision,
         cache_dir=Path(settings.cache_dir).expanduser(),
         offline=settings.offline,
     )
-    model = load(
+    return load(
         fetched.folder,
         uri=settings.model,
         revision=fetched.revision,
@@ -98,9 +102,20 @@ def _load(settings: Settings) -> Model:
         trust_remote_code=settings.trust_remote_code,
         allow_pickle=settings.allow_pickle,
     )
-    warm_up(model)
-    if settings.self_test != "off" and (wrong := self_test(model)):
-        if settings.self_test == "strict":
+
+
+def _tested(model: Model, strictness: str) -> Model:
+    try:
+        warm_up(model)
+        wrong = None if strictness == "off" else self_test(model)
+    except Exception as error:  # whatever a model raises on its first batch, it cannot serve
+        log.exception("the model failed on its first batch")
+        raise PermanentStartError(
+            Reason.MODEL_LOAD_FAILED,
+            f"the model is loaded, but fails on its first batch: {type(error).__name__}",
+        ) from error
+    if wrong is not None:
+        if strictness == "strict":
             raise PermanentStartError(Reason.SELF_TEST_FAILED, wrong)
         log.warning("self-test: %s", wrong)
     return model
@@ -109,5 +124,9 @@ def _load(settings: Settings) -> Model:
 async def _measure(reranker: Reranker) -> None:
     """Rank made-up texts, so that the engine knows the model's speed before the first request."""
     documents = [f"{number}. " + _TEXT * 4 for number in range(MEASURED_PAIRS)]
-    for query in ("Where do pandas live?", "What do pandas eat?", "What is a panda?"):
-        await reranker.rank(RankRequest(queries=[query], documents=documents))
+    try:
+        for query in ("Where do pandas live?", "What do pandas eat?", "What is a panda?"):
+            await reranker.rank(RankRequest(queries=[query], documents=documents))
+    except PodiumError as error:
+        # A slow device passes request_timeout_s here, and one document may still be ranked within it.
+        log.warning("the model's speed is not known yet: %s", error.message)

@@ -76,17 +76,22 @@ class Service:
         """The loaded model, None while it loads."""
         return None if self.reranker is None else self.reranker.model.info
 
-    def check_key(self, sent: str | None) -> None:
+    def check_key(self, *sent: str) -> None:
         """Raise Unauthorized unless a configured key was sent, or none is configured.
 
-        `sent`: the header's value, with or without `Bearer`. Every key is compared, in constant time.
+        `sent`: values of headers, with or without `Bearer`; a proxy may use one of them for itself. Every
+        key is compared, in constant time.
         """
         if not self.keys:
             return
-        scheme, _, rest = (sent or "").partition(" ")
-        candidate = (rest.strip() if scheme.lower() == "bearer" else sent or "").encode()
-        if sum([hmac.compare_digest(candidate, key) for key in self.keys]) == 0:
+        candidates = [_bare(value) for value in sent]
+        if sum([hmac.compare_digest(one, key) for one in candidates for key in self.keys]) == 0:
             raise Unauthorized
+
+
+def _bare(sent: str) -> bytes:
+    scheme, _, rest = sent.partition(" ")
+    return (rest if scheme.lower() == "bearer" else sent).strip().encode("latin-1")
 
 
 def read_keys(settings: Settings) -> tuple[bytes, ...]:

@@ -21,12 +21,13 @@ def configure(environment: Mapping[str, str]) -> None:
         return
     # Imported here: half a second of start-up that most installations do not need.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+    from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    name = environment.get("OTEL_SERVICE_NAME", "podium")
-    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
+    # Merged in this order: what the variables say of the service wins over the name that we give it.
+    resource = Resource({SERVICE_NAME: "podium"}).merge(OTELResourceDetector().detect())
+    provider = TracerProvider(resource=Resource.create().merge(resource))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
 
@@ -47,6 +48,23 @@ def trace_id() -> str | None:
     """Return the current trace's id, 32 hex digits, None outside of a trace."""
     context = trace.get_current_span().get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+def tell(span: trace.Span, method: str, path: str | None, status: int, dialect: str | None) -> None:
+    """Name a request's span and say how the request ended; `path` is None where it is none of ours."""
+    if not span.is_recording():
+        return
+    attributes = {
+        "http.request.method": method,
+        "http.route": path,
+        "http.response.status_code": status,
+        "podium.dialect": dialect,
+    }
+    span.set_attributes({name: value for name, value in attributes.items() if value is not None})
+    if path is not None:
+        span.update_name(f"{method} {path}")
+    if status >= 500:
+        span.set_status(trace.StatusCode.ERROR)
 
 
 def stage_spans(tokenization: tuple[float, float] | None, batches: tuple[float, float] | None) -> None:
