@@ -46,11 +46,14 @@ class Hub:
         self.refusals: list[Refusal] = []
         self.cuts: list[tuple[str, int]] = []
         """Each entry cuts one answer with that file after so many bytes."""
+        self.hangs: dict[str, int] = {}
+        """Paths whose answers stop after so many bytes, with the connection open, until the hub ends."""
         self.forged: dict[str, bytes] = {}
         """File to the content that is served in place of the one that is announced."""
         self.token: str | None = None
         """Where set, every request but those to the content host needs it."""
         self.ignores_ranges = False
+        self._ended = threading.Event()
         self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, cdn)) for cdn in (False, True)]
         self.endpoint, self.content_host = (
             f"http://127.0.0.1:{server.server_address[1]}" for server in self._servers
@@ -62,9 +65,14 @@ class Hub:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
         for server in self._servers:
             server.shutdown()
             server.server_close()
+
+    def wait_for_the_end(self) -> None:
+        """Return when the hub is shut down."""
+        self._ended.wait()
 
     def served(self, file: str) -> list[Request]:
         """Return the requests for a file's content (GET), in order."""
@@ -155,6 +163,13 @@ def _handler(hub: Hub, cdn: bool) -> type[BaseHTTPRequestHandler]:
                 self.send_header(key, value)
             self.end_headers()
             if self.command == "HEAD":
+                return
+            path = unquote(urlsplit(self.path).path)
+            if path in hub.hangs:
+                self.wfile.write(body[: hub.hangs[path]])
+                self.wfile.flush()
+                hub.wait_for_the_end()
+                self.close_connection = True
                 return
             cut = next((cut for cut in hub.cuts if cut[0] == name), None)
             if cut:

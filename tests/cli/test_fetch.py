@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,28 +27,32 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-def fetch(
-    hub: Hub, folder: Path, *arguments: str, **environment: str
-) -> tuple[subprocess.CompletedProcess[str], dict]:
-    """Run `podium fetch org/model`; return how it ended and its termination log."""
-    log = folder / "termination-log"
+def command(hub: Hub, folder: Path, *arguments: str, **environment: str) -> dict[str, object]:
+    """What subprocess takes to run `podium fetch org/model` with no setting but these."""
     base = {
         name: value
         for name, value in os.environ.items()
         if not name.lower().endswith("_proxy") and not name.startswith(("PODIUM_", "HF_"))
     }
-    options = ["--cache-dir", str(folder / "cache"), "--termination-log", str(log), *arguments]
-    ended = subprocess.run(
-        [PODIUM, "fetch", "org/model", *options],
-        env=base
-        | {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_secret", "HF_HOME": str(folder), **environment},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    own = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_secret", "HF_HOME": str(folder)}
+    options = ["--cache-dir", str(folder / "cache"), "--termination-log", str(folder / "log"), *arguments]
+    return {
+        "args": [PODIUM, "fetch", "org/model", *options],
+        "env": base | own | environment,
+        "cwd": folder,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+
+
+def fetch(
+    hub: Hub, folder: Path, *arguments: str, **environment: str
+) -> tuple[subprocess.CompletedProcess[str], dict[str, object]]:
+    """Run `podium fetch org/model`; return how it ended and its termination log."""
+    ended = subprocess.run(**command(hub, folder, *arguments, **environment), timeout=60, check=False)
     assert "hf_secret" not in ended.stdout + ended.stderr
+    log = folder / "log"
     return ended, json.loads(log.read_bytes()) if log.exists() else {}
 
 
@@ -131,6 +137,38 @@ def test_a_cut_download_ends_with_75_and_is_resumed_by_the_next_process(hub, tmp
     ended, log = fetch(hub, tmp_path)
     assert (ended.returncode, log["reason"]) == (0, None)
     assert [request.range for request in hub.served("model.safetensors")] == ["bytes=5000000-"] * 2
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_is_killed_leaves_no_model_and_its_bytes_for_the_next(hub, tmp_path, end):
+    hub.hangs = {"/model.safetensors": 5_000_000}
+    with subprocess.Popen(**command(hub, tmp_path)) as process:
+        while not any(part.stat().st_size >= 4_000_000 for part in tmp_path.glob("cache/*/.podium-*/*.part")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(end)
+        assert process.wait(10) != 0
+    assert not (tmp_path / "cache" / "org--model" / COMMIT).exists()
+    hub.hangs = {}
+    hub.requests.clear()
+    assert fetch(hub, tmp_path)[0].returncode == 0
+    begin = hub.served("model.safetensors")[0].range
+    assert begin is not None
+    assert int(begin.removeprefix("bytes=").removesuffix("-")) >= 4_000_000
+
+
+def test_a_hub_that_never_answers_is_given_up(hub, tmp_path):
+    hub.hangs = {"/api/models/org/model": 0}
+    ended, log = fetch(hub, tmp_path, HF_HUB_ETAG_TIMEOUT="1")
+    assert (ended.returncode, log["reason"]) == (75, "HubUnavailable")
+    assert "timed out" in str(log["message"])
+
+
+def test_a_dotfile_counts_where_no_flag_or_variable_says_otherwise(hub, tmp_path):
+    (tmp_path / ".env").write_text("PODIUM_OFFLINE=true\n")
+    ended, log = fetch(hub, tmp_path)
+    assert (ended.returncode, log["reason"], hub.requests) == (42, "ModelNotFound", [])
+    assert fetch(hub, tmp_path, PODIUM_OFFLINE="false")[0].returncode == 0
 
 
 def test_a_wrong_checksum_ends_with_42_and_leaves_nothing_to_serve(hub, tmp_path):

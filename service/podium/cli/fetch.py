@@ -1,24 +1,13 @@
 """`podium fetch`."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from podium.cli.options import setting_options, termination_log, to_settings
 from podium.cli.outcome import Outcome, ends_by_reason, leave
+from podium.cli.progress import downloading
 from podium.weights import fetch as weights
 
 
@@ -56,7 +45,7 @@ def fetch(
     75 trying again may help (429, 5xx, TLS, proxy, network, space).
     """
     settings = to_settings(values.items())
-    with ends_by_reason(termination_log), _progress(uri) as report:
+    with ends_by_reason(termination_log), downloading(uri) as report:
         fetched = weights.fetch(
             uri,
             settings.revision,
@@ -73,26 +62,3 @@ def fetch(
     leave(termination_log, Outcome(None, done, bytes=fetched.bytes, resolved_revision=fetched.revision))
     click.echo(f"podium: {done}", err=True)
     click.echo(fetched.folder)
-
-
-@contextmanager
-def _progress(uri: str) -> Iterator[weights.Progress]:
-    """Show how far the download is on stderr: a bar on a terminal, else a line each tenth."""
-    if not sys.stderr.isatty():
-        yield _Lines(uri)
-        return
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn(uri), *columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(uri, total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
-
-
-class _Lines:
-    def __init__(self, uri: str) -> None:
-        self._uri, self._tenth = uri, -1
-
-    def __call__(self, done: int, total: int) -> None:
-        tenth = done * 10 // max(total, 1)
-        if tenth > self._tenth:
-            self._tenth = tenth
-            click.echo(f"podium: {self._uri}: {decimal(done)} of {decimal(total)}", err=True)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 from rich.text import Text
@@ -16,11 +17,12 @@ from rich.text import Text
 from podium import ranking
 from podium.cli.options import setting_options, to_settings
 from podium.cli.outcome import ends_by_reason
+from podium.cli.progress import downloading
 from podium.errors import ModelFailed, PodiumError
 from podium.models.base import Model
 from podium.ranking import Ranking, Usage
 from podium.settings import Settings
-from podium.weights.fetch import fetch
+from podium.weights.fetch import Fetched, fetch
 
 BATCH_TOKENS = 4096
 """Tokens of a batch at most, or one pair: enough to keep a processor busy, and a progress bar moving."""
@@ -74,8 +76,17 @@ def rank(
     if not documents:
         raise click.UsageError("there is no document to rank: every line is blank")
     console = Console(stderr=True)
-    with ends_by_reason(None), console.status(f"Loading {settings.model} …"):
-        model = _load(settings)
+    with ends_by_reason(None):
+        with downloading(settings.model) as report:
+            fetched = fetch(
+                settings.model,
+                settings.revision,
+                cache_dir=settings.cache_dir,
+                offline=settings.offline,
+                progress=report,
+            )
+        with console.status(f"Loading {escape(settings.model)} …"):
+            model = _load(fetched, settings)
     try:
         result = score(model, query, [document.text for document in documents], console, top_n=top_n, raw=raw)
     except PodiumError as error:
@@ -111,10 +122,9 @@ def read(files: Sequence[str], by: str) -> list[Document]:
     return documents
 
 
-def _load(settings: Settings) -> Model:
+def _load(fetched: Fetched, settings: Settings) -> Model:
     from podium.models.load import load  # torch, which no help needs
 
-    fetched = fetch(settings.model, settings.revision, cache_dir=settings.cache_dir, offline=settings.offline)
     return load(
         fetched.folder,
         uri=settings.model,
