@@ -1,5 +1,6 @@
 """A model that misbehaves on command, for tests of everything around the model."""
 
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ INFO = ModelInfo(
     dtype="float32",
     forward="packed",
     max_length=64,
+    special_tokens=1,
     label="RELEVANCE",
 )
 
@@ -46,20 +48,27 @@ class FakeModel:
         """Let a blocked batch end, and every later one pass."""
         self._unblocked.set()
 
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+    def tokenize(
+        self, texts: Sequence[str], *, max_characters: int | None = None, offsets: bool = False
+    ) -> list[Tokens]:
         """Split texts into words."""
         self.slices.append(list(texts))
         if any("untokenizable" in text for text in texts):
             raise RuntimeError("secret details of the tokenizer")
-        return [
-            Tokens(np.array([self._id(word) for word in text.split()], np.int32), False) for text in texts
-        ]
+        return [self._tokens(text, offsets) for text in texts]
+
+    def _tokens(self, text: str, offsets: bool) -> Tokens:
+        words = list(re.finditer(r"\S+", text))
+        ids = np.array([self._id(word[0]) for word in words], np.int32)
+        spans = np.array([word.span() for word in words], np.int32).reshape(-1, 2)
+        return Tokens(ids, False, spans if offsets else None)
 
     def pair(self, query: Tokens, document: Tokens) -> Encoding:
         """Join query, separator and document; what does not fit is cut off the document."""
         ids = np.concatenate([query.ids, np.zeros(1, np.int32), document.ids])
         limit = self.info.max_length
-        return Encoding(ids[:limit], len(query.ids) + 1, len(ids) > limit, len(ids))
+        cut = query.cut or document.cut or len(ids) > limit
+        return Encoding(ids[:limit], len(query.ids) + 1, cut, len(ids))
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Do what the documents of the batch command."""

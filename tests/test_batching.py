@@ -15,7 +15,7 @@ from podium.batching import (
 WAITING = st.lists(
     st.builds(
         Waiting,
-        st.floats(0, 1e6),
+        st.tuples(st.integers(-1, 1), st.floats(0, 1e6)),
         st.lists(st.integers(1, 8192), min_size=1, max_size=40).map(
             lambda lengths: sorted(lengths, reverse=True)
         ),
@@ -36,7 +36,7 @@ def test_a_batch_is_within_its_budget_or_holds_one_pair(waiting, budget, padded)
 @given(WAITING, st.integers(1, 20_000), st.booleans())
 def test_the_request_that_is_due_first_has_a_pair_in_every_batch(waiting, budget, padded):
     counts = plan_batch(waiting, budget, padded=padded)
-    first = min(range(len(waiting)), key=lambda index: waiting[index].due)
+    first = min(range(len(waiting)), key=lambda index: waiting[index].order)
     assert counts[first] >= 1
 
 
@@ -46,7 +46,7 @@ def test_repeated_batches_take_every_pair_once(waiting, budget, padded):
     taken = 0
     while any(groups):
         left = [index for index, group in enumerate(groups) if group]
-        counts = plan_batch([Waiting(waiting[i].due, groups[i]) for i in left], budget, padded=padded)
+        counts = plan_batch([Waiting(waiting[i].order, groups[i]) for i in left], budget, padded=padded)
         assert sum(counts) >= 1
         for index, count in zip(left, counts, strict=True):
             del groups[index][:count]
@@ -55,24 +55,28 @@ def test_repeated_batches_take_every_pair_once(waiting, budget, padded):
 
 
 def test_a_small_request_runs_before_a_large_one_that_came_a_little_earlier():
-    large = Waiting(due_at(0.0, 100_000, 1_000.0), [100] * 1_000)
-    small = Waiting(due_at(5.0, 1_000, 1_000.0), [100] * 10)
+    large = Waiting((0, due_at(0.0, 100_000, 1_000.0)), [100] * 1_000)
+    small = Waiting((0, due_at(5.0, 1_000, 1_000.0)), [100] * 10)
     assert plan_batch([large, small], 2_000) == [10, 10]
 
 
 def test_a_large_request_comes_before_small_ones_that_arrive_after_it_is_due():
-    large = Waiting(due_at(0.0, 1_000, 1_000.0), [100] * 10)
-    small = Waiting(due_at(PATIENCE * 1.0 + 0.1, 100, 1_000.0), [100])
+    large = Waiting((0, due_at(0.0, 1_000, 1_000.0)), [100] * 10)
+    small = Waiting((0, due_at(PATIENCE * 1.0 + 0.1, 100, 1_000.0)), [100])
     assert plan_batch([small, large], 500) == [0, 5]
 
 
 def test_a_pair_that_does_not_fit_leaves_its_room_to_other_requests():
-    assert plan_batch([Waiting(1, [60, 60]), Waiting(2, [50]), Waiting(3, [40])], 100) == [1, 0, 1]
+    assert plan_batch([Waiting((0, 1), [60, 60]), Waiting((0, 2), [50]), Waiting((0, 3), [40])], 100) == [
+        1,
+        0,
+        1,
+    ]
 
 
 def test_a_padded_batch_counts_its_longest_pair_for_every_pair():
-    assert plan_batch([Waiting(1, [50, 10, 10, 10])], 100, padded=True) == [2]
-    assert plan_batch([Waiting(1, [50, 10, 10, 10])], 100) == [4]
+    assert plan_batch([Waiting((0, 1), [50, 10, 10, 10])], 100, padded=True) == [2]
+    assert plan_batch([Waiting((0, 1), [50, 10, 10, 10])], 100) == [4]
 
 
 @pytest.mark.parametrize(("speed", "budget"), [(100_000.0, 4_096), (8_000.0, 2_000), (1.0, 1)])

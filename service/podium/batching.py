@@ -14,8 +14,8 @@ large model throughput, longer ones make small requests wait."""
 class Waiting(NamedTuple):
     """The waiting pairs of one request."""
 
-    due: float
-    """Seconds on the monotonic clock, by `due_at`."""
+    order: tuple[int, float]
+    """Whoever has the least runs first: the priority that its caller gave it, then when it is due."""
     lengths: Sequence[int]
     """Tokens of its pairs, in the order in which they should run."""
 
@@ -38,7 +38,7 @@ def plan_batch(waiting: Sequence[Waiting], budget: int, *, padded: bool = False)
     """
     counts = [0] * len(waiting)
     used = pairs = longest = 0
-    for index in sorted(range(len(waiting)), key=lambda i: waiting[i].due):
+    for index in sorted(range(len(waiting)), key=lambda i: waiting[i].order):
         for length in waiting[index].lengths:
             longest_then = max(longest, length)
             used_then = longest_then * (pairs + 1) if padded else used + length

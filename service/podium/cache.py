@@ -22,11 +22,13 @@ class Scored(NamedTuple):
     cut: bool
     needed: int
     """Tokens that the pair has before it is cut."""
+    spans: tuple[tuple[int, int, float], ...] = ()
+    """Begin, end and logit of each window, in code points of the document, where they were asked for."""
 
 
-def query_key(query: str) -> Key:
-    """Return a digest of a query, the key under which `pair_key` hashes its documents."""
-    return blake2b(query.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def query_key(query: str, how: bytes = b"") -> Key:
+    """Return a digest of a query and of how its pairs are read, under which `pair_key` hashes documents."""
+    return blake2b(query.encode("utf-8", "surrogatepass"), digest_size=16, key=how).digest()
 
 
 def pair_key(query: Key, document: str) -> Key:

@@ -7,15 +7,23 @@ from typing import NamedTuple
 from podium.cache import Key, Scored
 from podium.errors import PairTooLong
 from podium.models.base import Encoding
+from podium.ranking import RankRequest
+
+
+class Read(NamedTuple):
+    """One encoding of a pair, and the span of its document that it holds where that was asked for."""
+
+    encoding: Encoding
+    span: tuple[int, int] | None = None
 
 
 class Window:
     """What the model reads at a time: a query with a document, or with one window of a long one."""
 
-    __slots__ = ("encoding", "pair", "waiting")
+    __slots__ = ("encoding", "pair", "span", "waiting")
 
-    def __init__(self, pair: "Pair", encoding: Encoding) -> None:
-        self.pair, self.encoding = pair, encoding
+    def __init__(self, pair: "Pair", read: "Read") -> None:
+        self.pair, self.encoding, self.span = pair, read.encoding, read.span
         self.waiting = True
         """False once a batch has taken it, or nobody wants it any more."""
 
@@ -50,6 +58,7 @@ class Pair:
             tokens=sum(len(encoding.ids) for encoding in encodings),
             cut=any(encoding.cut for encoding in encodings),
             needed=max(encoding.needed for encoding in encodings),
+            spans=tuple((*window.span, self.logits[window]) for window in self.windows if window.span),
         )
 
 
@@ -63,11 +72,12 @@ class Batch(NamedTuple):
 class Call:
     """One request that waits for its pairs. Used on the event loop only."""
 
-    def __init__(self, pairs: int, due: float, *, truncate: bool = True) -> None:
-        self.due = due
-        self.truncate = truncate
-        self.scored: list[Scored | None] = [None] * pairs
-        self.missing = pairs
+    def __init__(self, request: RankRequest, due: float) -> None:
+        self.request = request
+        self.order = (request.priority, due)
+        """Who runs first: the lowest priority, then whoever is due first."""
+        self.scored: list[Scored | None] = [None] * len(request.documents)
+        self.missing = len(request.documents)
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tokenization: tuple[float, float] | None = None
         """From when to when its texts were tokenized, seconds on the monotonic clock."""
@@ -76,7 +86,7 @@ class Call:
 
     def deliver(self, index: int, scored: Scored, batch: Batch | None = None) -> None:
         """Take the score of pair `index`; the last one completes the call."""
-        if scored.cut and not self.truncate:
+        if scored.cut and not self.request.truncate:
             self.fail(PairTooLong(index, scored.needed, scored.tokens))
         self.scored[index] = scored
         self.missing -= 1

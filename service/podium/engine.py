@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from podium.batching import Waiting, learn_speed, next_budget, plan_batch
 from podium.cache import Scored
-from podium.calls import Batch, Call, Pair, Window
+from podium.calls import Batch, Call, Pair, Read, Window
 from podium.errors import ModelFailed, OutOfMemory
 from podium.models.base import Encoding, Model
 from podium.telemetry.metrics import Metrics
@@ -87,15 +87,15 @@ class Engine:
             self.waiting_pairs += len(pairs)
             self.waiting_tokens += sum(pair.tokens for pair in pairs)
 
-    def submit(self, call: Call, pairs: Iterable[tuple[Pair, Sequence[Encoding]]]) -> None:
+    def submit(self, call: Call, pairs: Iterable[tuple[Pair, Sequence[Read]]]) -> None:
         """Let tokenized pairs of a call wait for a batch; those that another call submitted stay shared."""
         with self._changed:
             group = self._groups.setdefault(call, [])
-            for pair, encodings in pairs:
+            for pair, reads in pairs:
                 if not (pair.windows or pair.done):
-                    pair.windows = [Window(pair, encoding) for encoding in encodings]
-                    self.waiting_pairs += len(encodings) - 1
-                    self.waiting_tokens += sum(len(each.ids) for each in encodings) - pair.tokens
+                    pair.windows = [Window(pair, read) for read in reads]
+                    self.waiting_pairs += len(reads) - 1
+                    self.waiting_tokens += sum(len(read.encoding.ids) for read in reads) - pair.tokens
                     pair.query = pair.document = ""
                 group += [window for window in pair.windows if window.waiting]
             # Longest first: padded batches waste least, and what does not fit the device shows at once.
@@ -145,7 +145,7 @@ class Engine:
     def _take(self) -> list[Window]:
         calls = list(self._groups)
         waiting = [
-            Waiting(call.due, [len(window.encoding.ids) for window in self._groups[call]]) for call in calls
+            Waiting(call.order, [len(window.encoding.ids) for window in self._groups[call]]) for call in calls
         ]
         counts = plan_batch(
             waiting, next_budget(self.tokens_per_s, self._max_batch_tokens), padded=self._padded

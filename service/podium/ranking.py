@@ -62,18 +62,29 @@ class Ranking(msgspec.Struct, frozen=True):
 
 
 def rank(
-    logits: NDArray[np.float32], usage: Usage, *, top_n: int | None = None, raw_scores: bool = False
+    logits: NDArray[np.float32],
+    usage: Usage,
+    *,
+    top_n: int | None = None,
+    raw_scores: bool = False,
+    spans: Sequence[Sequence[tuple[int, int, float]]] | None = None,
 ) -> Ranking:
     """Order n documents by their logits, (n,) float32, all finite.
 
-    Ranking is by logit: in float64 the sigmoid of large logits is 1.0 for all of them.
+    Ranking is by logit: in float64 the sigmoid of large logits is 1.0 for all of them. `spans` hold the logit
+    of each window of each document.
     """
     order = np.argsort(-logits, kind="stable")[:top_n]
     scores = logits.astype(np.float64)
-    return Ranking((scores if raw_scores else sigmoid(scores)).tolist(), order.tolist(), usage)
+    if spans is not None:
+        spans = [
+            [(start, end, float(sigmoid(np.float64(logit)))) for start, end, logit in windows]
+            for windows in spans
+        ]
+    return Ranking((scores if raw_scores else sigmoid(scores)).tolist(), order.tolist(), usage, spans)
 
 
-def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def sigmoid(logits: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:
     """Return 1 / (1 + e^-x), without overflow for large negative x."""
     small = np.exp(-np.abs(logits))
     result: NDArray[np.float64] = np.where(logits >= 0, 1.0, small) / (1.0 + small)

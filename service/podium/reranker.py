@@ -13,6 +13,7 @@ from podium.calls import Call, Pair
 from podium.engine import Engine
 from podium.errors import DeadlineExceeded, PodiumError, Unavailable
 from podium.models.base import Model
+from podium.models.fitting import most_tokens
 from podium.ranking import Ranking, RankRequest, Usage, rank
 from podium.telemetry.metrics import Metrics
 from podium.telemetry.tracing import stage_spans
@@ -96,10 +97,10 @@ class Reranker:
             max_queue_pairs=self._max_queue_pairs,
         )
         query_tokens = sum(map(len, queries)) // len(queries) // CHARACTERS_PER_TOKEN
-        limit = self.model.info.max_length
-        guesses = [min(limit, query_tokens + len(text) // CHARACTERS_PER_TOKEN + 3) for text in documents]
+        most = most_tokens(request, self.model.info.max_length)
+        guesses = [min(most, query_tokens + len(text) // CHARACTERS_PER_TOKEN + 3) for text in documents]
         due = due_at(monotonic(), sum(guesses), engine.tokens_per_s)
-        call = Call(len(documents), due, truncate=request.truncate)
+        call = Call(request, due)
         if not self._cache.on:
             every = queries if len(queries) > 1 else [queries[0]] * len(documents)
             pairs = [Pair(b"", *texts) for texts in zip(every, documents, guesses, strict=True)]
@@ -111,7 +112,7 @@ class Reranker:
 
     def _share(self, call: Call, request: RankRequest, guesses: list[int]) -> list[tuple[int, Pair]]:
         """Answer from the cache, join pairs in flight, and return those that still need work."""
-        digests = [query_key(query) for query in request.queries]
+        digests = [query_key(query, _how(request)) for query in request.queries]
         pairs: list[tuple[int, Pair]] = []
         new: list[Pair] = []
         hits = 0
@@ -160,7 +161,8 @@ class Reranker:
         logits = np.fromiter((each.logit for each in scored), np.float32, len(scored))
         usage = Usage(sum(each.tokens for each in scored), sum(each.cut for each in scored))
         self._metrics.documents_truncated.inc(usage.truncated_documents)
-        return rank(logits, usage, top_n=request.top_n, raw_scores=request.raw_scores)
+        spans = [each.spans for each in scored] if request.spans else None
+        return rank(logits, usage, top_n=request.top_n, raw_scores=request.raw_scores, spans=spans)
 
     @property
     def active(self) -> int:
@@ -199,3 +201,11 @@ class Reranker:
     def _fail_all(self, error: PodiumError) -> None:
         for call in list(self._calls):
             call.fail(error)
+
+
+def _how(request: RankRequest) -> bytes:
+    """Return what of a request, beside its texts, a pair's score depends on; at most 64 bytes for blake2b."""
+    limits = (request.max_query_tokens, request.max_document_tokens, request.max_pair_tokens)
+    return repr((request.truncate_side[0], request.overflow[1], request.spans, request.max_chunks, *limits))[
+        :64
+    ].encode()

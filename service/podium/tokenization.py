@@ -12,10 +12,11 @@ import threading
 from collections.abc import Sequence
 from time import monotonic
 
-from podium.calls import Call, Pair
+from podium.calls import Call, Pair, Read
 from podium.engine import Engine
 from podium.errors import ModelFailed, PairTooLong
-from podium.models.base import Encoding, Model, Tokens
+from podium.models.base import Model, Tokens
+from podium.models.fitting import fit, left_clip, max_characters
 from podium.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Tokenization:
     def __init__(self, model: Model, engine: Engine, metrics: Metrics) -> None:
         self._model, self._engine, self._metrics = model, engine, metrics
         self._changed = threading.Condition()
-        self._jobs: list[tuple[float, int, _Job]] = []
+        self._jobs: list[tuple[tuple[int, float], int, _Job]] = []
         self._order = itertools.count()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="podium-tokenization", daemon=True)
@@ -66,7 +67,7 @@ class Tokenization:
 
     def _push(self, job: _Job) -> None:
         with self._changed:
-            heapq.heappush(self._jobs, (job.call.due, next(self._order), job))
+            heapq.heappush(self._jobs, (job.call.order, next(self._order), job))
             self._changed.notify()
 
     def _run(self) -> None:
@@ -91,25 +92,61 @@ class Tokenization:
     def _tokenize_slice(self, job: _Job) -> None:
         started = monotonic()
         chosen = _take_slice(job)
-        new = [pair for _, pair in chosen if not pair.windows]
-        queries = list(dict.fromkeys(pair.query for pair in new if pair.query not in job.queries))
-        tokens = self._model.tokenize([*queries, *(pair.document for pair in new)])
-        job.queries.update(zip(queries, tokens, strict=False))
-        documents = iter(tokens[len(queries) :])
-        ready: list[tuple[Pair, Sequence[Encoding]]] = []
+        documents = iter(self._tokenize(job, [pair for _, pair in chosen if not pair.windows]))
+        ready: list[tuple[Pair, Sequence[Read]]] = []
         for index, pair in chosen:
-            encodings: Sequence[Encoding] = [window.encoding for window in pair.windows]
-            if not encodings:
-                encodings = [self._model.pair(job.queries[pair.query], next(documents))]
-            if encodings[0].cut and not job.call.truncate:
-                error = PairTooLong(index, encodings[0].needed, self._model.info.max_length)
+            # What another call has tokenized meanwhile is shared.
+            reads = [] if pair.windows else self._read(job, pair, next(documents))
+            first = reads[0].encoding if reads else pair.windows[0].encoding
+            if first.cut and not job.call.request.truncate:
+                error = PairTooLong(index, first.needed, self._model.info.max_length)
                 self._engine.fail(job.call, error)
                 return
-            ready.append((pair, encodings))
+            ready.append((pair, reads))
         ended = monotonic()
         job.call.tokenization = ((job.call.tokenization or (started, ended))[0], ended)
         self._metrics.tokenization_seconds.observe(ended - started)
         self._engine.submit(job.call, ready)
+
+    def _tokenize(self, job: _Job, pairs: Sequence[Pair]) -> Sequence[Tokens]:
+        """Return the tokens of the pairs' documents; their queries go into the job, each once."""
+        request, limit = job.call.request, self._model.info.max_length
+        queries = list(dict.fromkeys(pair.query for pair in pairs if pair.query not in job.queries))
+        tokens = self._model.tokenize(
+            [*queries, *(left_clip(pair.document, request, limit) for pair in pairs)],
+            max_characters=max_characters(request),
+            offsets=request.spans,
+        )
+        job.queries.update(zip(queries, tokens, strict=False))
+        return tokens[len(queries) :]
+
+    def _read(self, job: _Job, pair: Pair, document: Tokens) -> Sequence[Read]:
+        """Return what the model reads of a pair, one encoding or a window each."""
+        request, info = job.call.request, self._model.info
+        skipped = len(pair.document) - len(left_clip(pair.document, request, info.max_length))
+        fitted = fit(
+            job.queries[pair.query],
+            document._replace(cut=document.cut or skipped > 0),
+            request,
+            max_length=info.max_length,
+            special_tokens=info.special_tokens,
+        )
+        return [
+            Read(
+                self._model.pair(each.query, each.document)._replace(needed=each.needed),
+                _span(each.document, skipped),
+            )
+            for each in fitted
+        ]
+
+
+def _span(document: Tokens, skipped: int) -> tuple[int, int] | None:
+    """Return from where to where in its text a document's tokens go; None where nobody asked."""
+    if document.offsets is None:
+        return None
+    if not len(document.offsets):
+        return 0, 0
+    return skipped + int(document.offsets[0, 0]), skipped + int(document.offsets[-1, 1])
 
 
 def _take_slice(job: _Job) -> list[tuple[int, Pair]]:

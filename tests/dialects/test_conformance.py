@@ -28,19 +28,6 @@ def test_every_path_and_every_prefix_and_every_dialect_stands_in_the_document() 
         assert all(f"| {rule.dialect.title} |" in text for rule in rules)
 
 
-def test_a_field_that_is_not_honoured_yet_is_said_to_be_ignored() -> None:
-    fields = {
-        field.encode_name
-        for rules in table.ROUTES.values()
-        for rule in rules
-        for field in msgspec.structs.fields(rule.dialect.body)
-    }
-    assert fields >= conformance.NOT_YET
-    for line in conformance.apis().splitlines()[2:]:
-        honoured = line.split(" | ")[4]
-        assert not any(f"`{name}`" in honoured for name in conformance.NOT_YET)
-
-
 def test_the_error_of_the_document_is_what_is_sent() -> None:
     shown = re.search(r"```json\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert shown is not None

@@ -14,23 +14,6 @@ from podium.dialects import table
 from podium.dialects.base import Dialect
 from podium.dialects.recognition import Rule
 
-NOT_YET = frozenset(
-    {
-        "max_chunks_per_doc",
-        "max_doc_length",
-        "max_query_length",
-        "max_tokens_per_doc",
-        "max_tokens_per_query",
-        "overflow",
-        "priority",
-        "relevant_spans",
-        "truncate_prompt_tokens",
-        "truncation_direction",
-        "truncation_side",
-    }
-)
-"""Fields that requests are read for and that the data path does not honour yet."""
-
 _BLOCK = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -46,9 +29,7 @@ def apis() -> str:
         paths = [path for path in table.ROUTES if dialect in table.spoken_on(path)]
         prefixes = dict.fromkeys(f"/{prefix}" for path in paths if (prefix := _prefix(path)))
         own = [path for path in paths if not _prefix(path)]
-        honoured = [name for name in _fields(dialect) if name not in NOT_YET]
-        ignored = [*dialect.ignored, *(name for name in _fields(dialect) if name in NOT_YET)]
-        columns = (own, prefixes, honoured, ignored)
+        columns = (own, prefixes, _fields(dialect), dialect.ignored)
         rows.append((dialect.title, f"`{dialect.name}`", *map(_names, columns)))
     return _table(("API", "Label", "Paths", "Prefix", "Fields honoured", "Fields ignored"), rows)
 

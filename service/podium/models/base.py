@@ -14,7 +14,9 @@ class Tokens(NamedTuple):
     ids: NDArray[np.int32]
     """(t,) token ids."""
     cut: bool
-    """Whether characters were cut before tokenization."""
+    """Whether anything of the text was cut, before tokenization or after."""
+    offsets: NDArray[np.int32] | None = None
+    """(t, 2) where each token begins and ends in the text, in code points; only where it was asked for."""
 
 
 class Encoding(NamedTuple):
@@ -45,6 +47,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """`packed`, or `padded` for architectures that cannot be packed."""
     max_length: int
     """Tokens of a pair, special tokens included."""
+    special_tokens: int
+    """Tokens of a pair that are no text, such as `[CLS]`."""
     label: str
     """Name of the one label in the model's config."""
 
@@ -57,12 +61,20 @@ class Model(Protocol):
 
     info: ModelInfo
 
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        """Return the tokens of each text, in order, each cut to 128 characters per token of the limit."""
+    def tokenize(
+        self, texts: Sequence[str], *, max_characters: int | None = None, offsets: bool = False
+    ) -> list[Tokens]:
+        """Return the tokens of each text, in order.
+
+        Each text is cut to `max_characters` first, by default to 128 per token of the limit.
+        """
         ...
 
     def pair(self, query: Tokens, document: Tokens) -> Encoding:
-        """Join a pair with the model's special tokens, cut to `max_length` by the rule of `truncate`."""
+        """Join what `fitting.fit` left of a pair with the model's special tokens.
+
+        A pair that does not fit is cut as `fitting.truncate` says.
+        """
         ...
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:

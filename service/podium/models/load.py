@@ -65,6 +65,7 @@ def load(
         dtype=precision.name(computed_in),
         forward=forward.name,
         max_length=limit,
+        special_tokens=tokenizer.template.size,
         label=str(config.id2label[0]),
     )
     return CrossEncoder(info, tokenizer, forward)

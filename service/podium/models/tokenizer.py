@@ -11,10 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.models.base import Encoding, Tokens
-
-CHARACTERS_PER_TOKEN = 128
-"""A text is cut to this many characters per token of the limit before it is tokenized: 10 MB of text take
-seconds in the tokenizer and cannot be interrupted, and no language needs more characters a token."""
+from podium.models.fitting import CHARACTERS_PER_TOKEN, truncate
 
 _PROBES = (("what is a panda", "a bear"), ("x", "The panda lives in China, in six mountain ranges."))
 
@@ -39,8 +36,8 @@ class Template(NamedTuple):
 class Tokenizer:
     """The tokenizer of one model, safe to call from any thread.
 
-    `backend` is a `tokenizers.Tokenizer`, ours alone from now on; `max_length` counts a pair's tokens, special
-    tokens included. Raises ValueError where the tokenizer's pairs follow no template, or leave no room for text.
+    `backend` is a `tokenizers.Tokenizer`, ours from now on; `max_length` counts a pair's tokens, special
+    ones included. Raises ValueError where its pairs follow no template, or where no room for text is left.
     """
 
     def __init__(self, backend: Any, max_length: int, *, segments: bool) -> None:
@@ -57,14 +54,22 @@ class Tokenizer:
             )
         self._max_characters = CHARACTERS_PER_TOKEN * max_length
 
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        """Return the tokens of each text, in order; the GIL is released while the library works."""
-        limit = self._max_characters
-        encodings = self._backend.encode_batch_fast(
-            [_clean(t[:limit]) for t in texts], add_special_tokens=False
-        )
+    def tokenize(
+        self, texts: Sequence[str], *, max_characters: int | None = None, offsets: bool = False
+    ) -> list[Tokens]:
+        """Return the tokens of each text, in order; the GIL is released while the library works.
+
+        A text is cut to `max_characters` first, by default to 128 per token of the limit.
+        """
+        limit = max_characters or self._max_characters
+        encode = self._backend.encode_batch if offsets else self._backend.encode_batch_fast
+        encodings = encode([_clean(text[:limit]) for text in texts], add_special_tokens=False)
         return [
-            Tokens(np.array(encoding.ids, dtype=np.int32), len(text) > limit)
+            Tokens(
+                np.array(encoding.ids, dtype=np.int32),
+                len(text) > limit,
+                np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2) if offsets else None,
+            )
             for encoding, text in zip(encodings, texts, strict=True)
         ]
 
@@ -81,18 +86,6 @@ class Tokenizer:
             cut=query.cut or document.cut or len(ids) < needed,
             needed=needed,
         )
-
-
-def truncate(query: int, document: int, room: int) -> tuple[int, int]:
-    """Return how many tokens of a query and of a document are kept where `room` tokens fit.
-
-    A pair that fits is never cut. Else the document loses its tail, after a query longer than half of the
-    room has been cut to that half. Depends on this pair alone, so that a score never depends on neighbours.
-    """
-    if query + document <= room:
-        return query, document
-    kept_query = min(query, room // 2)
-    return kept_query, min(document, room - kept_query)
 
 
 def learn_template(backend: Any, *, segments: bool) -> Template:

@@ -1,0 +1,111 @@
+"""How a query and a document are brought to the length that a model reads: pure.
+
+A pair that fits is never cut. Else the document is cut, after a query longer than half of the room has been
+cut to that half; or the document is read in windows. It depends on this pair alone, so that a score never
+depends on neighbours.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from podium.models.base import Tokens
+from podium.ranking import RankRequest
+
+CHARACTERS_PER_TOKEN = 128
+"""A text is cut to this many characters per token of the limit before it is tokenized: 10 MB of text take
+seconds in the tokenizer and cannot be interrupted, and no language needs more characters a token."""
+
+CHUNKED_CHARACTERS = 1024 * 1024
+"""The same for a document that is read in windows: 1 MiB is what the longest models may read of one."""
+
+OVERLAP = 8
+"""A window shares one token in so many with the one before it: few sentences are only seen in halves."""
+
+
+class Fitted(NamedTuple):
+    """What is left of a query and of a document, and how many tokens the pair had before it was cut."""
+
+    query: Tokens
+    document: Tokens
+    needed: int
+
+
+def most_tokens(request: RankRequest, max_length: int) -> int:
+    """Return how many tokens of a document may be read at most, for guesses before it is tokenized."""
+    return CHUNKED_CHARACTERS // 4 if request.overflow == "chunk" else max_length
+
+
+def max_characters(request: RankRequest) -> int | None:
+    """Return how many characters of each text are tokenized; None leaves that to the model."""
+    return CHUNKED_CHARACTERS if request.overflow == "chunk" else None
+
+
+def left_clip(text: str, request: RankRequest, max_length: int) -> str:
+    """Return the end of a text that is too long to be tokenized, where the request keeps ends."""
+    if request.truncate_side == "left" and request.overflow == "cut":
+        return text[-CHARACTERS_PER_TOKEN * max_length :]
+    return text
+
+
+def fit(
+    query: Tokens, document: Tokens, request: RankRequest, *, max_length: int, special_tokens: int
+) -> list[Fitted]:
+    """Return what the model reads of a pair: one pair, or one for each window of a long document.
+
+    Limits that the request itself sets are applied first and do not count as cutting.
+    """
+    query = _keep(query, 0, request.max_query_tokens)
+    left = request.truncate_side == "left"
+    limit = request.max_document_tokens
+    document = _keep(document, _from(document, limit, left=left), limit)
+    needed = len(query.ids) + len(document.ids) + special_tokens
+    room = max(2, min(max_length, request.max_pair_tokens or max_length) - special_tokens)
+    kept_query, kept_document = truncate(len(query.ids), len(document.ids), room)
+    query = _cut(query, 0, kept_query)
+    if request.overflow == "cut" or kept_document == len(document.ids):
+        start = _from(document, kept_document, left=left)
+        return [Fitted(query, _cut(document, start, kept_document), needed)]
+    size = room - kept_query
+    starts = list(_starts(len(document.ids), size))
+    windows = [_keep(document, start, size) for start in starts[: request.max_chunks]]
+    if len(windows) < len(starts):
+        windows[-1] = windows[-1]._replace(cut=True)
+    return [Fitted(query, window, needed) for window in windows]
+
+
+def truncate(query: int, document: int, room: int) -> tuple[int, int]:
+    """Return how many tokens of a query and of a document are kept where `room` tokens fit."""
+    if query + document <= room:
+        return query, document
+    kept_query = min(query, room // 2)
+    return kept_query, min(document, room - kept_query)
+
+
+def _starts(tokens: int, size: int) -> Iterator[int]:
+    """Yield where the windows of a document begin; the last one ends with it and is as long as the others."""
+    step = max(1, size - size // OVERLAP)
+    start = 0
+    while start + size < tokens:
+        yield start
+        start += step
+    yield tokens - size
+
+
+def _from(tokens: Tokens, limit: int | None, *, left: bool) -> int:
+    """Return the first token that is kept where `limit` are kept, of the end where `left` is cut off."""
+    return max(0, len(tokens.ids) - limit) if left and limit is not None else 0
+
+
+def _keep(tokens: Tokens, start: int, limit: int | None) -> Tokens:
+    """Return `limit` tokens from `start`, all of them for None."""
+    end = len(tokens.ids) if limit is None else start + limit
+    if start == 0 and end >= len(tokens.ids):
+        return tokens
+    offsets = tokens.offsets
+    return Tokens(tokens.ids[start:end], tokens.cut, None if offsets is None else offsets[start:end])
+
+
+def _cut(tokens: Tokens, start: int, limit: int) -> Tokens:
+    """Like `_keep`, and say that something was cut where something was."""
+    kept = _keep(tokens, start, limit)
+    return kept if len(kept.ids) == len(tokens.ids) else kept._replace(cut=True)
