@@ -42,12 +42,16 @@ def create_app(service: Service) -> Border:
         [rank_routes(service), *probe_routes(service), *docs_routes(service)],
         guards=[need_key],
         exception_handlers={Exception: _answer_exception},
-        cors_config=CORSConfig(allow_origins=origins) if origins else None,
+        cors_config=CORSConfig(allow_origins=origins, expose_headers=_TOLD) if origins else None,
         openapi_config=None,
         logging_config=None,
         request_max_body_size=None,
     )
     return Border(litestar, service)
+
+
+_TOLD = ["Retry-After", "X-Request-Id", "X-Podium-Truncated-Documents"]
+"""Headers that scripts of other origins may read."""
 
 
 def _answer_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -57,15 +61,17 @@ def _answer_exception(request: Request[Any, Any, Any], error: Exception) -> Resp
     exchange = exchange_of(request.scope)
     if request.scope["method"] == "POST" and exchange.dialect is None:
         exchange.dialect = dialect.name if dialect else "unknown"
+    allow = {}
     match error:
         case NotFoundException():
             error = NotFound(f"no API on {path[:200]}; GET /docs lists all")
         case MethodNotAllowedException():
+            allow = dict(error.headers or {})
             error = MethodNotAllowed(f"{path} does not take {request.scope['method']}; GET /docs lists all")
         case HTTPException(status_code=status) if status < 500:
             error = InvalidRequest(f"the request cannot be read: {error.detail}")
     status, content, headers = failure(error, dialect, exchange)
-    return Response(content, status_code=status, headers=headers, media_type="application/json")
+    return Response(content, status_code=status, headers=headers | allow, media_type="application/json")
 
 
 def serve(settings: Settings) -> None:

@@ -115,7 +115,7 @@ class Border:
 
     def _path(self, path: str) -> str:
         """Return the path as the routes know it: no prefix of a proxy, no doubled or trailing slash."""
-        if self._root_path and path.startswith(self._root_path + "/"):
+        if self._root_path and (path + "/").startswith(self._root_path + "/"):
             path = path[len(self._root_path) :]
         return _SLASHES.sub("/", path).rstrip("/") or "/"
 
