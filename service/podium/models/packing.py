@@ -37,6 +37,7 @@ class PackedForward:
         self._device = device
         self._first_position = families.first_position(config)
         self._segments = families.has_segments(config)
+        self._score_bytes = config.num_attention_heads * dtype.itemsize
         base = model.base_model
         self._reduced = Reduced(base, mean=families.mean_pooled(config))
         setattr(model, model.base_model_prefix, self._reduced)
@@ -54,7 +55,7 @@ class PackedForward:
         # neighbours of like length share one attention product
         order = np.argsort(lengths, kind="stable")
         ordered = [encodings[i] for i in order]
-        layout = Layout(lengths[order], self._device)
+        layout = Layout(lengths[order], self._device, self._score_bytes)
         inputs = {
             "input_ids": self._tensor(np.concatenate([encoding.ids for encoding in ordered])),
             "position_ids": self._tensor(layout.positions + self._first_position),
