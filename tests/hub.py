@@ -31,6 +31,7 @@ class Refusal(NamedTuple):
     status: int
     path: str = "/"
     headers: Mapping[str, str] = {}
+    content_host_only: bool = False
 
 
 class Hub:
@@ -109,7 +110,7 @@ def _handler(hub: Hub, cdn: bool) -> type[BaseHTTPRequestHandler]:
             path = unquote(urlsplit(self.path).path)
             authorization = self.headers.get("Authorization")
             hub.requests.append(Request(self.command, path, self.headers.get("Range"), authorization))
-            refusal = next((refusal for refusal in hub.refusals if refusal.path in path), None)
+            refusal = next((refusal for refusal in hub.refusals if self._concerns(refusal, path)), None)
             if refusal:
                 self._send(refusal.status, b"", refusal.headers)
             elif cdn:
@@ -120,6 +121,9 @@ def _handler(hub: Hub, cdn: bool) -> type[BaseHTTPRequestHandler]:
                 self._listing(path.removeprefix("/api/models/"))
             else:
                 self._resolve(path)
+
+        def _concerns(self, refusal: Refusal, path: str) -> bool:
+            return refusal.path in path and (cdn or not refusal.content_host_only)
 
         def _listing(self, path: str) -> None:
             repository, _, revision = path.partition("/revision/")
@@ -153,6 +157,9 @@ def _handler(hub: Hub, cdn: bool) -> type[BaseHTTPRequestHandler]:
             begin = self.headers.get("Range", "").removeprefix("bytes=").removesuffix("-")
             if not begin or hub.ignores_ranges:
                 self._send(200, content, headers, name)
+                return
+            if int(begin) >= len(content):
+                self._send(416, b"", {"Content-Range": f"bytes */{len(content)}"})
                 return
             where = f"bytes {begin}-{len(content) - 1}/{len(content)}"
             self._send(206, content[int(begin) :], {**headers, "Content-Range": where}, name)

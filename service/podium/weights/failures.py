@@ -53,7 +53,10 @@ def _refused(
     revision: str | None,
     endpoint: str,
 ) -> StartError:
-    hub = shown(endpoint)
+    hub, host = shown(endpoint), _host(str(error.response.url))
+    if host != _host(endpoint) and "X-Error-Code" not in headers:
+        # The hub let us through and the host of the content did not: an address that ran out, or a firewall.
+        return _later(status, headers, host)
     if isinstance(error, GatedRepoError):
         reason, message = (
             Reason.GATED_MODEL,
@@ -103,7 +106,7 @@ _PROXY = "the proxy on the way to {hub} {detail}; check HTTPS_PROXY, HTTP_PROXY 
 
 
 def _unreachable(error: httpx2.HTTPError, endpoint: str) -> StartError:
-    hub = shown(endpoint)
+    hub = _asked(error) or shown(endpoint)
     tls = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
     if tls is not None:
         detail = getattr(tls, "verify_message", "") or tls.reason or "no common protocol"
@@ -113,9 +116,7 @@ def _unreachable(error: httpx2.HTTPError, endpoint: str) -> StartError:
             "SSL_CERT_FILE to a file that holds that authority",
         )
     # A proxy that is not there looks like a hub that is not there.
-    if isinstance(error, httpx2.ProxyError) or (
-        isinstance(error, httpx2.ConnectError) and _proxied(endpoint)
-    ):
+    if isinstance(error, httpx2.ProxyError) or (isinstance(error, httpx2.ConnectError) and _proxied(hub)):
         return TemporaryStartError(
             Reason.PROXY_FAILURE, _PROXY.format(hub=hub, detail="refuses or is not there")
         )
@@ -126,20 +127,33 @@ def _unreachable(error: httpx2.HTTPError, endpoint: str) -> StartError:
     )
 
 
+def _asked(error: httpx2.HTTPError) -> str | None:
+    """Return the host that was asked: where content is redirected, it is not the hub's."""
+    try:
+        return _host(str(error.request.url))
+    except RuntimeError:  # there was no request yet
+        return None
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
-def _proxied(endpoint: str) -> bool:
-    url = urlsplit(endpoint)
+def _proxied(host: str) -> bool:
+    url = urlsplit(host)
     proxies = getproxies()
     return bool(proxies.get(url.scheme) or proxies.get("all")) and not proxy_bypass(url.hostname or "")
 
 
 def _sentence(error: httpx2.HTTPError) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def shown(url: str) -> str:

@@ -7,6 +7,7 @@ HF_ENDPOINT, HF_TOKEN, HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT mean what
 
 import hashlib
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from podium.errors import PermanentStartError, Reason, TemporaryStartError
+from podium.settings import is_commit
 from podium.weights import failures, marker
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 # brought nothing, the caller's own back-off is the better judge.
 TRIES_WITHOUT_PROGRESS = 3
 PAUSE_S = 1.0
+
+_DIGEST = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -63,6 +67,9 @@ class Hub:
             info = HfApi(self.endpoint, token=self._token).model_info(
                 self.repository, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT
             )
+            # Both become paths on this disk; `select` looks at the names.
+            if not is_commit(info.sha):
+                raise ValueError("the hub names no commit")
             return Listing(info.sha, [sibling.rfilename for sibling in info.siblings])
 
     def describe(self, commit: str, names: Sequence[str]) -> list[RemoteFile]:
@@ -73,7 +80,7 @@ class Hub:
                 found = get_hf_file_metadata(
                     self._url(commit, name), headers=self._headers(), timeout=constants.HF_HUB_ETAG_TIMEOUT
                 )
-            if found.size is None or found.etag is None or len(found.etag) not in {40, 64}:
+            if found.size is None or not _DIGEST.fullmatch(found.etag or ""):
                 raise TemporaryStartError(
                     Reason.HUB_UNAVAILABLE,
                     f"{failures.shown(self.endpoint)} gives no size or digest of {name}; check HF_ENDPOINT",
@@ -95,6 +102,8 @@ class Hub:
             try:
                 with self._classified(commit):
                     self._append(commit, file, path, have, progress)
+                if _size(path) <= have:
+                    break  # the hub has no more of it: the digest will tell
             except TemporaryStartError as error:
                 stalled = 0 if _size(path) > have else stalled + 1
                 cut = error.reason is Reason.HUB_UNAVAILABLE and error.http_status is None
@@ -126,6 +135,8 @@ class Hub:
             timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
             follow_redirects=True,
         ) as response:
+            if response.status_code == 416:  # nothing lies behind `have`
+                return
             hf_raise_for_status(response)
             if response.status_code != 206:  # the whole file, whatever was asked for
                 have = 0
@@ -136,7 +147,7 @@ class Hub:
                     have += len(chunk)
                     progress(have)
                     if have > file.size:
-                        return  # more than announced: the digest will tell
+                        return  # more than was announced
 
     def _url(self, commit: str, name: str) -> str:
         url: str = hf_hub_url(self.repository, name, revision=commit, endpoint=self.endpoint)
