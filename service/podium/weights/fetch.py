@@ -96,7 +96,8 @@ def _find(source: Source, asked: Asked, to: Path | None, home: Path) -> Fetched 
 
 
 def _missing(source: Source, asked: Asked, to: Path | None, home: Path) -> PermanentStartError:
-    expected = to or home / (asked.revision if is_commit(asked.revision) else "<commit>")  # type: ignore[operator]
+    commit = asked.revision if asked.revision and is_commit(asked.revision) else "<commit>"
+    expected = to or home / commit
     revision = f" --revision {asked.revision}" if asked.revision else ""
     return PermanentStartError(
         Reason.MODEL_NOT_FOUND,
