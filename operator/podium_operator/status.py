@@ -106,7 +106,7 @@ def transitions(before: RerankerStatus, after: RerankerStatus) -> list[Transitio
         if kind in _QUIET or condition.status == "Unknown":
             continue
         good = (condition.status == "True") != (kind in _GOOD_WHEN_FALSE)
-        turned = known is not None and known.status != condition.status
+        turned = known is not None and known.status not in (condition.status, "Unknown")
         trouble = not good and condition.reason not in _ON_THE_WAY
         new_trouble = trouble and (known is None or known.reason != condition.reason)
         if kind is ConditionType.READY and not turned:

@@ -1,0 +1,43 @@
+"""Settings of the operator from environment variables."""
+
+import pytest
+
+from podium_operator.settings import FIELDS, SettingError, Settings, read_settings, variable
+
+
+def test_nothing_set_gives_the_defaults_and_an_empty_string_too() -> None:
+    assert read_settings({}) == Settings()
+    assert read_settings({"PODIUM_OPERATOR_WORKERS": "", "HOME": "/root"}) == Settings()
+
+
+def test_lists_are_written_with_commas_and_numbers_and_switches_are_read() -> None:
+    found = read_settings(
+        {
+            "PODIUM_OPERATOR_NAMESPACES": "search, ranking",
+            "PODIUM_OPERATOR_WORKERS": "3",
+            "PODIUM_OPERATOR_KEDA": "false",
+            "PODIUM_OPERATOR_OTLP_ENDPOINT": "http://o:4318",
+        }
+    )
+    assert found.namespaces == ("search", "ranking")
+    assert (found.workers, found.keda, found.otlp_endpoint) == (3, False, "http://o:4318")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("PODIUM_OPERATOR_WORKERS", "0", "PODIUM_OPERATOR_WORKERS: Expected `int` >= 1, got `0`"),
+        ("PODIUM_OPERATOR_KEDA", "maybe", "PODIUM_OPERATOR_KEDA: Expected `bool`, got `str`, got `maybe`"),
+        ("PODIUM_OPERATOR_WORKRS", "3", "PODIUM_OPERATOR_WORKRS: no such setting; the settings are"),
+    ],
+)
+def test_a_setting_that_cannot_work_names_itself_and_its_value(key: str, value: str, message: str) -> None:
+    with pytest.raises(SettingError) as raised:
+        read_settings({key: value})
+    assert str(raised.value).startswith(message)
+
+
+def test_every_setting_is_described_and_has_a_variable() -> None:
+    for name, annotation in FIELDS.items():
+        assert "description=" in str(annotation), name
+        assert variable(name).startswith("PODIUM_OPERATOR_")
