@@ -9,11 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
+from test_configuration import settings
 
 from podium.dialects.table import ROUTES, spoken_on
 from podium.models.load import load
-from podium.settings import FIELDS, Settings, variable
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -34,23 +33,9 @@ def _some(paths: list[str]) -> str:
     return shown + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
 
 
-def settings_table() -> str:
-    """Return every setting with its default."""
-    defaults = msgspec.to_builtins(Settings())
-    rows = (
-        f"| `{variable(name)}` | {field.__metadata__[0].description} | {_default(defaults[name])} |"
-        for name, field in FIELDS.items()
-    )
-    return "\n".join(["| variable | what | default |", "|---|---|---|", *rows])
-
-
-def _default(value: object) -> str:
-    return "" if value in (None, "") else f"`{json.dumps(value).strip(chr(34))}`"
-
-
 def renewed(text: str) -> str:
     """Return the README with its tables made anew."""
-    for name, table in (("apis", apis_table()), ("settings", settings_table())):
+    for name, table in (("apis", apis_table()), ("settings", settings())):
         text = re.sub(
             rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)",
             lambda found, table=table: f"{found[1]}{table}\n{found[2]}",
