@@ -1,0 +1,144 @@
+"""A cluster with nodes, the chart installed on it, a namespace per test, a client in another one.
+
+    PODIUM_E2E_KUBECONFIG        the cluster; it may be kind, a cloud's, or any other
+    PODIUM_E2E_OPERATOR_IMAGE    `repository:tag` of the operator, present on the nodes or pullable
+    PODIUM_E2E_SERVICE_IMAGE     the same of the service; also used where `gpu` is set, so a CPU build does
+    PODIUM_E2E_NODE              a node whose kubelet may be stopped, by these commands:
+    PODIUM_E2E_NODE_STOP, PODIUM_E2E_NODE_START
+
+`tests/e2e/run.sh` sets all of them.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e.client import POD, Client, manifest
+from e2e.kube import Namespace, Object, program, run, wait_for
+from e2e.nodes import NodeFault, gpus, pods_with_gpus
+
+ROOT = Path(__file__).parents[2]
+OPERATOR_NAMESPACE = "podium-system"
+_NEEDED = ("PODIUM_E2E_KUBECONFIG", "PODIUM_E2E_OPERATOR_IMAGE", "PODIUM_E2E_SERVICE_IMAGE")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip this folder where no cluster is named."""
+    missing = [name for name in _NEEDED if not os.environ.get(name)]
+    missing += [name for name in ("kubectl", "helm") if program(name) is None]
+    if missing:
+        reason = f"needs a cluster: {', '.join(missing)} not set or found; `make e2e` brings one up"
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def service_image() -> str:
+    """Return the image that pods run."""
+    return os.environ["PODIUM_E2E_SERVICE_IMAGE"]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Namespace:
+    """Return what lies in no namespace."""
+    return Namespace("")
+
+
+class Release:
+    """The chart on the cluster."""
+
+    def __init__(self) -> None:
+        self.operator_image = os.environ["PODIUM_E2E_OPERATOR_IMAGE"]
+        self.service_image = os.environ["PODIUM_E2E_SERVICE_IMAGE"]
+
+    def install(self, *, operator_image: str | None = None, service_image: str | None = None) -> None:
+        """Install or upgrade as a user does, and wait until the operator is ready."""
+        operator = (operator_image or self.operator_image).rpartition(":")
+        service = (service_image or self.service_image).rpartition(":")
+        values = {
+            "image.repository": operator[0],
+            "image.tag": operator[2],
+            "rerankerImage.repository": service[0],
+            "rerankerImage.tag": service[2],
+            "rerankerImage.gpu.repository": service[0],
+            "rerankerImage.gpu.tag": service[2],
+            # Failed downloads are tried again soon: the tests wait for it.
+            "settings.download_retry_max_s": "15",
+        }
+        given = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+        chart = str(ROOT / "charts" / "podium")
+        where = ["-n", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s"]
+        self.helm("upgrade", "--install", "podium", chart, *where, *given)
+
+    def uninstall(self) -> None:
+        """Uninstall as a user does."""
+        self.helm("uninstall", "podium", "-n", OPERATOR_NAMESPACE, "--wait", "--timeout", "60s")
+
+    @staticmethod
+    def helm(*arguments: str) -> str:
+        """Run Helm on the cluster."""
+        helm = program("helm")
+        assert helm is not None
+        return run(helm, *arguments, timeout_s=180)
+
+
+@pytest.fixture(scope="session")
+def release() -> Release:
+    """Return the installed chart."""
+    installed = Release()
+    installed.install()
+    return installed
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest, release: Release, cluster: Namespace) -> Iterator[Namespace]:
+    """Make a namespace that admits restricted pods only, and delete it afterwards."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
+    name = f"e2e-{words[:40].strip('-')}-{secrets.token_hex(3)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    yield Namespace(name)
+    Namespace(name).clear()
+
+
+@pytest.fixture(scope="session")
+def client(release: Release, cluster: Namespace, service_image: str) -> Iterator[Client]:
+    """Start the client's pod in a namespace of its own."""
+    namespace = Namespace(f"e2e-client-{secrets.token_hex(3)}")
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace.name}})
+    namespace.apply(manifest(service_image))
+    namespace.kubectl("wait", f"pod/{POD}", "--for=condition=Ready", "--timeout=60s")
+    yield Client(namespace)
+    namespace.clear()
+
+
+@pytest.fixture(scope="session")
+def nodes(cluster: Namespace) -> list[Object]:
+    """Return the nodes that take pods."""
+    return [node for node in cluster.objects("nodes") if not node["spec"].get("unschedulable")]
+
+
+@pytest.fixture
+def gpu_node(nodes: list[Object], cluster: Namespace) -> str:
+    """Return the name of a node with GPUs that are all free."""
+    names = [node["metadata"]["name"] for node in nodes if gpus(node)]
+    if not names:
+        pytest.skip("this cluster has no node with nvidia.com/gpu")
+    wait_for("all GPUs are free", lambda: not pods_with_gpus(cluster), timeout_s=90)
+    return str(names[0])
+
+
+@pytest.fixture
+def node_fault() -> Iterator[NodeFault]:
+    """Return a node whose kubelet the test may stop; it runs again afterwards."""
+    names = ("PODIUM_E2E_NODE", "PODIUM_E2E_NODE_STOP", "PODIUM_E2E_NODE_START")
+    node, stop, start = (os.environ.get(name, "") for name in names)
+    if not (node and stop and start):
+        pytest.skip(f"{', '.join(names)} are not set")
+    fault = NodeFault(node, stop, start)
+    yield fault
+    fault.end()

@@ -1,0 +1,63 @@
+#!/bin/sh
+# Bring a cluster up, build and load the images, run tests/e2e on it, take it down: tests/e2e/run.sh [pytest arguments].
+#
+# The cluster comes from the program that PODIUM_CLUSTER_TOOL names, if it is set:
+#   TOOL up --nodes cpu,gpu · TOOL env (prints exports) · TOOL build -t NAME --target T DIR · TOOL load NAME… ·
+#   TOOL stop gpu · TOOL start gpu (the kubelet of node-gpu) · TOOL down
+# else from kind, with docker, and a worker that says it has two GPUs. PODIUM_E2E_KEEP=1 leaves it running.
+set -eu
+cd "$(dirname "$0")/../.."
+service=podium:e2e operator=podium-operator:e2e name=podium-e2e
+python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
+
+if [ -n "${PODIUM_CLUSTER_TOOL:-}" ]; then
+    down() { "$PODIUM_CLUSTER_TOOL" down; }
+elif command -v kind >/dev/null && command -v docker >/dev/null; then
+    down() { kind delete cluster --name $name; rm -f "$kubeconfig"; }
+else
+    echo "tests/e2e/run.sh: needs kind and docker, or a program in PODIUM_CLUSTER_TOOL" >&2
+    exit 2
+fi
+finish() {
+    status=$?
+    [ -n "${PODIUM_E2E_KEEP:-}" ] || down
+    exit $status
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+if [ -n "${PODIUM_CLUSTER_TOOL:-}" ]; then
+    "$PODIUM_CLUSTER_TOOL" up --nodes cpu,gpu
+    eval "$("$PODIUM_CLUSTER_TOOL" env)"
+    "$PODIUM_CLUSTER_TOOL" build -t $service --target service-cpu .
+    "$PODIUM_CLUSTER_TOOL" build -t $operator --target operator .
+    "$PODIUM_CLUSTER_TOOL" load $service $operator
+    PODIUM_E2E_KUBECONFIG=$KUBECONFIG
+    PODIUM_E2E_NODE=node-gpu
+    PODIUM_E2E_NODE_STOP="$PODIUM_CLUSTER_TOOL stop gpu"
+    PODIUM_E2E_NODE_START="$PODIUM_CLUSTER_TOOL start gpu"
+else
+    kubeconfig=$(mktemp)
+    kind create cluster --name $name --kubeconfig "$kubeconfig" --config - <<'KIND'
+kind: Cluster
+apiVersion: kind.x-k8s.io/v1alpha4
+nodes: [{role: control-plane}, {role: worker}, {role: worker}]
+KIND
+    docker build -t $service --target service-cpu .
+    docker build -t $operator --target operator .
+    kind load docker-image --name $name $service $operator
+    PODIUM_E2E_NODE=$name-worker2
+    export KUBECONFIG="$kubeconfig"
+    kubectl taint node $PODIUM_E2E_NODE nvidia.com/gpu=present:NoSchedule
+    kubectl label node $PODIUM_E2E_NODE nvidia.com/gpu.product=NVIDIA-H200 nvidia.com/gpu.memory=143771
+    kubectl patch node $PODIUM_E2E_NODE --subresource=status --type=merge \
+        -p '{"status": {"capacity": {"nvidia.com/gpu": "2", "nvidia.com/mig-1g.18gb": "2"}}}'
+    PODIUM_E2E_KUBECONFIG=$kubeconfig
+    PODIUM_E2E_NODE_STOP="docker exec $PODIUM_E2E_NODE systemctl stop kubelet"
+    PODIUM_E2E_NODE_START="docker exec $PODIUM_E2E_NODE systemctl start kubelet"
+fi
+export PODIUM_E2E_KUBECONFIG PODIUM_E2E_NODE PODIUM_E2E_NODE_STOP PODIUM_E2E_NODE_START
+export PODIUM_E2E_SERVICE_IMAGE=$service PODIUM_E2E_OPERATOR_IMAGE=$operator
+unset KUBECONFIG
+[ $# -gt 0 ] || set -- tests/e2e
+"$python" -m pytest "$@"
