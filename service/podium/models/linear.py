@@ -29,8 +29,8 @@ class FusedLinear(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None, activation: str = "none") -> None:
         super().__init__()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), ROWS)
-        self.bias = None if bias is None else bias.detach().contiguous()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
+        self.bias = None if bias is None else bias.contiguous()
         self.activation = activation
         self.algorithm = "none" if activation == "gelu" else ""
 
@@ -44,6 +44,7 @@ class FusedLinear(nn.Module):
         return result
 
 
+@torch.no_grad()
 def fused(linear: nn.Linear, activation: str = "none") -> FusedLinear | None:
     """Return the fused form of a layer, or None where this machine's oneDNN does not give the same result."""
     weight, bias = linear.weight, linear.bias

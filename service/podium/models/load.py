@@ -119,6 +119,9 @@ def _tokenizer(folder: Path, config: Any, limit: int, trust_remote_code: bool) -
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=trust_remote_code, local_files_only=True
         )
+        # where its files are missing, transformers makes one of the special tokens alone
+        if len(tokenizer) <= len(tokenizer.all_special_ids):
+            raise ValueError("it knows no words; its files are missing")  # noqa: TRY301 told like the others
         # a slow tokenizer has no backend and raises AttributeError
         return Tokenizer(tokenizer.backend_tokenizer, limit, segments=families.has_segments(config))
     except Exception as error:  # as above: whatever is wrong, it cannot be loaded

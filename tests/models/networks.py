@@ -1,0 +1,121 @@
+"""Models of the true shapes with random weights, pairs of random tokens, and transformers' own answer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+import podium
+from podium.models import families
+from podium.models.base import Encoding
+from podium.models.packing import PackedForward
+
+BUILTIN = Path(podium.__file__).parent / "builtin"
+
+VOCABULARY = 2_000
+"""Cut from up to 250,002: an embedding's row does not know how many others there are."""
+
+# as in the models' own config.json, where transformers' defaults differ
+_XLM_R = {"model_type": "xlm-roberta", "type_vocab_size": 1, "pad_token_id": 1, "layer_norm_eps": 1e-5}
+SHAPES: dict[str, dict[str, Any]] = {
+    "ms-marco-MiniLM-L6-v2": {
+        "model_type": "bert",
+        "hidden_size": 384,
+        "num_hidden_layers": 6,
+        "intermediate_size": 1536,
+    },
+    "podium-tiny": {
+        "model_type": "electra",
+        "hidden_size": 384,
+        "embedding_size": 128,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+    },
+    "bge-reranker-base": {**_XLM_R, "max_position_embeddings": 514},
+    "bge-reranker-v2-m3": {
+        **_XLM_R,
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+        "max_position_embeddings": 8194,
+    },
+    "mxbai-rerank-xsmall-v1": {
+        "model_type": "deberta-v2",
+        "hidden_size": 384,
+        "num_attention_heads": 6,
+        "intermediate_size": 1536,
+        "type_vocab_size": 0,
+        "relative_attention": True,
+        "position_buckets": 256,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+        "pooler_hidden_size": 384,
+        "pooler_hidden_act": "gelu",
+        "pooler_dropout": 0,
+    },
+    "gte-reranker-modernbert-base": {
+        "model_type": "modernbert",
+        "classifier_pooling": "mean",
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "cls_token_id": 1,
+        "sep_token_id": 2,
+    },
+}
+
+
+def network(shape: str, **changes: Any) -> Any:
+    """Build a model with random weights, the same ones each time.
+
+    They are drawn so wide (0.1) that a leak of one neighbour's token moves the logit by far more than 1e-4.
+    """
+    fields = {**SHAPES[shape], "vocab_size": VOCABULARY, "initializer_range": 0.1, "num_labels": 1, **changes}
+    config = AutoConfig.for_model(**fields)
+    torch.manual_seed(20)
+    return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32).eval()
+
+
+def packed(model: Any, dtype: torch.dtype = torch.float32) -> PackedForward:
+    """Take a model over into the packed forward; it is of no other use afterwards."""
+    return PackedForward(model, torch.device("cpu"), dtype)
+
+
+def encodings(lengths: Sequence[int], seed: int = 7) -> list[Encoding]:
+    """Return pairs of random tokens: no two neighbours are alike, so a shift or a leak shows."""
+    random = np.random.default_rng(seed)
+    return [
+        Encoding(
+            ids=random.permutation(np.arange(5, VOCABULARY))[:length].astype(np.int32)
+            if length < VOCABULARY - 5
+            else random.integers(5, VOCABULARY, length, dtype=np.int32),
+            second=int(random.integers(1, length + 1)),
+            cut=False,
+            needed=length,
+        )
+        for length in lengths
+    ]
+
+
+@torch.inference_mode()
+def reference(model: Any, pairs: Sequence[Encoding]) -> np.ndarray:
+    """Return the logits of transformers' own forward, padded, without anything of Podium."""
+    width = max(len(pair.ids) for pair in pairs)
+    shape = len(pairs), width
+    ids = torch.full(shape, model.config.pad_token_id)
+    types, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    for row, pair in enumerate(pairs):
+        ids[row, : len(pair.ids)] = torch.from_numpy(pair.ids)
+        types[row, pair.second : len(pair.ids)] = 1
+        mask[row, : len(pair.ids)] = 1
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if families.has_segments(model.config):
+        inputs["token_type_ids"] = types
+    return model(**inputs).logits[:, 0].numpy()

@@ -1,0 +1,88 @@
+"""Each way to attend gives what the definition of attention gives, pair by pair."""
+
+import numpy as np
+import pytest
+import torch
+
+from podium.models import attention, layout
+from podium.models.attention import attend
+from podium.models.layout import Layout
+
+HEADS, WIDTH = 4, 16
+LENGTHS = [1, 5, 17, 40, 41, 90, 200]
+BOUND = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+def states(lengths, dtype, scale=1.0):
+    """Return random query, key and value, (heads, t, d) each, as views of one product."""
+    torch.manual_seed(1)
+    product = torch.randn(sum(lengths), 3, HEADS, WIDTH)
+    product[:, 0] *= scale
+    return product.to(dtype).permute(1, 2, 0, 3)
+
+
+def attended(lengths, dtype, scale=1.0, window=None):
+    query, key, value = states(lengths, dtype, scale)
+    laid = Layout(np.array(lengths), torch.device("cpu"), HEADS * dtype.itemsize)
+    return attend(query, key, value, laid, scaling=0.25, window=window)
+
+
+def expected(lengths, dtype, scale=1.0, window=None):
+    """Return softmax(query · key · scaling) · value of each pair, in float64."""
+    results, start = [], 0
+    query, key, value = states(lengths, dtype, scale).double()
+    for length in lengths:
+        q, k, v = (x[:, start : start + length] for x in (query, key, value))
+        logits = q @ k.transpose(1, 2) * 0.25
+        if window is not None:
+            places = torch.arange(length)
+            logits[:, (places[:, None] - places).abs() >= window] = -torch.inf
+        results.append((logits.softmax(-1) @ v).transpose(0, 1))
+        start += length
+    return torch.cat(results)
+
+
+def close(got, wanted, dtype):
+    return got.shape == wanted.shape and float((got - wanted).abs().max()) < BOUND[dtype] * float(
+        wanted.abs().max()
+    )
+
+
+@pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def dtype(request):
+    return request.param
+
+
+@pytest.mark.parametrize("window", [None, 7, 65])
+def test_attention_stays_inside_each_pair_and_its_window(dtype, window):
+    assert close(attended(LENGTHS, dtype, window=window), expected(LENGTHS, dtype, window=window), dtype)
+
+
+@pytest.mark.parametrize("window", [None, 30])
+@pytest.mark.parametrize("room", [2_000, 200_000], ids=["cut by queries", "cut by heads"])
+def test_one_long_pair_is_computed_in_parts(dtype, room, window, monkeypatch):
+    monkeypatch.setattr(attention, "GROUP_BYTES", room)
+    monkeypatch.setattr(layout, "GROUP_BYTES", room)
+    assert close(attended([190], dtype, window=window), expected([190], dtype, window=window), dtype)
+
+
+@pytest.mark.parametrize("scale", [100.0, 1e4])
+def test_logits_too_large_for_plain_exponentials_are_still_attended(scale, monkeypatch):
+    lengths = [9, 17, 30]
+    query, key, value = states(lengths, torch.float32, scale)
+    laid = Layout(np.array(lengths), torch.device("cpu"), 16)
+    out = torch.empty(sum(lengths), HEADS, WIDTH)
+    assert not attention._attend_group(query, key, value, out, laid.groups[0], 0.25, None)
+    assert close(
+        attended(lengths, torch.float32, scale), expected(lengths, torch.float32, scale), torch.float32
+    )
+
+
+def test_logits_that_all_vanish_are_still_attended():
+    query, key, value = states([20], torch.float32)
+    query = torch.full_like(query, 40.0)
+    key = torch.full_like(key, -40.0)
+    laid = Layout(np.array([20]), torch.device("cpu"), 16)
+    got = attend(query, key, value, laid, scaling=0.25, window=None)
+    # all keys are alike, so each token sees the mean
+    assert torch.allclose(got, value.mean(1).expand(20, HEADS, WIDTH), atol=1e-5)

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podium.models.layout import GROUP_BYTES, GROUP_GROWTH, GROUP_MULTIPLE, GROUP_PAIRS, Layout, group
+
+CPU = torch.device("cpu")
+
+sorted_lengths = st.lists(st.integers(1, 2000), min_size=1, max_size=60).map(sorted)
+
+
+@given(lengths=sorted_lengths, score_bytes=st.sampled_from([24, 48, 64]))
+def test_groups_hold_every_pair_once_and_keep_to_their_limits(lengths, score_bytes):
+    first = 0
+    for size, padded in group(lengths, score_bytes):
+        members = lengths[first : first + size]
+        assert 1 <= size <= GROUP_PAIRS
+        assert padded % GROUP_MULTIPLE == 0
+        assert padded - GROUP_MULTIPLE < members[-1] <= padded
+        assert members[-1] <= members[0] * GROUP_GROWTH
+        assert size == 1 or size * padded * padded * score_bytes <= GROUP_BYTES
+        first += size
+    assert first == len(lengths)
+
+
+@given(lengths=sorted_lengths)
+def test_what_is_gathered_and_kept_is_the_batch_in_its_order(lengths):
+    layout = Layout(np.array(lengths), CPU, 24)
+    tokens = torch.arange(layout.total)
+    kept = torch.cat([tokens[group.rows][group.kept] for group in layout.groups])
+    assert kept.tolist() == tokens.tolist()
+
+
+def test_a_place_that_no_token_fills_repeats_the_first_of_its_pair():
+    (only,) = Layout(np.array([3, 3]), CPU, 24).groups
+    assert only.padded == 16
+    assert only.rows.view(2, 16).tolist() == [[0, 1, 2, *[0] * 13], [3, 4, 5, *[3] * 13]]
+
+
+def test_positions_restart_at_each_pair():
+    layout = Layout(np.array([1, 2, 4]), CPU, 24)
+    assert layout.positions.tolist() == [0, 0, 1, 0, 1, 2, 3]
+    assert layout.firsts.tolist() == [0, 1, 3]
+    assert layout.offsets.tolist() == [0, 1, 3, 7]
+    assert layout.longest == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_means_are_of_each_pair_and_in_float32(dtype):
+    states = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 60.0]], dtype=dtype)
+    means = Layout(np.array([1, 2]), CPU, 24).means(states)
+    assert means.dtype == torch.float32
+    assert means.tolist() == [[1.0, 10.0], [3.0, 40.0]]

@@ -1,0 +1,121 @@
+"""The packed forward is equal to transformers' own padded one, and this test would notice if it were not."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from models.networks import encodings, network, packed, reference
+
+from podium.models import packing
+from podium.models.layout import Group, Layout
+
+BOUND = 1e-4
+"""Greatest difference of two float32 logits; they are of the order of 1."""
+
+SHORT = [3, 130, 17, 64, 65, 64, 16, 33, 128]
+
+
+def difference(model, pairs, *batches) -> float:
+    """Return the greatest difference between all pairs packed at once and `batches` of them padded."""
+    expected = np.concatenate([reference(model, batch) for batch in batches or [pairs]])
+    got = packed(model).logits(pairs)
+    assert got.dtype == np.float32
+    return float(np.abs(got - expected).max())
+
+
+@pytest.mark.parametrize(
+    "shape", ["ms-marco-MiniLM-L6-v2", "podium-tiny", "bge-reranker-base", "gte-reranker-modernbert-base"]
+)
+def test_all_layers_give_the_logits_of_the_padded_forward_up_to_512_tokens(shape):
+    short, long = encodings(SHORT), encodings([512, 400], seed=8)
+    assert difference(network(shape), short + long, short, long) < BOUND
+
+
+@pytest.mark.parametrize("shape", ["bge-reranker-v2-m3", "gte-reranker-modernbert-base"])
+def test_two_layers_give_the_logits_of_the_padded_forward_up_to_8192_tokens(shape):
+    short, long = encodings([5, 300]), encodings([8192], seed=8)
+    assert difference(network(shape, num_hidden_layers=2), short + long, short, long) < BOUND
+
+
+def test_a_modernbert_head_that_reads_the_first_token_gets_it():
+    model = network("gte-reranker-modernbert-base", num_hidden_layers=3, classifier_pooling="cls")
+    assert difference(model, encodings(SHORT)) < BOUND
+
+
+def test_one_token_is_a_pair():
+    assert difference(network("podium-tiny"), encodings([1])) < BOUND
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A model that is fast enough for many batches: its reference and its packed form."""
+    return network("ms-marco-MiniLM-L6-v2", num_hidden_layers=2), packed(
+        network("ms-marco-MiniLM-L6-v2", num_hidden_layers=2)
+    )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lengths=st.lists(st.integers(1, 260), min_size=1, max_size=24))
+def test_whatever_the_mix_of_lengths(small, lengths):
+    model, forward = small
+    pairs = encodings(lengths)
+    assert np.abs(forward.logits(pairs) - reference(model, pairs)).max() < BOUND
+
+
+def test_a_score_does_not_depend_on_the_neighbours(small):
+    _, forward = small
+    pairs = encodings(SHORT)
+    alone = np.concatenate([forward.logits([pair]) for pair in pairs])
+    assert np.abs(forward.logits(pairs) - alone).max() < 1e-5
+
+
+class SeesNeighbour(Layout):
+    """Attention also sees the first token of the next pair."""
+
+    @property
+    def groups(self) -> list[Group]:
+        ends = np.minimum(self.ends + 1, self.total)
+        return [
+            Group(
+                spans=[(start, end)],
+                padded=end - start,
+                rows=self._tensor(np.arange(start, end)),
+                kept=self._tensor(np.arange(end - start)),
+            )
+            for start, end in zip(self.starts.tolist(), ends.tolist(), strict=True)
+        ]
+
+
+class RunsOn(Layout):
+    """Positions do not restart at each pair."""
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(*arguments)
+        self.positions = np.arange(self.total)
+
+
+@pytest.mark.parametrize(
+    "shape", ["ms-marco-MiniLM-L6-v2", "podium-tiny", "bge-reranker-base", "gte-reranker-modernbert-base"]
+)
+def test_the_bound_notices_attention_that_sees_one_token_of_the_neighbour(shape, monkeypatch):
+    monkeypatch.setattr(packing, "Layout", SeesNeighbour)
+    assert difference(network(shape, num_hidden_layers=3), encodings([9, 30, 70, 71])) > 10 * BOUND
+
+
+# not ModernBERT: rotated positions are relative, so a shift of a whole pair changes nothing
+@pytest.mark.parametrize("shape", ["ms-marco-MiniLM-L6-v2", "podium-tiny", "bge-reranker-base"])
+def test_the_bound_notices_positions_that_run_on(shape, monkeypatch):
+    monkeypatch.setattr(packing, "Layout", RunsOn)
+    assert difference(network(shape, num_hidden_layers=3), encodings([9, 30, 70, 71])) > 10 * BOUND
+
+
+@pytest.mark.parametrize("offset", [-1, 1])
+def test_the_bound_notices_a_window_that_is_off_by_one(offset, monkeypatch):
+    attend = packing.attend
+
+    def mutant(*arguments, window, **options):
+        return attend(*arguments, window=window and window + offset, **options)
+
+    monkeypatch.setattr(packing, "attend", mutant)
+    model = network("gte-reranker-modernbert-base", num_hidden_layers=3)
+    assert difference(model, encodings([70, 90, 300])) > 10 * BOUND

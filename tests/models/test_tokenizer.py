@@ -1,0 +1,158 @@
+"""A pair that is put together here is the pair that the tokenizer itself would have made."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from models.networks import BUILTIN
+from tokenizers import Tokenizer as Backend
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import RobertaProcessing, TemplateProcessing
+from transformers import AutoTokenizer
+
+from podium.models.tokenizer import Tokenizer, learn_template
+
+
+def words(processor=None) -> Backend:
+    """A tokenizer that gives each probe word an id of its own, with the post-processor of a family."""
+    text = "what is a panda bear x the The lives in China , six mountain ranges ."
+    names = ["<s>", "</s>", "<pad>", *text.split()]
+    backend = Backend(WordLevel({name: i for i, name in enumerate(names)}, unk_token="<pad>"))
+    backend.pre_tokenizer = Whitespace()
+    if processor is not None:
+        backend.post_processor = processor
+    return backend
+
+
+def bert(max_length=512) -> Tokenizer:
+    return Tokenizer(AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer, max_length, segments=True)
+
+
+REFERENCE = AutoTokenizer.from_pretrained(BUILTIN)
+TOKENIZER = bert()
+
+
+def template(tokenizer: Tokenizer):
+    return [part.tolist() for part in tokenizer.template[:3]], tokenizer.template.second_segment
+
+
+def test_the_template_of_bert_is_learnt_with_its_segments():
+    assert template(TOKENIZER) == ([[101], [102], [102]], True)
+
+
+def test_the_template_of_roberta_is_learnt():
+    roberta = words(RobertaProcessing(("</s>", 1), ("<s>", 0)))
+    assert template(Tokenizer(roberta, 512, segments=False)) == ([[0], [1, 1], [1]], False)
+
+
+def test_a_tokenizer_without_special_tokens_has_an_empty_template():
+    assert template(Tokenizer(words(), 512, segments=False)) == ([[], [], []], False)
+
+
+def test_segments_that_the_model_does_not_know_are_left_out():
+    tokenizer = Tokenizer(AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer, 512, segments=False)
+    query, document = tokenizer.tokenize(["a", "b"])
+    pair = tokenizer.pair(query, document)
+    assert pair.second == len(pair.ids)
+
+
+@pytest.mark.parametrize(
+    ("processor", "message"),
+    [
+        pytest.param(
+            TemplateProcessing(single="$A", pair="$B $A", special_tokens=[]),
+            "the tokenizer reads a text differently alone and in a pair",
+            id="document first",
+        ),
+        pytest.param(
+            TemplateProcessing(single="$A", pair="$A:1 $B:0", special_tokens=[]),
+            r"the tokenizer numbers the segments of a pair \[1, 1, 1, 1, 0, 0\], expected",
+            id="segments swapped",
+        ),
+    ],
+)
+def test_a_tokenizer_whose_pairs_follow_no_template_is_refused(processor, message):
+    with pytest.raises(ValueError, match=message):
+        learn_template(words(processor), segments=True)
+
+
+def test_a_limit_without_room_for_text_is_refused():
+    with pytest.raises(ValueError, match="max_length 4 leaves no room beside 3 special tokens"):
+        bert(4)
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+@given(query=TEXT, document=TEXT)
+def test_a_pair_is_what_the_tokenizer_itself_encodes(query, document):
+    pair = TOKENIZER.pair(*TOKENIZER.tokenize([query, document]))
+    # a list of one pair: transformers takes an empty second text for none, and leaves out a [SEP]
+    own = REFERENCE([(query, document)])
+    assert [pair.ids.tolist()] == own["input_ids"]
+    assert [[0] * pair.second + [1] * (len(pair.ids) - pair.second)] == own["token_type_ids"]
+    assert (pair.cut, pair.needed) == (False, len(pair.ids))
+
+
+@given(query=st.integers(0, 40), document=st.integers(0, 80))
+def test_a_pair_never_has_more_tokens_than_the_limit(query, document):
+    tokenizer = SMALL
+    pair = tokenizer.pair(*tokenizer.tokenize([" q" * query, " d" * document]))
+    assert len(pair.ids) <= 32
+    assert pair.needed == query + document + 3
+    assert pair.cut == (pair.needed > 32)
+    assert pair.ids[0] == 101
+    assert pair.ids[-1] == 102
+
+
+SMALL = bert(32)
+
+
+def test_the_tail_of_the_document_is_cut_as_transformers_cuts_it():
+    query, document = "what is a panda", "the giant panda is a bear species endemic to china " * 9
+    pair = SMALL.pair(*SMALL.tokenize([query, document]))
+    own = REFERENCE(query, document, truncation="only_second", max_length=32)
+    assert pair.ids.tolist() == own["input_ids"]
+    assert pair.cut
+    assert pair.needed == len(REFERENCE(query, document)["input_ids"])
+
+
+def test_texts_are_cut_to_128_characters_a_token_before_they_are_tokenized():
+    question, whole, cut = SMALL.tokenize(["x", "ab " * 1365 + "a", "ab " * 1366])
+    assert (question.cut, whole.cut, cut.cut) == (False, False, True)
+    assert len(cut.ids) == 1366
+    assert SMALL.pair(question, cut).cut
+
+
+def test_a_word_of_ten_million_characters_is_tokenized_at_once():
+    (word,) = TOKENIZER.tokenize(["a" * 10_000_000])
+    assert word.cut
+    assert word.ids.tolist() == [REFERENCE.unk_token_id]
+
+
+def test_lone_surrogates_and_nul_are_read_and_not_refused():
+    surrogate, question, nul = TOKENIZER.tokenize(["a \ud800 b", "a ? b", "\0"])
+    assert surrogate.ids.tolist() == question.ids.tolist()
+    assert nul.ids.tolist() == []
+
+
+def test_no_texts_are_no_tokens():
+    assert TOKENIZER.tokenize([]) == []
+
+
+def test_a_truncation_and_padding_in_tokenizer_json_do_not_count():
+    backend = AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer
+    backend.enable_truncation(4)
+    backend.enable_padding(length=9)
+    tokenizer = Tokenizer(backend, 512, segments=True)
+    (tokens,) = tokenizer.tokenize(["one two three four five six"])
+    assert len(tokens.ids) == 6
+    assert tokens.ids.dtype == np.int32
+
+
+def test_offsets_are_told_when_asked_for():
+    (tokens,) = TOKENIZER.tokenize(["héllo bear"], offsets=True)
+    assert tokens.offsets is not None
+    assert tokens.offsets.tolist() == [[0, 5], [6, 10]]
+    assert TOKENIZER.tokenize(["a"])[0].offsets is None
