@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness import ControlPlane, free_port, wait_for
+from cluster.harness import ControlPlane, free_port, wait_for
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "charts" / "podium" / "files" / "rules.yaml"

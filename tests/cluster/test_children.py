@@ -1,0 +1,301 @@
+"""Children on a real API server: made, kept as they should be, left alone where they are not ours, taken along."""
+
+import json
+import time
+
+import pytest
+from cluster.harness import wait_for
+from cluster.operator_process import OperatorProcess
+from cluster.space import CHILDREN, Space
+
+pytestmark = pytest.mark.usefixtures("operator")
+HUB = {"uri": "hf://org/model"}
+EVERYTHING = {
+    "replicas": 2,
+    "networkPolicy": {"enabled": True},
+    "monitoring": {"serviceMonitor": {"enabled": True}},
+    "service": {"annotations": {"note": "x"}},
+    "engine": {
+        "resources": {"requests": {"cpu": "2000m", "memory": "1024Mi"}, "limits": {"memory": 2147483648}}
+    },
+}
+
+
+def made(space: Space) -> set[str]:
+    return {key.partition("/")[0] for key in space.versions()} - {"rerankers"}
+
+
+def test_a_builtin_reranker_has_all_its_children_and_a_status(space: Space) -> None:
+    space.rerank(**EVERYTHING)
+    space.settled()
+    wanted = {
+        "serviceaccounts", "services", "deployments", "poddisruptionbudgets", "networkpolicies", "servicemonitors",
+    }  # fmt: skip
+    assert made(space) == wanted
+    status = space.get("rerankers")["status"]
+    assert status["url"] == f"http://demo.{space.name}.svc"
+    assert status["image"] == "podium:test"
+    assert status["desiredReplicas"] == 2
+    assert space.condition("Accepted")[0] == "True"
+    assert space.condition("Ready")[:2] == ("False", "NoReadyReplicas")
+
+
+def test_a_hub_model_is_downloaded_before_it_is_served(space: Space) -> None:
+    space.rerank(model=HUB)
+    job = space.download_job()
+    space.settled()
+    assert space.get("deployments") is None
+    assert space.condition("CacheReady")[:2] == ("False", "Downloading")
+    space.end_job(job)
+    space.wait("deployments")
+    space.wait_condition("CacheReady", "True", "Downloaded")
+    claim = space.get("persistentvolumeclaims", "demo-cache")
+    assert "ownerReferences" not in claim["metadata"]
+
+
+def test_another_model_is_downloaded_while_the_old_pods_serve(space: Space) -> None:
+    space.rerank(model=HUB)
+    first = space.download_job()
+    space.end_job(first)
+    template = space.wait("deployments")["spec"]["template"]
+    space.rerank(model={**HUB, "revision": "v2"}, replicas=2)
+    wait_for("second Job", lambda: space.download_job() != first)
+    space.settled()
+    deployment = space.get("deployments")
+    assert deployment["spec"]["template"] == template
+    assert deployment["spec"]["replicas"] == 2
+    space.end_job(space.download_job())
+    wait_for("roll", lambda: space.get("deployments")["spec"]["template"] != template)
+
+
+def test_what_is_changed_removed_or_deleted_is_back_and_foreign_fields_stay(space: Space) -> None:
+    space.rerank(**EVERYTHING)
+    space.settled()
+    space.patch("services", "demo", {"metadata": {"annotations": {"theirs": "1", "note": None}}})
+    container = {"name": "sidecar", "image": "side:1"}
+    deployment = space.get("deployments")
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    changed = [{**containers[0], "args": ["rank"]}, container]
+    space.patch("deployments", "demo", {"spec": {"template": {"spec": {"containers": changed}}}})
+    space.delete("poddisruptionbudgets")
+    space.delete("networkpolicies")
+    start = time.monotonic()
+
+    def restored() -> bool:
+        service, deployment = space.get("services"), space.get("deployments")
+        found = {item["name"]: item for item in deployment["spec"]["template"]["spec"]["containers"]}
+        return (
+            service["metadata"]["annotations"].get("note") == "x"
+            and service["metadata"]["annotations"]["theirs"] == "1"
+            and found["reranker"]["args"] == ["serve"]
+            and found["sidecar"]["image"] == "side:1"
+            and space.get("poddisruptionbudgets") is not None
+            and space.get("networkpolicies") is not None
+        )
+
+    wait_for("all is back", restored, timeout_s=10)
+    assert time.monotonic() - start < 10
+
+
+def test_a_label_by_which_we_find_a_child_is_put_back(space: Space) -> None:
+    space.rerank()
+    space.settled()
+    space.patch("services", "demo", {"metadata": {"labels": {"podium.sh/reranker": None}}})
+    wait_for(
+        "label", lambda: "podium.sh/reranker" in space.get("services")["metadata"]["labels"], timeout_s=10
+    )
+
+
+def test_a_field_that_is_no_longer_wanted_goes(space: Space) -> None:
+    space.rerank(service={"annotations": {"lb": "internal"}}, replicas=2, networkPolicy={"enabled": True})
+    space.settled()
+    space.rerank(replicas=1)
+    space.settled()
+    assert "lb" not in space.get("services")["metadata"].get("annotations", {})
+    assert space.get("poddisruptionbudgets") is None
+    assert space.get("networkpolicies") is None
+
+
+@pytest.mark.parametrize(
+    ("plural", "manifest"),
+    [
+        ("services", {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 99}]}}),
+        ("serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount"}),
+        (
+            "networkpolicies",
+            {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": {"podSelector": {}}},
+        ),
+    ],
+)
+def test_an_object_of_the_same_name_that_is_not_ours_is_never_touched(
+    space: Space, plural: str, manifest: dict
+) -> None:
+    before = space.plane.apply({**manifest, "metadata": {"name": "demo"}}, namespace=space.name)
+    space.rerank(networkPolicy={"enabled": True})
+    message = space.wait_condition("Accepted", "False", "NameConflict")
+    assert f"{manifest['kind']} demo exists and does not belong to this Reranker" in message
+    assert space.condition("Ready")[:2] == ("False", "NameConflict")
+    space.delete("rerankers")
+    time.sleep(1)
+    assert space.get(plural)["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+
+
+def test_a_conflict_ends_when_the_other_object_goes(space: Space) -> None:
+    other = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "demo"},
+        "spec": {"ports": [{"port": 99}]},
+    }
+    space.plane.apply(other, namespace=space.name)
+    space.rerank()
+    space.wait_condition("Accepted", "False", "NameConflict")
+    space.delete("services")
+    space.wait_condition("Accepted", "True", "Accepted", timeout_s=30)
+    assert space.get("services")["spec"]["ports"][0]["port"] == 80
+
+
+def test_a_spec_that_becomes_invalid_leaves_what_runs_alone(space: Space) -> None:
+    space.rerank(replicas=2)
+    before = space.settled()
+    space.rerank(
+        replicas=5, engine={"settings": {"no_such": "1"}}, podTemplate={"overlay": {"hostPID": True}}
+    )
+    message = space.wait_condition("Accepted", "False", "OverlayRefused")
+    assert "podTemplate.overlay.hostPID" in message
+    after = space.settled()
+    assert {key: after[key] for key in after if key != "rerankers/demo"} == {
+        key: before[key] for key in before if key != "rerankers/demo"
+    }
+    space.rerank(replicas=3)
+    space.wait_condition("Accepted", "True", "Accepted")
+    wait_for("replicas", lambda: space.get("deployments")["spec"]["replicas"] == 3)
+
+
+def test_from_five_replicas_to_autoscaling_never_shows_fewer(space: Space) -> None:
+    space.rerank(replicas=5)
+    space.settled()
+    since = space.get("deployments")["metadata"]["resourceVersion"]
+    space.rerank(autoscaling={"minReplicas": 2, "maxReplicas": 9})
+    space.wait("horizontalpodautoscalers")
+    space.settled()
+    events = watch_from(space, "deployments", since)
+    assert events
+    assert {event["spec"].get("replicas") for event in events} == {5}
+    fields = [
+        entry["fieldsV1"] for entry in space.get("deployments")["metadata"]["managedFields"]
+        if entry["manager"] == "podium-operator"
+    ]  # fmt: skip
+    assert all("f:replicas" not in owned.get("f:spec", {}) for owned in fields)
+
+
+def watch_from(space: Space, plural: str, version: str) -> list[dict]:
+    """Return every state of a kind's objects since a version."""
+    query = f"?watch=true&resourceVersion={version}&timeoutSeconds=1"
+    _, answer = space.plane.raw("GET", space.path(plural) + query)
+    return [json.loads(line)["object"] for line in answer.splitlines()]
+
+
+def test_keda_and_hpa_replace_each_other(space: Space) -> None:
+    scaling = {"maxReplicas": 3, "engine": "KEDA", "prometheusAddress": "http://prometheus:9090"}
+    space.rerank(autoscaling=scaling)
+    space.wait("scaledobjects")
+    space.rerank(autoscaling={**scaling, "engine": "HPA"})
+    space.wait("horizontalpodautoscalers")
+    wait_for("ScaledObject gone", lambda: space.get("scaledobjects") is None)
+
+
+def test_a_failed_download_is_tried_again_until_it_succeeds(space: Space) -> None:
+    space.rerank(model=HUB)
+    name = space.download_job()
+    first = space.get("jobs", name)["metadata"]["uid"]
+    words = {"reason": "Unauthorized", "message": "the hub wants a token (401)", "httpStatus": 401}
+    space.end_job(name, code=42, words=json.dumps(words))
+    message = space.wait_condition("CacheReady", "False", "Unauthorized")
+    assert "the hub wants a token (401)" in message
+    assert "To mend it: put a token that the hub accepts" in message
+    wait_for(
+        "second try",
+        lambda: (space.get("jobs", name) or {}).get("metadata", {}).get("uid") not in (None, first),
+    )
+    wait_for("attempts", lambda: space.get("rerankers")["status"]["download"]["attempts"] == 2)
+    assert space.condition("CacheReady")[1] == "Unauthorized", "the last failure stays in sight"
+    space.end_job(name, words=json.dumps({"resolvedRevision": "c" * 40, "bytes": 77}))
+    space.wait_condition("CacheReady", "True", "Downloaded")
+    assert space.get("rerankers")["status"]["model"] == {
+        "uri": "hf://org/model", "resolvedRevision": "c" * 40, "sizeBytes": 77,
+    }  # fmt: skip
+    assert "lastFailure" not in space.get("rerankers")["status"]["download"]
+
+
+def test_a_gpu_claim_is_bound_first(space: Space) -> None:
+    space.rerank(model=HUB, gpu={})
+    wait_for("binder", lambda: any("-bind-" in job["metadata"]["name"] for job in space.list("jobs")))
+    space.settled()
+    assert not any("-dl-" in job["metadata"]["name"] for job in space.list("jobs"))
+    space.bind_claim("demo-cache")
+    space.download_job()
+    wait_for(
+        "binder gone", lambda: not any("-bind-" in job["metadata"]["name"] for job in space.list("jobs"))
+    )
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+def test_a_deleted_reranker_takes_its_children_and_the_claim_by_its_policy(space: Space, policy: str) -> None:
+    space.rerank(
+        model=HUB, cache={"retentionPolicy": {"whenDeleted": policy}}, networkPolicy={"enabled": True}
+    )
+    space.end_job(space.download_job())
+    space.wait("deployments")
+    space.settled()
+    space.delete("rerankers")
+
+    def left() -> set[str]:
+        return {
+            f"{plural}/{item['metadata']['name']}"
+            for plural in CHILDREN
+            for item in space.list(plural)
+            if "podium.sh/reranker" in item["metadata"].get("labels", {})
+            and not item["metadata"].get("deletionTimestamp")
+        }
+
+    wanted = {"persistentvolumeclaims/demo-cache"} if policy == "Retain" else set()
+    wait_for("children gone", lambda: left() == wanted, timeout_s=40)
+
+
+def test_a_retained_claim_is_taken_up_again(space: Space) -> None:
+    space.rerank(model=HUB)
+    space.download_job()
+    uid = space.get("persistentvolumeclaims", "demo-cache")["metadata"]["uid"]
+    space.delete("rerankers")
+    wait_for("job gone", lambda: not space.list("jobs"), timeout_s=30)
+    space.rerank(model=HUB)
+    space.download_job()
+    assert space.get("persistentvolumeclaims", "demo-cache")["metadata"]["uid"] == uid
+    assert space.condition("Accepted")[0] in ("", "True")
+
+
+def test_a_missing_claim_and_a_quota_say_so_and_heal(space: Space, operator: OperatorProcess) -> None:
+    space.rerank("a", model={"uri": "pvc://weights/minilm"})
+    message = space.wait_condition("CacheReady", "False", "ClaimNotFound", "a")
+    assert "claim weights does not exist" in message
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "weights"}}
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    space.plane.apply({**claim, "spec": spec}, namespace=space.name)
+    space.wait_condition("CacheReady", "True", "Existing", "a", timeout_s=30)
+    assert "ownerReferences" not in space.get("persistentvolumeclaims", "weights")["metadata"]
+
+
+def test_events_tell_of_transitions_once(space: Space) -> None:
+    space.rerank(podTemplate={"overlay": {"hostIPC": True}})
+    space.wait_condition("Accepted", "False", "OverlayRefused")
+    space.rerank()
+    space.wait_condition("Accepted", "True", "Accepted")
+    space.settled()
+    found = [
+        (event["type"], event["reason"], event["message"].partition(":")[0])
+        for event in space.list("events")
+        if event["involvedObject"]["kind"] == "Reranker"
+    ]
+    assert found.count(("Warning", "OverlayRefused", "Accepted=False")) == 1
+    assert found.count(("Normal", "Accepted", "Accepted=True")) == 1
