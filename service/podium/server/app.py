@@ -5,6 +5,8 @@ import logging
 import os
 import signal
 import socket
+import threading
+import time
 from typing import Any
 
 import uvloop
@@ -27,6 +29,9 @@ from podium.settings import SettingError, Settings
 from podium.telemetry import logs, tracing
 
 log = logging.getLogger(__name__)
+
+THREADS_S = 1
+"""What the end waits for the running batch; it aims at a quarter of it."""
 
 
 def create_app(service: Service) -> Border:
@@ -77,6 +82,7 @@ def _answer_exception(request: Request[Any, Any, Any], error: Exception) -> Resp
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; returns when every admitted request was answered.
 
+    Where a thread is busy beyond that, with a batch or with loading, it ends the process, with exit code 0.
     Raises StartError where the model cannot be loaded or fails its self-test, SettingError where the port is
     taken or a file of a setting cannot be read.
     """
@@ -88,10 +94,25 @@ def serve(settings: Settings) -> None:
             runner.run(_serve(settings, listening))
         finally:
             tracing.shutdown()
+    _leave_busy_threads()
+
+
+def _leave_busy_threads() -> None:
+    """Wait for the model's threads a little, then end the process without them.
+
+    A thread that is inside of torch when the interpreter ends would abort the process (exit code 134).
+    """
+    busy = [thread for thread in threading.enumerate() if thread.name.startswith("podium-")]
+    end = time.monotonic() + THREADS_S
+    for thread in busy:
+        thread.join(max(0, end - time.monotonic()))
+    if any(thread.is_alive() for thread in busy):
+        logging.shutdown()
+        os._exit(0)
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """Take the port before the minutes of loading; it opens when uvicorn listens on it."""
+    """Take the port before the minutes of loading; nobody is let in until `_open`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -99,30 +120,55 @@ def _bind(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        raise SettingError(
-            f"PODIUM_HOST, PODIUM_PORT: cannot listen on {host}:{port}: {error.strerror}; choose another port"
-        ) from None
+        raise _taken(host, port, error) from None
     return listening
 
 
+def _open(listening: socket.socket) -> None:
+    """Let callers in. Another process that bound the port meanwhile, too, may have been faster."""
+    host, port = listening.getsockname()[:2]
+    try:
+        listening.listen()  # uvloop would swallow the error and serve nobody
+    except OSError as error:
+        raise _taken(host, port, error) from None
+    log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+
+def _taken(host: str, port: int, error: OSError) -> SettingError:
+    return SettingError(
+        f"PODIUM_HOST, PODIUM_PORT: cannot listen on {host}:{port}: {error.strerror}; choose another port"
+    )
+
+
+class _Signals:
+    """SIGTERM and SIGINT: the first asks to answer what was admitted and end, the second to end now."""
+
+    def __init__(self) -> None:
+        self._asked, self._urged = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._came)
+        self.asked = asyncio.create_task(self._asked.wait())
+        self.urged = asyncio.create_task(self._urged.wait())
+
+    def _came(self) -> None:
+        (self._urged if self._asked.is_set() else self._asked).set()
+
+
 async def _serve(settings: Settings, listening: socket.socket) -> None:
+    signals = _Signals()
     service = Service(settings)
     server = make_server(create_app(service), headers_timeout_s=settings.body_timeout_s)
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
     starting = asyncio.create_task(start(service, load_model))
-    stop = asyncio.create_task(stopping.wait())
     try:
         if settings.preload:
-            await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((starting, signals.asked), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
-        if not stop.done():
-            await _run(service, server, listening, starting, stop)
+        if not signals.asked.done():
+            _open(listening)
+            await _run(service, server, listening, starting, signals)
     finally:
-        for task in (starting, stop):
+        for task in (starting, signals.asked, signals.urged):
             task.cancel()
         if service.reranker is not None:
             service.reranker.close()
@@ -133,17 +179,18 @@ async def _run(
     server: Server,
     listening: socket.socket,
     starting: asyncio.Task[None],
-    stop: asyncio.Task[Any],
+    signals: _Signals,
 ) -> None:
     """Serve until told to stop or until starting fails, then drain."""
     serving = asyncio.create_task(server.serve(sockets=[listening]))
-    log.info("listening on http://%s:%d", *listening.getsockname()[:2])
     watching = asyncio.create_task(_watch(service, starting))
-    await asyncio.wait((serving, watching, stop), return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((serving, watching, signals.asked), return_when=asyncio.FIRST_COMPLETED)
     service.phase = Phase.DRAINING
-    log.info("draining: /readyz says 503, admitted requests are answered")
     if service.reranker is not None:
-        await service.reranker.drain(service.settings.drain_timeout_s)
+        log.info("draining: /readyz says 503, admitted requests are answered")
+        draining = asyncio.create_task(service.reranker.drain(service.settings.drain_timeout_s))
+        await asyncio.wait((draining, signals.urged), return_when=asyncio.FIRST_COMPLETED)
+        await service.reranker.drain(0)
     server.should_exit = True
     await serving
     if watching.done():
