@@ -93,10 +93,8 @@ def test_without_keep_the_crd_goes_with_the_release(plane: ControlPlane, release
 
 def test_an_upgrade_keeps_the_previous_values(plane: ControlPlane, release: Helm) -> None:
     install(release, "--set", "image.tag=v1,log.level=debug")
-    chart = CHARTS / "podium"
-    release(
-        "upgrade", "podium", chart, "-n", "podium-system", "--reset-then-reuse-values", "--set", "image.tag=v2"
-    )
+    kept = ("-n", "podium-system", "--reset-then-reuse-values")
+    release("upgrade", "podium", CHARTS / "podium", *kept, "--set", "image.tag=v2")
     (container,) = deployment(plane)["spec"]["template"]["spec"]["containers"]
     assert container["image"].endswith("/podium-operator:v2")
     environment = {variable["name"]: variable.get("value") for variable in container["env"]}

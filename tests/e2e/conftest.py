@@ -19,6 +19,7 @@ import pytest
 from e2e.client import POD, Client, manifest
 from e2e.kube import Namespace, Object, program, run, wait_for
 from e2e.nodes import NodeFault, gpus, pods_with_gpus
+from e2e.private_hub import PrivateHub
 
 ROOT = Path(__file__).parents[2]
 OPERATOR_NAMESPACE = "podium-system"
@@ -114,6 +115,24 @@ def client(release: Release, cluster: Namespace, service_image: str) -> Iterator
     namespace.kubectl("wait", f"pod/{POD}", "--for=condition=Ready", "--timeout=60s")
     yield Client(namespace)
     namespace.clear()
+
+
+@pytest.fixture(scope="session")
+def running_hub(release: Release, cluster: Namespace, service_image: str) -> Iterator[PrivateHub]:
+    """Start the hub's pod in a namespace of its own."""
+    namespace = Namespace(f"e2e-hub-{secrets.token_hex(3)}")
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace.name}})
+    hub = PrivateHub(namespace)
+    hub.start(service_image)
+    yield hub
+    namespace.clear()
+
+
+@pytest.fixture
+def hub(running_hub: PrivateHub) -> PrivateHub:
+    """Return the hub, well-behaved and with nothing asked of it yet."""
+    running_hub.behave()
+    return running_hub
 
 
 @pytest.fixture(scope="session")
