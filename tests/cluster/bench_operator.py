@@ -1,0 +1,260 @@
+"""The operator at scale: `python tests/cluster/bench_operator.py`, with KUBEBUILDER_ASSETS set.
+
+etcd, API server and controller manager, no node. First a bare loop sends all applies of 1,000 Rerankers, then
+the operator makes the same children; then two idle minutes, then a restart. Prints a table beside the goals.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import yaml
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from cluster.conftest import ADDONS, addon_crd, install  # noqa: E402
+from cluster.harness import ADMIN, ControlPlane, assets, wait_for  # noqa: E402
+from cluster.operator_process import AUDIT_USER, OperatorProcess, grant  # noqa: E402
+from cluster.space import CHILDREN, Space  # noqa: E402
+
+from podium_operator.decision import decide  # noqa: E402
+from podium_operator.kinds import BY_NAME  # noqa: E402
+from podium_operator.observed import Observed  # noqa: E402
+from podium_operator.plan import key_of  # noqa: E402
+from podium_operator.settings import Settings  # noqa: E402
+
+IN_FLIGHT = 16
+_SPECS: tuple[dict[str, Any], ...] = (
+    {"model": {"uri": "builtin"}, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}},
+    {"model": {"uri": "hf://org/model"}, "replicas": 2},
+)
+
+
+def spec_of(number: int) -> dict[str, Any]:
+    """Return the spec of one Reranker: half are served at once and scaled, half are downloaded first."""
+    more = {"networkPolicy": {"enabled": True}, "monitoring": {"serviceMonitor": {"enabled": True}}}
+    return {**_SPECS[number % len(_SPECS)], **more}
+
+
+def manifests(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what the operator applies for one Reranker that has nothing yet."""
+    observed = Observed(addons=frozenset({"ServiceMonitor", "ScaledObject"}))
+    found: list[dict[str, Any]] = []
+    for _ in range(4):
+        plan = decide(body, observed, Settings(), datetime.now(UTC)).plan
+        if plan.empty:
+            break
+        found += [apply.manifest for apply in plan.applies]
+        live = {
+            key_of(m): {
+                **m,
+                "metadata": {**m["metadata"], "uid": "x", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            }
+            for m in found
+        }
+        claim = live.get(("PersistentVolumeClaim", f"{body['metadata']['name']}-cache"))
+        observed = msgspec.structs.replace(observed, children=live, claim=claim)
+    return found
+
+
+async def in_flight(plane: ControlPlane, bodies: Iterable[tuple[str, bytes]]) -> float:
+    """Send server-side applies, 16 at a time; return the seconds."""
+    headers = {
+        "Authorization": f"Bearer {plane.tokens[ADMIN]}",
+        "Content-Type": "application/apply-patch+yaml",
+    }
+    work = iter(list(bodies))
+    start = time.monotonic()
+    connector = aiohttp.TCPConnector(ssl=False, limit=IN_FLIGHT)
+    async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
+
+        async def worker() -> None:
+            for path, body in work:
+                async with session.patch(plane.url + path, data=body) as response:
+                    await response.read()
+                    response.raise_for_status()
+
+        await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
+    return time.monotonic() - start
+
+
+def resources(space: Space, count: int) -> list[tuple[str, bytes]]:
+    """Return the Rerankers to apply."""
+    found = []
+    for number in range(count):
+        body = {
+            "apiVersion": "podium.sh/v1alpha1",
+            "kind": "Reranker",
+            "metadata": {"name": f"r{number:04d}"},
+            "spec": spec_of(number),
+        }
+        path = space.path("rerankers", f"r{number:04d}") + "?fieldManager=bench&force=true"
+        found.append((path, json.dumps(body).encode()))
+    return found
+
+
+def applies(space: Space) -> list[tuple[str, bytes]]:
+    """Return the children of all Rerankers in a namespace."""
+    found = []
+    for item in space.list("rerankers"):
+        for manifest in manifests({**item, "kind": "Reranker"}):
+            path = BY_NAME[manifest["kind"]].path(space.name, manifest["metadata"]["name"])
+            found.append((f"{path}?fieldManager=podium-operator&force=true", msgspec.json.encode(manifest)))
+    return found
+
+
+def count(space: Space, plural: str) -> int:
+    """Return how many objects of a kind there are."""
+    answer = space.plane.request("GET", space.path(plural) + "?limit=1&labelSelector=podium.sh/reranker")
+    return len(answer["items"]) + int(answer["metadata"].get("remainingItemCount", 0))
+
+
+def newest(space: Space) -> tuple[int, ...]:
+    """Return the newest version of each kind of child."""
+    found = []
+    for plural in CHILDREN:
+        items = space.plane.request("GET", space.path(plural))["items"]
+        found.append(max((int(item["metadata"]["resourceVersion"]) for item in items), default=0))
+    return tuple(found)
+
+
+def until_quiet(space: Space, quiet_s: float) -> None:
+    """Wait until no child has changed for that long."""
+    last, since = newest(space), time.monotonic()
+    while time.monotonic() - since < quiet_s:
+        time.sleep(5)
+        now = newest(space)
+        if now != last:
+            last, since = now, time.monotonic()
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def peak_mb(pid: int) -> float:
+    """Return the largest resident memory of a process so far, in 10^6 bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def requests(plane: ControlPlane, since: int) -> Counter[str]:
+    """Return the operator's requests by verb and resource, reads of lists and watches apart."""
+    found: Counter[str] = Counter()
+    for entry in plane.audit(since):
+        if entry["user"]["username"] == AUDIT_USER:
+            reference = entry.get("objectRef", {})
+            what = "/".join(filter(None, (reference.get("resource"), reference.get("subresource"))))
+            found[f"{entry['verb']} {what}"] += 1
+    return found
+
+
+def writes(found: Counter[str]) -> int:
+    """Return how many of these requests write."""
+    return sum(number for what, number in found.items() if what.split()[0] in ("create", "patch", "delete"))
+
+
+def measure(plane: ControlPlane, number: int, idle_s: float) -> list[tuple[str, str, str]]:
+    """Return rows of what, measured, to be reached."""
+    bare, bench = Space.make(plane, "bare"), Space.make(plane, "bench")
+    asyncio.run(in_flight(plane, resources(bare, number)))
+    documents = applies(bare)
+    bare_s = asyncio.run(in_flight(plane, documents))
+    until_quiet(bare, 30)
+    children = len(documents) / number
+
+    grant(plane, namespaces=(bench.name,))
+    operator = OperatorProcess(plane, settings={"PODIUM_OPERATOR_NAMESPACES": bench.name})
+    with operator:
+        assert operator.process is not None
+        pid, since = operator.process.pid, plane.audit_log.stat().st_size
+        cpu = cpu_s(pid)
+        start = time.monotonic()
+        asyncio.run(in_flight(plane, resources(bench, number)))
+        wanted = {plural: count(bare, plural) for plural in CHILDREN}
+
+        def complete() -> bool:
+            if operator.metric("podium_operator_writes_total", what="status") < number:
+                return False
+            return all(count(bench, plural) >= wanted[plural] for plural in CHILDREN)
+
+        wait_for("all children", complete, timeout_s=1200, every_s=0.5)
+        wall_s, cpu = time.monotonic() - start, cpu_s(pid) - cpu
+        until_quiet(bench, 30)
+        made, memory, settled_cpu = requests(plane, since), peak_mb(pid), cpu_s(pid)
+        since = plane.audit_log.stat().st_size
+        time.sleep(idle_s)
+        idle, idle_cpu = writes(requests(plane, since)), cpu_s(pid) - settled_cpu
+        assert all(item["status"]["observedGeneration"] == 1 for item in bench.list("rerankers"))
+    per = writes(made) - made["create events"]
+    since = plane.audit_log.stat().st_size
+    start = time.monotonic()
+    with operator:
+        assert operator.process is not None
+        wait_for("first look", lambda: operator.metric("podium_operator_reconciles_total") > 0, timeout_s=300)
+        first_s = time.monotonic() - start
+        done = wait_for(
+            "all looks", lambda: operator.metric("podium_operator_reconciles_total") >= number, timeout_s=600
+        )
+        assert done
+        time.sleep(5)
+        again, restart_memory = writes(requests(plane, since)), peak_mb(operator.process.pid)
+    print(dict(made), file=sys.stderr)
+    return [
+        ("bare loop, seconds", f"{bare_s:.1f}", ""),
+        ("children per Reranker", f"{children:.1f}", ""),
+        ("operator, seconds", f"{wall_s:.1f}", f"<= {1.5 * bare_s:.1f} (1.5 times the bare loop)"),
+        ("operator, CPU seconds", f"{cpu:.1f}", "<= 40"),
+        (
+            "requests per Reranker, Events apart",
+            f"{per / number:.2f}",
+            f"<= {children + 2:.1f} (children + 2)",
+        ),
+        ("Events per Reranker", f"{made['create events'] / number:.2f}", ""),
+        ("peak memory, MB", f"{memory:.0f}", "<= 200"),
+        (f"writes in {idle_s:.0f} idle seconds", str(idle), "0"),
+        (f"CPU seconds in {idle_s:.0f} idle seconds", f"{idle_cpu:.1f}", ""),
+        ("restart: seconds to the first look", f"{first_s:.1f}", "<= 20"),
+        ("restart: writes", str(again), "0"),
+        ("restart: peak memory, MB", f"{restart_memory:.0f}", "<= 200"),
+    ]
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rerankers", type=int, default=1000)
+    parser.add_argument("--idle-s", type=float, default=120.0)
+    options = parser.parse_args()
+    programs = assets()
+    if programs is None:
+        sys.exit(
+            "KUBEBUILDER_ASSETS must name a folder with etcd, kube-apiserver and kube-controller-manager"
+        )
+    with tempfile.TemporaryDirectory() as folder, ControlPlane(Path(folder), programs) as plane:
+        install(plane, yaml.safe_load((ROOT / "manifests" / "crd.yaml").read_text()))
+        for name in ADDONS:
+            install(plane, addon_crd(name))
+        plane.start_controller_manager()
+        rows = measure(plane, options.rerankers, options.idle_s)
+    width = max(len(row[0]) for row in rows)
+    for what, measured, goal in rows:
+        print(f"{what:{width}}  {measured:>8}  {goal}")
+
+
+if __name__ == "__main__":
+    main()

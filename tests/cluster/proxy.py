@@ -1,0 +1,136 @@
+"""A proxy before the API server that fails on demand: answers of its own, silence, cut and deaf watches."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from cluster.harness import ControlPlane
+
+HOP_BY_HOP = ("transfer-encoding", "connection", "content-length", "content-encoding")
+
+
+@dataclass
+class Faults:
+    """What goes wrong now. All are read at each request; a test sets and clears them."""
+
+    refuse: dict[str, Any] | None = None
+    """Answer writes with this Status object instead of asking the API server; `times` of them, or for ever."""
+    times: int = 1_000_000_000
+    verbs: tuple[str, ...] = ("PATCH", "POST", "DELETE")
+    silent: bool = False
+    """Take requests and never answer."""
+    deaf: bool = False
+    """Keep watches open and swallow what they would deliver."""
+    cut: int = 0
+    """Number of the generation of watches; those of an older one are closed."""
+    after_write: Callable[[int], None] | None = None
+    """Called with the number of each write that the API server has taken."""
+    writes: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Proxy:
+    """Runs in a thread with an event loop of its own."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane, self.faults = plane, Faults()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> "Proxy":
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    @property
+    def url(self) -> str:
+        """The proxy's address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def _start(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=None)
+        self._client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=False, limit=0), timeout=timeout, auto_decompress=False
+        )
+        app = web.Application(client_max_size=2**24)
+        app.router.add_route("*", "/{path:.*}", self._forward)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def _stop(self) -> None:
+        await self._runner.cleanup()
+        await self._client.close()
+
+    async def _forward(self, request: web.Request) -> web.StreamResponse:
+        faults = self.faults
+        if faults.silent:
+            await asyncio.sleep(3600)
+        if faults.refuse and request.method in faults.verbs and faults.times > 0:
+            faults.times -= 1
+            code = faults.refuse["code"]
+            headers = {"Retry-After": "1"} if code == 429 else {}
+            return web.json_response(
+                {"kind": "Status", "apiVersion": "v1", **faults.refuse}, status=code, headers=headers
+            )
+        body = await request.read()
+        headers = {
+            key: value
+            for key, value in request.headers.items()
+            if key.lower() not in ("host", "accept-encoding")
+        }
+        answer = await self._client.request(
+            request.method, self.plane.url + str(request.rel_url), headers=headers, data=body
+        )
+        async with answer:
+            kept = {key: value for key, value in answer.headers.items() if key.lower() not in HOP_BY_HOP}
+            if request.query.get("watch") in ("true", "1"):
+                return await self._watch(request, answer, kept)
+            content = await answer.read()
+        if request.method in ("PATCH", "POST", "DELETE") and answer.status < 300:
+            faults.writes.append((request.method, request.path))
+            if faults.after_write:
+                faults.after_write(len(faults.writes))
+        return web.Response(status=answer.status, headers=kept, body=content)
+
+    async def _watch(
+        self, request: web.Request, answer: aiohttp.ClientResponse, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        """Hand a watch through, line by line."""
+        response = web.StreamResponse(status=answer.status, headers=headers)
+        await response.prepare(request)
+        generation = self.faults.cut
+        last = time.monotonic()
+        while generation == self.faults.cut:
+            try:
+                line = await asyncio.wait_for(answer.content.readline(), 0.2)
+            except TimeoutError:
+                continue
+            if not line:
+                break
+            if not self.faults.deaf:
+                await response.write(line)
+                last = time.monotonic()
+        del last
+        if request.transport:
+            request.transport.close()
+        return response
+
+
+def status(code: int, reason: str) -> dict[str, Any]:
+    """Return an error as the API server writes it."""
+    return json.loads(
+        json.dumps({"status": "Failure", "code": code, "reason": reason, "message": f"injected {reason}"})
+    )

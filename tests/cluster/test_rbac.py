@@ -1,0 +1,109 @@
+"""The role is exactly what is used: the operator runs with it and the API server's audit log is compared."""
+
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from cluster.harness import ControlPlane, wait_for
+from cluster.operator_process import ACCOUNT_NAMESPACE, RULES, OperatorProcess, grant
+from cluster.space import Space
+
+KEDA = {"maxReplicas": 3, "engine": "KEDA", "prometheusAddress": "http://prometheus:9090"}
+
+
+def granted() -> set[tuple[str, str, str]]:
+    """Return (group, resource, verb) of every rule."""
+    return {
+        (group, resource, verb)
+        for rule in yaml.safe_load(RULES.read_text())["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def audited(plane: ControlPlane, account: str, since: int) -> tuple[set[tuple[str, str, str]], list[str]]:
+    """Return what an account used, and what it was refused. An apply that makes an object takes `create` too."""
+    used: set[tuple[str, str, str]] = set()
+    refused: list[str] = []
+    for entry in plane.audit(since):
+        if entry["user"]["username"] != f"system:serviceaccount:{ACCOUNT_NAMESPACE}:{account}":
+            continue
+        code = entry["responseStatus"].get("code")
+        if entry.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid" or code == 401:
+            refused.append(f"{entry['verb']} {entry['requestURI']}")
+        reference = entry.get("objectRef", {})
+        if "resource" not in reference:
+            continue  # discovery, which everyone may read
+        resource = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
+        used.add((reference.get("apiGroup", ""), resource, entry["verb"]))
+        if entry["verb"] == "patch" and code == 201:
+            used.add((reference.get("apiGroup", ""), resource, "create"))
+    return used, refused
+
+
+def whole_life(space: Space) -> None:
+    """Have the operator do everything that it ever does."""
+    every = {"networkPolicy": {"enabled": True}, "monitoring": {"serviceMonitor": {"enabled": True}}}
+    space.rerank("a", model={"uri": "hf://org/model"}, autoscaling=KEDA, **every)
+    space.end_job(space.download_job("a"))
+    space.wait("scaledobjects", "a")
+    space.rerank("a", model={"uri": "hf://org/other"}, autoscaling={"maxReplicas": 3}, **every)
+    space.wait("horizontalpodautoscalers", "a")
+    space.end_job(space.download_job("a"))
+    space.settled("a")
+    space.rerank("a", model={"uri": "hf://org/other"})
+    wait_for("nothing scales", lambda: space.get("horizontalpodautoscalers", "a") is None)
+    space.rerank("b", podTemplate={"overlay": {"hostPID": True}})
+    space.wait_condition("Accepted", "False", "OverlayRefused", "b")
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
+    space.plane.apply({**quota, "spec": {"hard": {"pods": "0"}}}, namespace=space.name)
+    space.rerank("c", model={"uri": "hf://org/model"})
+    message = space.wait_condition("CacheReady", "False", "Refused", "c", timeout_s=40)
+    assert "exceeded quota" in message
+    space.rerank("d", model={"uri": "pvc://nowhere/x"})
+    space.wait_condition("CacheReady", "False", "ClaimNotFound", "d")
+
+
+@pytest.fixture
+def alone(operator: OperatorProcess) -> Iterator[None]:
+    """No other operator runs meanwhile."""
+    operator.stop()
+    yield
+    operator.start()
+
+
+@pytest.mark.parametrize("mode", ["namespaced", "cluster-wide"])
+def test_nothing_is_granted_that_is_not_used_and_nothing_is_refused(
+    plane: ControlPlane, space: Space, alone: None, mode: str
+) -> None:
+    namespaces = (space.name,) if mode == "namespaced" else ()
+    user = grant(plane, namespaces=namespaces, account=f"podium-{mode}")
+    since = plane.audit_log.stat().st_size
+    settings = {"PODIUM_OPERATOR_NAMESPACES": ",".join(namespaces)}
+    with OperatorProcess(plane, user=user, settings=settings):
+        whole_life(space)
+    used, refused = audited(plane, f"podium-{mode}", since)
+    assert refused == []
+    assert granted() - used == set(), "granted and never used"
+    assert used - granted() == set(), "used by grace of another role"
+
+
+def test_the_role_has_no_secrets_no_wildcard_and_no_get() -> None:
+    for group, resource, verb in granted():
+        assert "*" not in (group, resource, verb)
+        assert resource != "secrets"
+        assert verb != "get", "lists and watches tell all"
+
+
+def test_a_namespaced_operator_leaves_other_namespaces_alone(
+    plane: ControlPlane, space: Space, alone: None
+) -> None:
+    other = Space.make(plane)
+    user = grant(plane, namespaces=(space.name,), account="podium-one")
+    with OperatorProcess(plane, user=user, settings={"PODIUM_OPERATOR_NAMESPACES": space.name}):
+        other.rerank()
+        space.rerank()
+        space.wait("deployments")
+        assert other.versions().keys() == {"rerankers/demo"}
+    other.delete("rerankers")
