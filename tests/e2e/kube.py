@@ -123,8 +123,9 @@ class Namespace:
         ]
 
     def reranker(self, name: str, **spec: Any) -> None:
-        """Apply a Reranker: the built-in model and modest requests, where the spec says nothing else."""
+        """Apply a Reranker: built-in model, modest requests, a quick end where the spec says nothing else."""
         engine = {"resources": {"requests": {"cpu": "50m", "memory": "300Mi"}}, **spec.pop("engine", {})}
+        spec = {"termination": {"drainSeconds": 1, "gracePeriodSeconds": 10}, **spec}
         body = {"apiVersion": "podium.sh/v1alpha1", "kind": "Reranker", "metadata": {"name": name}}
         self.apply({**body, "spec": {"model": {"uri": "builtin"}, "engine": engine, **spec}})
 

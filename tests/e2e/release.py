@@ -1,0 +1,46 @@
+"""The chart on the cluster, installed, upgraded and uninstalled as a user does."""
+
+import os
+from pathlib import Path
+
+from e2e.kube import program, run
+
+CHART = Path(__file__).parents[2] / "charts" / "podium"
+OPERATOR_NAMESPACE = "podium-system"
+
+
+class Release:
+    """The chart on the cluster."""
+
+    def __init__(self) -> None:
+        self.operator_image = os.environ["PODIUM_E2E_OPERATOR_IMAGE"]
+        self.service_image = os.environ["PODIUM_E2E_SERVICE_IMAGE"]
+
+    def install(self, *, operator_image: str | None = None, service_image: str | None = None) -> None:
+        """Install or upgrade as a user does, and wait until the operator is ready."""
+        operator = (operator_image or self.operator_image).rpartition(":")
+        service = (service_image or self.service_image).rpartition(":")
+        values = {
+            "image.repository": operator[0],
+            "image.tag": operator[2],
+            "rerankerImage.repository": service[0],
+            "rerankerImage.tag": service[2],
+            "rerankerImage.gpu.repository": service[0],
+            "rerankerImage.gpu.tag": service[2],
+            # Failed downloads are tried again soon: the tests wait for it.
+            "settings.download_retry_max_s": "15",
+        }
+        given = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+        where = ["-n", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s"]
+        self.helm("upgrade", "--install", "podium", str(CHART), *where, *given)
+
+    def uninstall(self) -> None:
+        """Uninstall as a user does."""
+        self.helm("uninstall", "podium", "-n", OPERATOR_NAMESPACE, "--wait", "--timeout", "60s")
+
+    @staticmethod
+    def helm(*arguments: str) -> str:
+        """Run Helm on the cluster."""
+        helm = program("helm")
+        assert helm is not None
+        return run(helm, *arguments, timeout_s=180)

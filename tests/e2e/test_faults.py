@@ -1,0 +1,195 @@
+"""Faults of a cluster: each is named, with its remedy, and heals once it is mended."""
+
+from typing import Any
+
+import pytest
+from e2e.kube import Namespace, Object, wait_for
+from e2e.nodes import NodeFault
+from e2e.private_hub import PrivateHub
+
+REQUESTS = {"cpu": "50m", "memory": "300Mi"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "reason", "words"),
+    [
+        pytest.param(
+            {"image": "registry.invalid/no-such-image:1"},
+            {"image": None},
+            "ImagePullFailed",
+            "registry.invalid/no-such-image:1",
+            id="image",
+        ),
+        pytest.param(
+            {"env": [{"name": "PODIUM_MAX_LENGTH", "value": "long"}]},
+            {"env": None},
+            "CrashLoopBackOff",
+            "PODIUM_MAX_LENGTH",
+            id="crash",
+        ),
+        pytest.param(
+            {"resources": {"limits": {"memory": "90Mi"}}},
+            {"resources": {"limits": None, "requests": REQUESTS}},
+            "OOMKilled",
+            "To mend it: raise the memory limit",
+            id="memory",
+        ),
+        pytest.param(
+            {"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "absent", "key": "k"}}}]},
+            {"env": None},
+            "SecretNotFound",
+            "absent",
+            id="secret",
+        ),
+        pytest.param(
+            {"env": [{"name": "PODIUM_MODEL", "value": "/tmp"}]},
+            {"env": None},
+            "ModelLoadFailed",
+            "/tmp",
+            id="no-model",
+        ),
+    ],
+)
+def test_a_pod_that_cannot_serve_says_why_and_serves_once_mended(
+    namespace: Namespace, broken: dict[str, Any], mended: dict[str, Any], reason: str, words: str
+) -> None:
+    namespace.reranker("faulty", engine={"resources": {"requests": REQUESTS}, **broken})
+    condition = namespace.wait_condition("faulty", "Available", "False", reason, timeout_s=90)
+    assert words in condition["message"]
+    assert "To mend it: " in condition["message"]
+    assert namespace.condition("faulty", "Ready")["reason"] == reason
+    namespace.patch("rr", "faulty", {"spec": {"engine": mended}})
+    namespace.wait_condition("faulty", "Ready", "True", timeout_s=90)
+
+
+def test_a_model_that_ranks_the_wrong_way_round_is_never_ready(
+    namespace: Namespace, service_image: str
+) -> None:
+    namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "models"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        },
+        flipping_pod(service_image),
+    )
+    wait_for("the flipped model is written", lambda: succeeded(namespace, "flip"))
+    namespace.reranker("flipped", model={"uri": "pvc://models/flipped"})
+    condition = namespace.wait_condition("flipped", "Available", "False", "SelfTestFailed", timeout_s=90)
+    assert "To mend it: " in condition["message"]
+    engine = {"resources": {"requests": REQUESTS}, "settings": {"self_test": "off"}}
+    namespace.patch("rr", "flipped", {"spec": {"engine": engine}})
+    namespace.wait_condition("flipped", "Ready", "True", timeout_s=90)
+
+
+def test_a_missing_claim_is_named_and_taken_when_it_comes(namespace: Namespace) -> None:
+    namespace.reranker("claimless", model={"uri": "pvc://nowhere/model"})
+    condition = namespace.wait_condition("claimless", "CacheReady", "False", "ClaimNotFound")
+    assert "claim nowhere does not exist" in condition["message"]
+
+
+def test_a_quota_that_admits_no_pod_is_named_and_heals(namespace: Namespace) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
+    namespace.apply({**quota, "spec": {"hard": {"pods": "0"}}})
+    namespace.reranker("refused")
+    condition = namespace.wait_condition("refused", "Scheduled", "False", "Refused")
+    assert "exceeded quota: none" in condition["message"]
+    namespace.kubectl("delete", "resourcequota", "none")
+    namespace.wait_condition("refused", "Ready", "True", timeout_s=120)
+
+
+def test_a_pod_that_the_namespaces_security_level_refuses_is_named(namespace: Namespace) -> None:
+    overlay = {
+        "containers": [{"name": "reranker", "securityContext": {"runAsUser": 0, "runAsNonRoot": False}}]
+    }
+    namespace.reranker("rooted", podTemplate={"overlay": overlay})
+    condition = namespace.wait_condition("rooted", "Scheduled", "False", "Refused")
+    assert "PodSecurity" in condition["message"]
+    namespace.patch("rr", "rooted", {"spec": {"podTemplate": None}})
+    namespace.wait_condition("rooted", "Ready", "True", timeout_s=120)
+
+
+def test_a_download_that_takes_too_long_is_cut_and_resumed(namespace: Namespace, hub: PrivateHub) -> None:
+    hub.behave(rate=500_000)
+    download = {"activeDeadlineSeconds": 15, "backoffLimit": 0}
+    namespace.reranker("slow", model=hub.model(), cache={"size": "1Gi", "download": download})
+    condition = namespace.wait_condition("slow", "CacheReady", "False", "DeadlineExceeded", timeout_s=90)
+    assert "activeDeadlineSeconds" in condition["message"]
+    hub.behave()
+    namespace.wait_condition("slow", "Ready", "True", timeout_s=90)
+    assert hub.downloads()[-1]["range"] is not None, "it began anew"
+
+
+def test_a_node_that_stops_answering_is_named_and_comes_back(
+    namespace: Namespace, node_fault: NodeFault
+) -> None:
+    there = {
+        "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
+        "nodeSelector": {"kubernetes.io/hostname": node_fault.node},
+    }
+    namespace.reranker("lost", scheduling=there)
+    namespace.wait_condition("lost", "Ready", "True")
+    node_fault.begin()
+    condition = namespace.wait_condition("lost", "Available", "False", "NodeNotReady", timeout_s=90)
+    assert node_fault.node in condition["message"]
+    node_fault.end()
+    namespace.wait_condition("lost", "Ready", "True", timeout_s=120)
+
+
+def test_a_field_that_another_manager_keeps_taking_back_is_named_and_then_left(namespace: Namespace) -> None:
+    namespace.reranker("contested")
+    namespace.wait_condition("contested", "Ready", "True")
+    patch = '{"spec": {"ports": [{"name": "http", "port": 8123, "targetPort": "http", "protocol": "TCP"}]}}'
+    for _ in range(3):
+        namespace.kubectl("patch", "svc", "contested", "--field-manager=rival", "--type=merge", "-p", patch)
+        if namespace.condition("contested", "Degraded").get("reason") != "ConflictingFieldManager":
+            wait_for("the port is put right", lambda: port_of(namespace, "contested") == 80)
+    namespace.kubectl("patch", "svc", "contested", "--field-manager=rival", "--type=merge", "-p", patch)
+    condition = namespace.wait_condition("contested", "Degraded", "True", "ConflictingFieldManager")
+    assert "rival" in condition["message"]
+    assert "Service contested" in condition["message"]
+    assert namespace.condition("contested", "Ready")["status"] == "True"
+
+
+def port_of(namespace: Namespace, name: str) -> int:
+    """Return the port of a Service."""
+    service = namespace.get("svc", name)
+    assert service is not None
+    return int(service["spec"]["ports"][0]["port"])
+
+
+def succeeded(namespace: Namespace, pod: str) -> bool:
+    """Whether a pod has ended well."""
+    body = namespace.get("pod", pod)
+    return body is not None and body["status"].get("phase") == "Succeeded"
+
+
+def flipping_pod(image: str) -> Object:
+    """Return a pod that writes the built-in model with its head's sign turned round."""
+    script = """
+import pathlib, shutil, podium, safetensors.torch
+folder = pathlib.Path("/models/flipped")
+shutil.copytree(f"{podium.__path__[0]}/builtin", folder)
+weights = safetensors.torch.load_file(folder / "model.safetensors")
+for name in [name for name in weights if name.startswith("classifier")]:
+    weights[name] = -weights[name]
+safetensors.torch.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+"""
+    restricted = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container = {
+        "name": "flip",
+        "image": image,
+        "command": ["python", "-c", script],
+        "securityContext": restricted,
+        "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+    }
+    user = {"runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532}
+    spec = {
+        "restartPolicy": "Never",
+        "enableServiceLinks": False,
+        "securityContext": {**user, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+        "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": "models"}}],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "flip"}, "spec": spec}

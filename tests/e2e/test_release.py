@@ -1,0 +1,51 @@
+"""What the operator's own life does to the pods that it made: nothing."""
+
+from collections.abc import Iterator
+
+import pytest
+from e2e.client import Client
+from e2e.kube import Namespace, wait_for
+from e2e.release import Release
+
+
+@pytest.fixture
+def restored(release: Release) -> Iterator[Release]:
+    """Return the release; afterwards it is as the other tests expect it."""
+    yield release
+    release.install()
+
+
+def test_an_upgrade_to_other_images_restarts_no_model_pod(namespace: Namespace, restored: Release) -> None:
+    namespace.reranker("pinned")
+    namespace.wait_condition("pinned", "Ready", "True")
+    (before,) = namespace.pods("pinned")
+    template = template_of(namespace, "pinned")
+    # The operator's pod is replaced in any case: its environment names the new default image.
+    restored.install(service_image=f"{restored.service_image}-next")
+    namespace.kubectl("scale", "rr", "pinned", "--replicas=2")
+    wait_for("two ready pods", lambda: len(namespace.ready_pods("pinned")) == 2)
+    assert before["metadata"]["uid"] in {pod["metadata"]["uid"] for pod in namespace.pods("pinned")}
+    assert template_of(namespace, "pinned") == template
+
+
+def test_uninstalling_leaves_rerankers_and_pods_and_installing_again_takes_them_up(
+    namespace: Namespace, client: Client, restored: Release
+) -> None:
+    namespace.reranker("left")
+    namespace.wait_condition("left", "Ready", "True")
+    (before,) = namespace.pods("left")
+    restored.uninstall()
+    assert client.ask(f"http://left.{namespace.name}.svc")["results"][0]["index"] == 1
+    namespace.reranker("orphan")
+    namespace.kubectl("delete", "rr", "orphan", "--timeout=30s")
+    restored.install()
+    namespace.kubectl("scale", "rr", "left", "--replicas=2")
+    wait_for("two ready pods", lambda: len(namespace.ready_pods("left")) == 2)
+    assert before["metadata"]["uid"] in {pod["metadata"]["uid"] for pod in namespace.pods("left")}
+
+
+def template_of(namespace: Namespace, name: str) -> object:
+    """Return the pod template of a Reranker."""
+    deployment = namespace.get("deployment", name)
+    assert deployment is not None
+    return deployment["spec"]["template"]
