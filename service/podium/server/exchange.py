@@ -96,8 +96,8 @@ class Border:
                 if not started:
                     await _answer(tagged_send, *superset(RuntimeError()))
             finally:
-                known = exchange.dialect is not None or exchange.status != NOT_FOUND
-                tell(span, method, path if known else None, exchange.status, exchange.dialect)
+                route = None if exchange.status == NOT_FOUND else path
+                tell(span, method, route, exchange.status, exchange.dialect)
                 self._account(method, path, exchange)
 
     def _is_last(self, status: int, headers: Mapping[str, str]) -> bool:

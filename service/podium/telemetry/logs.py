@@ -1,5 +1,6 @@
 """Logs: one JSON object a line, or a line for people. Never documents, queries or keys."""
 
+import json
 import logging
 import sys
 import traceback
@@ -25,7 +26,10 @@ class JSONFormatter(logging.Formatter):
         line |= _extras(record)
         if record.exc_info:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info))
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        try:
+            return msgspec.json.encode(line, enc_hook=str).decode()
+        except UnicodeEncodeError:  # a lone surrogate, such as in the name of a file
+            return json.dumps(line, default=str)
 
 
 class ConsoleFormatter(logging.Formatter):

@@ -37,7 +37,7 @@ class Metrics:
         )
         self.request_duration_seconds = Histogram(
             "podium_request_duration_seconds",
-            "Seconds from the first byte of a rank request to its answer.",
+            "Seconds from the headers of a rank request to its answer.",
             ["dialect"],
             buckets=SECONDS,
             registry=self.registry,
@@ -86,7 +86,7 @@ class Metrics:
         )
         self.startup_seconds = Gauge(
             "podium_startup_seconds",
-            "Seconds from the start of the process until it was ready.",
+            "Seconds that fetching, loading and testing the model took.",
             registry=self.registry,
         )
 

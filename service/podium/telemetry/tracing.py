@@ -4,6 +4,7 @@ Off unless OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is 
 variable means what OpenTelemetry says it means.
 """
 
+import threading
 from collections.abc import Mapping
 from time import monotonic_ns, time_ns
 
@@ -11,6 +12,9 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
 TRACER = trace.get_tracer("podium")
+
+SHUTDOWN_S = 2
+"""What the end of the process waits for the last spans to be taken."""
 
 
 def configure(environment: Mapping[str, str]) -> None:
@@ -27,16 +31,21 @@ def configure(environment: Mapping[str, str]) -> None:
 
     # Merged in this order: what the variables say of the service wins over the name that we give it.
     resource = Resource({SERVICE_NAME: "podium"}).merge(OTELResourceDetector().detect())
-    provider = TracerProvider(resource=Resource.create().merge(resource))
+    provider = TracerProvider(resource=Resource.create().merge(resource), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
 
 
 def shutdown() -> None:
-    """Send what is left; the SDK's provider has this method, the one that does nothing has not."""
+    """Send what is left, within SHUTDOWN_S: the exporter by itself tries a collector that is away for 10 s.
+
+    The SDK's provider has the method, the one that does nothing has not.
+    """
     close = getattr(trace.get_tracer_provider(), "shutdown", None)
     if close is not None:
-        close()
+        closing = threading.Thread(target=close, name="podium-tracing", daemon=True)
+        closing.start()
+        closing.join(SHUTDOWN_S)
 
 
 def remote_context(headers: Mapping[str, str]) -> Context:

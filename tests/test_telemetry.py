@@ -1,0 +1,342 @@
+"""Metrics, traces and logs: what is promised in docs/metrics.md, and values after known requests."""
+
+import http.server
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from fakes import FakeModel
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from serving import serving, until
+
+from podium.telemetry import logs, tracing
+from podium.telemetry.metrics import Metrics
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "metrics.md"
+ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| ?(\w*) \|( [^|]*|)\| (.+) \|$", re.MULTILINE)
+UNITS = ("seconds", "tokens", "pairs", "documents", "requests")
+
+
+# The list.
+
+
+def test_the_document_lists_every_metric_with_its_type_labels_and_meaning():
+    documented = {
+        name: (kind, tuple(re.findall(r"`(\w+)`", labels)), text)
+        for name, kind, _, labels, text in ROW.findall(DOCUMENT.read_text())
+    }
+    metrics = Metrics()
+    instruments = [value for value in vars(metrics).values() if hasattr(value, "_labelnames")]
+    defined = {
+        each._name + ("_total" if each._type == "counter" else ""): (
+            each._type, tuple(each._labelnames), each._documentation,
+        )
+        for each in instruments
+        if each._name.startswith("podium_")
+    }  # fmt: skip
+    assert documented == defined
+
+
+def test_the_unit_of_a_metric_stands_in_its_name():
+    for name, _, unit, _, _ in ROW.findall(DOCUMENT.read_text()):
+        if unit in ("pairs", "documents") and name in (
+            "podium_cache_hits_total",
+            "podium_documents_truncated_total",
+        ):
+            continue  # words that the scaler and the dashboards know
+        assert unit in name if unit else name.endswith("_info")
+
+
+def test_the_document_names_what_is_told_of_the_process():
+    text = DOCUMENT.read_text()
+    for family in Metrics().registry.collect():
+        if family.name.startswith("process_") and family.samples:
+            assert family.samples[0].name in text
+
+
+def test_each_request_label_is_a_dialect_or_unknown():
+    with serving(FakeModel()) as server:
+        for path in ("/nothing", "/v1/rerank", "/v2/rerank"):
+            server.post(path, b"nonsense")
+        page = server.get("/metrics")
+    assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
+    labels = re.findall(rb'podium_requests_total\{dialect="(\w+)",status="(\d+)"\} (\S+)', page.raw)
+    assert sorted(labels) == [
+        (b"cohere", b"400", b"1.0"),
+        (b"unknown", b"400", b"1.0"),
+        (b"unknown", b"404", b"1.0"),
+    ]
+
+
+# Values. The fake model's tokens are words; a pair has one more, the separator.
+
+
+@pytest.fixture
+def server():
+    with serving(FakeModel(), cache_bytes=2**20) as running:
+        yield running
+
+
+class Change:
+    """What metrics have changed by since this was made."""
+
+    def __init__(self, server) -> None:
+        self._server, self._before = server, {}
+        self._before = self._all()
+
+    def _all(self) -> dict[str, float]:
+        families = self._server.service.metrics.registry.collect()
+        return {
+            sample.name: sample.value for family in families for sample in family.samples if not sample.labels
+        }
+
+    def __getitem__(self, name: str) -> float:
+        return self._all()[name] - self._before[name]
+
+
+def rerank(server, *documents: str) -> None:
+    assert server.post("/v2/rerank", {"query": "two words", "documents": documents}).status == 200
+
+
+def test_pairs_and_tokens_are_counted_as_the_model_computes_them(server):
+    change = Change(server)
+    rerank(server, "a", "b c", "d e f")
+    assert change["podium_pairs_total"] == 3
+    assert change["podium_tokens_total"] == 4 + 5 + 6
+    assert change["podium_padding_avoided_tokens_total"] == 3 * 6 - 15
+    assert change["podium_batch_tokens_count"] == change["podium_inference_seconds_count"] == 1
+    assert change["podium_batch_tokens_sum"] == 15
+    assert change["podium_tokenization_seconds_count"] == 1
+    assert change["podium_cache_hits_total"] == change["podium_documents_truncated_total"] == 0
+
+
+def test_hits_and_cut_documents_are_counted(server):
+    rerank(server, "a", "w " * 100)
+    change = Change(server)
+    rerank(server, "a", "w " * 100, "new")
+    assert change["podium_cache_hits_total"] == 2
+    assert change["podium_pairs_total"] == 1
+    assert change["podium_documents_truncated_total"] == 1
+
+
+def test_requests_are_counted_by_dialect_and_status_and_timed(server):
+    rerank(server, "a")
+    status = str(server.post("/rerank", {"query": "q", "texts": []}).status)
+    until(lambda: server.metric("podium_requests_total", dialect="cohere", status="200") == 1)
+    until(lambda: server.metric("podium_requests_total", dialect="tei", status=status) == 1)
+    assert server.metric("podium_request_duration_seconds_count", dialect="cohere") == 1
+    assert server.metric("podium_request_duration_seconds_sum", dialect="cohere") > 0
+
+
+def test_the_queue_is_empty_when_nothing_waits_and_the_start_is_told(server):
+    rerank(server, "a")
+    assert server.metric("podium_queue_pairs") == server.metric("podium_queue_tokens") == 0
+    assert server.metric("podium_startup_seconds") > 0
+    assert server.metric("process_resident_memory_bytes") > 2**20
+    assert server.metric("process_threads") > 2
+
+
+# Logs.
+
+
+def record(message: str = "hello", **extra: object) -> logging.LogRecord:
+    made = logging.makeLogRecord({"name": "podium.x", "levelname": "INFO", "msg": message, "created": 0.0})
+    vars(made).update(extra)
+    return made
+
+
+def test_json_is_an_object_a_line_with_extra_fields():
+    line = logs.JSONFormatter().format(record("two\nlines", request_id="r", ms=1.5, odd=Path("x"), none=None))
+    assert "\n" not in line
+    assert json.loads(line) == {
+        "time": "1970-01-01T00:00:00.000+00:00", "level": "info", "logger": "podium.x",
+        "message": "two\nlines", "request_id": "r", "ms": 1.5, "odd": "x", "none": None,
+    }  # fmt: skip
+
+
+def test_text_that_is_no_unicode_is_logged_all_the_same():
+    assert "a" in logs.JSONFormatter().format(record("a \ud800", path="\udcff"))
+
+
+def test_a_line_for_people_leaves_out_what_is_not_known():
+    line = logs.ConsoleFormatter().format(record("POST /rerank 200", ms=1.5, trace_id=None))
+    assert re.fullmatch(r"\d\d:\d\d:\d\d info    POST /rerank 200 ms=1.5", line)
+
+
+@pytest.mark.parametrize("formatter", [logs.JSONFormatter(), logs.ConsoleFormatter()])
+def test_an_exception_is_logged_with_its_traceback(formatter):
+    try:
+        int("x")
+    except ValueError:
+        line = formatter.format(record(exc_info=sys.exc_info()))
+    assert "ValueError: invalid literal" in line
+    assert "Traceback" in line
+
+
+@pytest.mark.parametrize(
+    ("level", "format", "expected"),
+    [
+        pytest.param("info", "auto", '"message":"shown"', id="JSON where it is no terminal"),
+        pytest.param("info", "console", "info    shown", id="console"),
+        pytest.param("error", "json", "", id="below the level"),
+    ],
+)
+def test_configure_sets_level_and_format(level, format, expected):
+    program = f"""
+import logging
+from podium.telemetry import logs
+logs.configure("{level}", "{format}")
+logging.getLogger("podium.x").info("shown")
+logging.getLogger("other").info("hidden")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert expected in done.stderr
+    assert "hidden" not in done.stderr
+    assert bool(done.stderr) == bool(expected)
+
+
+# Traces, received by a collector on loopback.
+
+
+class Collector(http.server.ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Receive)
+        self.received: list[ExportTraceServiceRequest] = []
+
+
+class _Receive(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        sent = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["content-length"])))
+        self.server.received.append(sent)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def collector():
+    with Collector() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+SERVED = """
+from fakes import FakeModel
+from serving import serving
+with serving(FakeModel(), cache_bytes=2**20) as server:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    body = {"query": "q", "documents": ["secret", "secret two"]}
+    assert server.post("/v2/rerank", body, traceparent=trace).status == 200
+    assert server.post("/v2/rerank", body).status == 200
+    assert server.post("/nothing/secret", body).status == 404
+"""
+ONE_SPAN = """
+with tracing.TRACER.start_as_current_span("one"):
+    pass
+"""
+
+
+def run_traced(collector: Collector, what: str, **environment: str) -> list[ExportTraceServiceRequest]:
+    """Run a program with tracing in a process of its own; return what the collector received of it."""
+    program = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from podium.telemetry import tracing
+tracing.configure(os.environ)
+{what}
+tracing.shutdown()
+"""
+    collector.received.clear()
+    url = f"http://127.0.0.1:{collector.server_port}"
+    told = {name: value.format(url=url) for name, value in environment.items()}
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, **told}, check=True, timeout=120)
+    return list(collector.received)
+
+
+def spans(received: list[ExportTraceServiceRequest]) -> list:
+    return [
+        span for each in received for resource in each.resource_spans
+        for scope in resource.scope_spans for span in scope.spans
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def served(collector):
+    """The spans of three requests: one that is scored, one that the cache answers, one that is a 404."""
+    return spans(run_traced(collector, SERVED, OTEL_EXPORTER_OTLP_ENDPOINT="{url}"))
+
+
+def test_a_request_is_one_trace_with_spans_for_tokenization_queue_and_inference(served):
+    mine = [span for span in served if span.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"]
+    by_name = {span.name: span for span in mine}
+    assert set(by_name) == {"POST /v2/rerank", "tokenization", "queue", "inference"}
+    server = by_name.pop("POST /v2/rerank")
+    assert server.parent_span_id.hex() == "b7ad6b7169203331"
+    for span in by_name.values():
+        assert span.parent_span_id == server.span_id
+        assert server.start_time_unix_nano - 1e6 <= span.start_time_unix_nano <= span.end_time_unix_nano
+        assert span.end_time_unix_nano <= server.end_time_unix_nano + 1e6
+    assert by_name["queue"].end_time_unix_nano == by_name["inference"].start_time_unix_nano
+    attributes = {each.key: each.value for each in server.attributes}
+    assert attributes["http.response.status_code"].int_value == 200
+    assert attributes["http.route"].string_value == "/v2/rerank"
+    assert attributes["podium.dialect"].string_value == "cohere"
+
+
+def test_cached_and_unknown_requests_are_traces_of_one_span_and_none_holds_texts(served):
+    names = sorted(span.name for span in served)
+    assert names == ["POST", "POST /v2/rerank", "POST /v2/rerank", "inference", "queue", "tokenization"]
+    assert len({span.trace_id for span in served}) == 3
+    assert "secret" not in str(served)
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "{url}"}, "podium", id="by default"),
+        pytest.param(
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "{url}/v1/traces", "OTEL_SERVICE_NAME": "mine"}, "mine",
+            id="OTEL_SERVICE_NAME",
+        ),
+        pytest.param(
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "{url}", "OTEL_RESOURCE_ATTRIBUTES": "service.name=its"}, "its",
+            id="OTEL_RESOURCE_ATTRIBUTES",
+        ),
+    ],
+)  # fmt: skip
+def test_the_service_has_the_name_that_the_variables_give_it(collector, environment, name):
+    received = run_traced(collector, ONE_SPAN, **environment)
+    assert [span.name for span in spans(received)] == ["one"]
+    attributes = received[0].resource_spans[0].resource.attributes
+    assert {each.key: each.value.string_value for each in attributes}["service.name"] == name
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param({}, id="no endpoint"),
+        pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "{url}", "OTEL_SDK_DISABLED": "true"}, id="disabled"),
+        pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "{url}", "OTEL_TRACES_EXPORTER": "none"}, id="none"),
+    ],
+)
+def test_traces_are_off_unless_an_endpoint_is_set(collector, environment):
+    assert run_traced(collector, ONE_SPAN, **environment) == []
+
+
+def test_a_collector_that_is_away_is_nobodys_trouble(collector):
+    assert run_traced(collector, ONE_SPAN, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9") == []
+
+
+def test_outside_of_a_trace_there_is_no_id():
+    assert tracing.trace_id() is None
