@@ -84,6 +84,10 @@ class Client:
         body = json.dumps(question or QUESTION)
         return json.loads(self._namespace.kubectl("exec", POD, "--", "python", "-c", _ASK, url, body))
 
+    def run(self, *command: str) -> str:
+        """Run a program of the service's image in the pod."""
+        return self._namespace.kubectl("exec", POD, "--", *command)
+
     def keep_asking(self, url: str) -> "Asking":
         """Return a context in which the client asks without pause; afterwards it holds the counts."""
         return Asking(self._namespace, url)
