@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
 from podium.dialects.base import Dialect
-from podium.dialects.table import ROUTES, rules_of
+from podium.dialects.table import ROUTES, recognise, rules_of
 from podium.server.openapi import GETS, Schema, Schemas, dialects, openapi, schemas
 from podium.server.probes import VERSION
 from podium.server.state import Service
@@ -54,29 +54,40 @@ def page() -> str:
 
 
 def _api(dialect: Dialect, made: Schemas) -> str:
-    paths = sorted(
-        (path for path in ROUTES if any(rule.dialect is dialect for rule in rules_of(path))),
-        key=lambda path: len(rules_of(path)) > 1,  # where nothing but this is spoken stands first
-    )
+    raw = msgspec.json.encode(dialect.example)
+    # First those on which the example, sent without a header of the vendor's, is recognised.
+    paths = sorted(_conditions(dialect), key=lambda path: recognise(path, {}, raw) is not dialect)
     options = "".join(f"<option>{escape(path.replace(':path', ''))}" for path in paths)
     example = json.dumps(dialect.example, indent=2, ensure_ascii=False)
-    shared = "".join(
-        f"<li><code>{escape(path)}</code> where there is {_marked(rule.when)}"
-        for path in paths
-        if len(rules := rules_of(path)) > 1
-        for rule in rules
-        if rule.dialect is dialect
-    )
-    body = _resolved(made.bodies[dialect.name], made)
     return (
         f"<details class=api id='{dialect.name}'><summary><b>{escape(dialect.title)}</b>"
         f"<code>{escape(paths[0].replace(':path', ''))}</code></summary>"
-        f"{_fields(body)}{f'<ul>{shared}</ul>' if shared else ''}"
+        f"{_fields(_resolved(made.bodies[dialect.name], made))}{_where(dialect)}"
         f"<form><label>POST <select>{options}</select></label>"
         f"<textarea spellcheck=false rows={example.count(chr(10)) + 1}>{escape(example)}</textarea>"
         "<button>Send</button><button type=button class=curl>As curl</button><output></output></form>"
         "</details>"
     )
+
+
+def _conditions(dialect: Dialect) -> dict[str, str | None]:
+    """Return the paths of a dialect, each with what must hold there, None where nothing else is spoken."""
+    return {
+        path: rule.when if len(rules) > 1 else None
+        for path, rules in ROUTES.items()
+        for rule in rules
+        if rule.dialect is dialect
+    }
+
+
+def _where(dialect: Dialect) -> str:
+    """Return what must hold on the paths that a dialect shares."""
+    shared: dict[str, list[str]] = {}
+    for path, when in _conditions(dialect).items():
+        if when is not None:
+            shared.setdefault(when, []).append(f"<code>{escape(path)}</code>")
+    items = "".join(f"<li>On {' '.join(paths)}: {_marked(when)}" for when, paths in shared.items())
+    return f"<ul>{items}</ul>" if items else ""
 
 
 def _fields(body: Schema) -> str:
@@ -99,7 +110,8 @@ def _kind(field: Schema) -> str:
         return " or ".join(map(json.dumps, field["enum"]))
     kind = field.get("type", "anything")
     if kind == "array":
-        return f"list of ({_kind(field.get('items', {}))})"
+        of = _kind(field.get("items", {}))
+        return f"list of ({of})" if " or " in of else f"list of {of}s"
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
