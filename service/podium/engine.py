@@ -90,16 +90,17 @@ class Engine:
     def submit(self, call: Call, pairs: Iterable[tuple[Pair, Sequence[Read]]]) -> None:
         """Let tokenized pairs of a call wait for a batch; those that another call submitted stay shared."""
         with self._changed:
-            group = self._groups.setdefault(call, [])
+            ready: list[Window] = []
             for pair, reads in pairs:
                 if not (pair.windows or pair.done):
                     pair.windows = [Window(pair, read) for read in reads]
                     self.waiting_pairs += len(reads) - 1
                     self.waiting_tokens += sum(len(read.encoding.ids) for read in reads) - pair.tokens
                     pair.query = pair.document = ""
-                group += [window for window in pair.windows if window.waiting]
-            # Longest first: padded batches waste least, and what does not fit the device shows at once.
-            group.sort(key=lambda window: -len(window.encoding.ids))
+                ready += [window for window in pair.windows if window.waiting]
+            # Longest first within a slice: neighbours of like length are what a padded batch wants.
+            ready.sort(key=lambda window: -len(window.encoding.ids))
+            self._groups.setdefault(call, []).extend(ready)
             self._changed.notify()
 
     def fail(self, call: Call, error: Exception) -> None:
