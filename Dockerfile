@@ -10,7 +10,8 @@
 #
 # Layers go from what changes least to what changes most: base, dependencies (the same layer in both service
 # images), torch, a baked model, the code. Nothing compiles at start: the root file system may be read-only,
-# so the bytecode is made here, and it is never compared with the sources.
+# so the bytecode is made here, and it is never compared with the sources. No allocator is preloaded: podium
+# raises glibc's thresholds by itself (service/podium/models/allocation.py).
 
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 

@@ -10,14 +10,13 @@
 """
 
 import os
-import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from e2e.client import POD, Client, manifest
-from e2e.kube import Namespace, Object, program, wait_for
+from e2e.kube import Namespace, Object, program, restricted_namespace, wait_for
 from e2e.nodes import NodeFault, gpus, pods_with_gpus
 from e2e.private_hub import PrivateHub
 from e2e.release import Release
@@ -57,14 +56,19 @@ def release() -> Release:
 
 
 @pytest.fixture
-def namespace(request: pytest.FixtureRequest, release: Release, cluster: Namespace) -> Iterator[Namespace]:
-    """Make a namespace that admits restricted pods only, and delete it afterwards."""
-    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
-    name = f"e2e-{words[:40].strip('-')}-{secrets.token_hex(3)}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    yield Namespace(name)
-    Namespace(name).clear()
+def namespace(request: pytest.FixtureRequest, release: Release) -> Iterator[Namespace]:
+    """Make a namespace for one test; its pods are gone before the next."""
+    made = restricted_namespace(request.node.name.removeprefix("test_"))
+    yield made
+    made.clear()
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(request: pytest.FixtureRequest, release: Release) -> Iterator[Namespace]:
+    """Make a namespace for all tests of a file that look at the same Rerankers."""
+    made = restricted_namespace(request.node.name.removeprefix("test_"))
+    yield made
+    made.clear()
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,8 @@ class State:
     def __init__(self, content_host: str) -> None:
         folder = Path(podium.__path__[0]) / "builtin"
         self.files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-        self.hub = hub.Hub(self.files, branches={"v2": "f" * 40})
+        branches = {"v2": "f" * 40, **{f"branch-{digit}": digit * 40 for digit in "abcde"}}
+        self.hub = hub.Hub(self.files, branches=branches)
         self.hub.content_host = content_host
         self.rate = 0
 
@@ -50,7 +51,10 @@ class State:
         """Forget what was asked and what was ordered before, then follow the order."""
         self.hub.requests.clear()
         self.hub.token = order.get("token")
-        self.hub.refusals[:] = [hub.Refusal(order["refuse"])] if "refuse" in order else []
+        refuse = order.get("refuse", {})
+        self.hub.refusals[:] = [
+            hub.Refusal(status, f"/revision/{branch}") for branch, status in refuse.items()
+        ]
         self.hub.forged = {name: content.encode() for name, content in order.get("forge", {}).items()}
         self.rate = order.get("rate", 0)
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import secrets
 import shutil
 import subprocess
 import time
@@ -99,7 +101,7 @@ class Namespace:
 
     def clear(self) -> None:
         """Delete the namespace; its pods are ended at once, so that they hold no CPU of the next test."""
-        self.kubectl("delete", "rerankers,jobs,deployments", "--all", "--ignore-not-found", "--timeout=60s")
+        self.kubectl("delete", "rerankers,jobs,deployments", "--all", "--timeout=60s")
         self.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=60s")
         self.kubectl("delete", "namespace", self.name, "--wait=false")
 
@@ -154,6 +156,17 @@ class Namespace:
         except AssertionError:
             described = self.kubectl("describe", "reranker", name)
             raise AssertionError(f"{what} not within {timeout_s:.0f} s:\n{described}") from None
+
+
+def restricted_namespace(words: str) -> Namespace:
+    """Make a namespace that admits restricted pods only, its name made of these words."""
+    plain = re.sub(r"[^a-z0-9]+", "-", words.lower())[:40].strip("-")
+    name = f"e2e-{plain}-{secrets.token_hex(3)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    Namespace("").apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    )
+    return Namespace(name)
 
 
 def _is_ready(pod: Object) -> bool:

@@ -17,7 +17,9 @@ print(urllib.request.urlopen("http://127.0.0.1:8082", body, timeout=10).read().d
 
 
 class PrivateHub:
-    """The pod of hub_pod.py. It serves `org/model` at COMMIT (`main`) and SECOND_COMMIT (`v2`)."""
+    """The pod of hub_pod.py. It serves `org/model`: COMMIT is `main`, SECOND_COMMIT is `v2`; there are
+    `branch-a` to `branch-e` besides.
+    """
 
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
@@ -50,7 +52,12 @@ class PrivateHub:
         self._namespace.kubectl("wait", "pod/hub", "--for=condition=Ready", "--timeout=60s")
 
     def behave(self, **order: Any) -> None:
-        """Forget everything before; then: `token`, `refuse` (a status), `forge` (file: content), `rate`."""
+        """Forget everything before; then follow the order.
+
+        `token`: the only one that is accepted; `refuse`: branch to the status that its listing gets;
+        `forge`: file to the content that is sent in place of what is announced; `rate`: bytes a second of a
+        connection.
+        """
         self._call(json.dumps(order))
 
     def requests(self) -> list[dict[str, Any]]:

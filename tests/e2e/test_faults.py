@@ -10,56 +10,49 @@ from e2e.private_hub import PrivateHub
 REQUESTS = {"cpu": "50m", "memory": "300Mi"}
 
 
-@pytest.mark.parametrize(
-    ("broken", "mended", "reason", "words"),
-    [
-        pytest.param(
-            {"image": "registry.invalid/no-such-image:1"},
-            {"image": None},
-            "ImagePullFailed",
-            "registry.invalid/no-such-image:1",
-            id="image",
-        ),
-        pytest.param(
-            {"env": [{"name": "PODIUM_MAX_LENGTH", "value": "long"}]},
-            {"env": None},
-            "CrashLoopBackOff",
-            "PODIUM_MAX_LENGTH",
-            id="crash",
-        ),
-        pytest.param(
-            {"resources": {"limits": {"memory": "90Mi"}}},
-            {"resources": {"limits": None, "requests": REQUESTS}},
-            "OOMKilled",
-            "To mend it: raise the memory limit",
-            id="memory",
-        ),
-        pytest.param(
-            {"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "absent", "key": "k"}}}]},
-            {"env": None},
-            "SecretNotFound",
-            "absent",
-            id="secret",
-        ),
-        pytest.param(
-            {"env": [{"name": "PODIUM_MODEL", "value": "/tmp"}]},
-            {"env": None},
-            "ModelLoadFailed",
-            "/tmp",
-            id="no-model",
-        ),
-    ],
-)
-def test_a_pod_that_cannot_serve_says_why_and_serves_once_mended(
-    namespace: Namespace, broken: dict[str, Any], mended: dict[str, Any], reason: str, words: str
-) -> None:
-    namespace.reranker("faulty", engine={"resources": {"requests": REQUESTS}, **broken})
-    condition = namespace.wait_condition("faulty", "Available", "False", reason, timeout_s=90)
+PODS = [
+    pytest.param("image", "ImagePullFailed", "registry.invalid/no-such-image:1", id="no-image"),
+    pytest.param("crash", "CrashLoopBackOff", "PODIUM_MAX_LENGTH", id="crash"),
+    pytest.param("memory", "OOMKilled", "raise the memory limit", id="out-of-memory"),
+    pytest.param("secret", "SecretNotFound", "absent", id="no-secret"),
+    pytest.param("model", "ModelLoadFailed", "/tmp", id="no-model"),
+]
+BROKEN: dict[str, dict[str, Any]] = {
+    "image": {"image": "registry.invalid/no-such-image:1"},
+    "crash": {"env": [{"name": "PODIUM_MAX_LENGTH", "value": "long"}]},
+    "memory": {"resources": {"limits": {"memory": "90Mi"}}},
+    "secret": {"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "absent", "key": "k"}}}]},
+    "model": {"env": [{"name": "PODIUM_MODEL", "value": "/tmp"}]},
+}
+
+
+@pytest.fixture(scope="module")
+def faulty(shared_namespace: Namespace) -> Namespace:
+    """Make a Reranker per fault, at once: each fails on its own."""
+    for name, engine in BROKEN.items():
+        shared_namespace.reranker(name, engine=engine)
+    return shared_namespace
+
+
+@pytest.mark.parametrize(("name", "reason", "words"), PODS)
+def test_a_pod_that_cannot_serve_says_why(faulty: Namespace, name: str, reason: str, words: str) -> None:
+    condition = faulty.wait_condition(name, "Available", "False", reason, timeout_s=120)
     assert words in condition["message"]
     assert "To mend it: " in condition["message"]
-    assert namespace.condition("faulty", "Ready")["reason"] == reason
-    namespace.patch("rr", "faulty", {"spec": {"engine": mended}})
-    namespace.wait_condition("faulty", "Ready", "True", timeout_s=90)
+    assert faulty.condition(name, "Ready")["reason"] == reason
+
+
+@pytest.fixture(scope="module")
+def mended(faulty: Namespace) -> Namespace:
+    """Take what is wrong out of each spec."""
+    for name in BROKEN:
+        faulty.reranker(name)
+    return faulty
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_it_serves_once_mended(mended: Namespace, name: str) -> None:
+    mended.wait_condition(name, "Ready", "True", timeout_s=180)
 
 
 def test_a_model_that_ranks_the_wrong_way_round_is_never_ready(

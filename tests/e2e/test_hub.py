@@ -15,7 +15,6 @@ MODEL_BYTES = 18_000_000
     ("revision", "commit"),
     [
         pytest.param({}, COMMIT, id="main"),
-        pytest.param({"revision": "v2"}, SECOND_COMMIT, id="branch"),
         pytest.param({"revision": SECOND_COMMIT}, SECOND_COMMIT, id="commit"),
     ],
 )
@@ -53,30 +52,53 @@ def test_a_download_whose_pod_is_killed_goes_on_where_it_was(namespace: Namespac
     assert int(str(ranges[-1]).removeprefix("bytes=").removesuffix("-")) > 4_000_000
 
 
-@pytest.mark.parametrize(
-    ("trouble", "reason", "words"),
-    [
-        pytest.param({"refuse": 401}, "Unauthorized", "answered 401", id="401"),
-        pytest.param({"refuse": 404}, "ModelNotFound", "has no model org/model", id="404"),
-        pytest.param({"refuse": 429}, "RateLimited", "limits our requests (429)", id="429"),
-        pytest.param({"refuse": 503}, "HubUnavailable", "answered 503", id="503"),
-        pytest.param({"forge": {"config.json": "{}"}}, "ChecksumMismatch", "config.json", id="checksum"),
-    ],
-)
-def test_a_failed_download_is_named_with_a_remedy_and_heals_by_itself(
-    namespace: Namespace, hub: PrivateHub, trouble: dict[str, Any], reason: str, words: str
+FAILURES = [
+    pytest.param("branch-a", "Unauthorized", "answered 401", id="401"),
+    pytest.param("branch-b", "ModelNotFound", "has no model org/model", id="404"),
+    pytest.param("branch-c", "RateLimited", "limits our requests (429)", id="429"),
+    pytest.param("branch-d", "HubUnavailable", "answered 503", id="503"),
+    pytest.param("branch-e", "ChecksumMismatch", "README.md", id="checksum"),
+]
+
+
+@pytest.fixture(scope="module")
+def failing(running_hub: PrivateHub, shared_namespace: Namespace) -> Namespace:
+    """Make a Reranker per failure, at once: each waits for its own pods and for its next try."""
+    statuses = {"branch-a": 401, "branch-b": 404, "branch-c": 429, "branch-d": 503}
+    running_hub.behave(refuse=statuses, forge={"README.md": "other words"})
+    for entry in FAILURES:
+        branch = str(entry.values[0])
+        # Only one of them asks for the file that is forged.
+        files = ["*.json", "*.safetensors", *(["README.md"] if branch == "branch-e" else [])]
+        model = running_hub.model(revision=branch, include=files)
+        shared_namespace.reranker(branch, model=model, cache={"size": "1Gi", "download": {"backoffLimit": 0}})
+    return shared_namespace
+
+
+@pytest.mark.parametrize(("branch", "reason", "words"), FAILURES)
+def test_a_failed_download_is_named_with_a_remedy(
+    failing: Namespace, branch: str, reason: str, words: str
 ) -> None:
-    hub.behave(**trouble)
-    download = {"backoffLimit": 0}
-    namespace.reranker("failing", model=hub.model(), cache={"size": "1Gi", "download": download})
-    condition = namespace.wait_condition("failing", "CacheReady", "False", reason)
+    condition = failing.wait_condition(branch, "CacheReady", "False", reason, timeout_s=90)
     assert words in condition["message"]
     assert "To mend it: " in condition["message"]
-    assert namespace.condition("failing", "Ready")["reason"] == reason
-    assert status_of(namespace, "failing")["download"]["lastFailure"]["reason"] == reason
-    hub.behave()
-    namespace.wait_condition("failing", "Ready", "True", timeout_s=90)
-    download = status_of(namespace, "failing")["download"]
+    assert failing.condition(branch, "Ready")["reason"] == reason
+    assert status_of(failing, branch)["download"]["lastFailure"]["reason"] == reason
+
+
+@pytest.fixture(scope="module")
+def mended(failing: Namespace, running_hub: PrivateHub) -> Namespace:
+    """Mend the hub and touch no Reranker."""
+    running_hub.behave()
+    return failing
+
+
+@pytest.mark.parametrize(("branch", "reason", "words"), FAILURES)
+def test_a_failed_download_heals_with_nobodys_help(
+    mended: Namespace, branch: str, reason: str, words: str
+) -> None:
+    mended.wait_condition(branch, "Ready", "True", timeout_s=120)
+    download = status_of(mended, branch)["download"]
     assert download["attempts"] > 1
     assert "lastFailure" not in download
 
