@@ -12,6 +12,7 @@ import msgspec
 
 from podium.dialects import table
 from podium.dialects.base import Dialect
+from podium.dialects.clients import CLIENTS, NOT_TRIED
 from podium.dialects.recognition import Rule
 
 _BLOCK = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -23,15 +24,17 @@ def renew(document: str) -> str:
 
 
 def apis() -> str:
-    """Return a table of the APIs: paths, fields that count, known fields that do not."""
+    """Return a table of the APIs: paths, fields that count, known fields that do not, clients tried."""
     rows = []
     for dialect in _dialects():
         paths = [path for path in table.ROUTES if dialect in table.spoken_on(path)]
         prefixes = dict.fromkeys(f"/{prefix}" for path in paths if (prefix := _prefix(path)))
         own = [path for path in paths if not _prefix(path)]
         columns = (own, prefixes, _fields(dialect), dialect.ignored)
-        rows.append((dialect.title, f"`{dialect.name}`", *map(_names, columns)))
-    return _table(("API", "Label", "Paths", "Prefix", "Fields honoured", "Fields ignored"), rows)
+        proven = ", ".join(dict.fromkeys(one.name for one in CLIENTS if one.dialect == dialect.name))
+        rows.append((dialect.title, f"`{dialect.name}`", *map(_names, columns), proven))
+    head = ("API", "Label", "Paths", "Prefix", "Fields honoured", "Fields ignored", "Clients proven")
+    return _table(head, rows)
 
 
 def shared_paths() -> str:
@@ -48,7 +51,19 @@ def shared_paths() -> str:
     return _table(("Paths", "#", "Match", "API"), rows)
 
 
-_TABLES = {"apis": apis, "shared_paths": shared_paths}
+def clients() -> str:
+    """Return a table of the clients that the tests run, with the URL to give them."""
+    titles = {dialect.name: dialect.title for dialect in _dialects()}
+    rows = [(one.name, f"`http://host:port{one.base}`", titles[one.dialect]) for one in CLIENTS]
+    return _table(("Client", "Base URL", "API"), rows)
+
+
+def not_tried() -> str:
+    """Return a table of the clients that the tests do not run."""
+    return _table(("Client", "Why"), NOT_TRIED)
+
+
+_TABLES = {"apis": apis, "shared_paths": shared_paths, "clients": clients, "not_tried": not_tried}
 
 
 def _dialects() -> list[Dialect]:
