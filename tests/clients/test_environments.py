@@ -25,5 +25,5 @@ def test_what_cannot_be_installed_is_told_in_the_words_of_pip_and_tried_again(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     (tmp_path / "some.txt").write_text("no-such-package==1.0\n")
     for _ in range(2):
-        with pytest.raises(CannotBuild, match="ERROR: .*no-such-package"):
+        with pytest.raises(CannotBuild, match=r"ERROR: .*no-such-package"):
             python_of(tmp_path / "some.txt", tmp_path)
