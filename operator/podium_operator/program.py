@@ -92,7 +92,7 @@ class Program:
         try:
             await asyncio.wait({watches, follow}, return_when=asyncio.FIRST_COMPLETED)
             if watches.done():
-                watches.result()
+                _check(watches)
                 self._stopping.set()  # kopf caught the signal
             else:
                 follow.result()
@@ -162,6 +162,14 @@ class Program:
         """kopf takes the signals over while it runs and leaves its own handlers behind."""
         for number in _SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
+
+
+def _check(watches: asyncio.Task[None]) -> None:
+    """Raise Unreachable where kopf gave up: it does on an API server that answers nonsense for long enough."""
+    try:
+        watches.result()
+    except Exception as error:  # noqa: BLE001  the border to kopf: whatever it was, watching begins anew
+        raise Unreachable(f"the watches ended: {type(error).__name__}: {error}") from error
 
 
 def _log_failure(key: Key, error: Exception, delay_s: float) -> None:

@@ -1,9 +1,7 @@
 """A proxy before the API server that fails on demand: answers of its own, silence, cut and deaf watches."""
 
 import asyncio
-import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +69,11 @@ class Proxy:
         self.port = self._runner.addresses[0][1]
 
     async def _stop(self) -> None:
+        mine = asyncio.current_task()
+        others = [task for task in asyncio.all_tasks() if task is not mine]
+        for task in others:
+            task.cancel()  # silent requests and watches would wait for ever
+        await asyncio.gather(*others, return_exceptions=True)
         await self._runner.cleanup()
         await self._client.close()
 
@@ -89,10 +92,10 @@ class Proxy:
         headers = {
             key: value
             for key, value in request.headers.items()
-            if key.lower() not in ("host", "accept-encoding")
+            if key.lower() not in ("host", "accept-encoding", "content-length")
         }
         answer = await self._client.request(
-            request.method, self.plane.url + str(request.rel_url), headers=headers, data=body
+            request.method, self.plane.url + str(request.rel_url), headers=headers, data=body or None
         )
         async with answer:
             kept = {key: value for key, value in answer.headers.items() if key.lower() not in HOP_BY_HOP}
@@ -108,22 +111,22 @@ class Proxy:
     async def _watch(
         self, request: web.Request, answer: aiohttp.ClientResponse, headers: dict[str, str]
     ) -> web.StreamResponse:
-        """Hand a watch through, line by line."""
+        """Hand a watch through, piece by piece."""
         response = web.StreamResponse(status=answer.status, headers=headers)
         await response.prepare(request)
         generation = self.faults.cut
-        last = time.monotonic()
+        reading = asyncio.ensure_future(answer.content.readany())
         while generation == self.faults.cut:
-            try:
-                line = await asyncio.wait_for(answer.content.readline(), 0.2)
-            except TimeoutError:
+            await asyncio.wait({reading}, timeout=0.2)
+            if not reading.done():
                 continue
-            if not line:
+            piece = reading.result()
+            if not piece:
                 break
             if not self.faults.deaf:
-                await response.write(line)
-                last = time.monotonic()
-        del last
+                await response.write(piece)
+            reading = asyncio.ensure_future(answer.content.readany())
+        reading.cancel()
         if request.transport:
             request.transport.close()
         return response
@@ -131,6 +134,4 @@ class Proxy:
 
 def status(code: int, reason: str) -> dict[str, Any]:
     """Return an error as the API server writes it."""
-    return json.loads(
-        json.dumps({"status": "Failure", "code": code, "reason": reason, "message": f"injected {reason}"})
-    )
+    return {"status": "Failure", "code": code, "reason": reason, "message": f"injected {reason}"}
