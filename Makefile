@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 8080
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Podium needs Python 3.11 or newer: make PYTHON=python3.12 …")'
@@ -34,4 +34,17 @@ test: lint ## set everything up, lint, and run every test
 bench: .venv/.dev ## measure speed beside Sentence Transformers; FULL=1 for more
 	$(BIN)/podium bench $(if $(FULL),--full)
 
-.PHONY: help run lint test bench
+bench-operator: .venv/.dev ## measure the operator with 1,000 Rerankers; needs KUBEBUILDER_ASSETS
+	$(BIN)/python tests/cluster/bench_operator.py
+
+e2e: .venv/.dev ## bring up a cluster (PODIUM_CLUSTER_TOOL, else kind), build and load the images, run tests/e2e
+	tests/e2e/run.sh $(ARGS)
+
+image: ## build the images of the service on the CPU and of the operator
+	docker build -t podium:dev-cpu --target service-cpu .
+	docker build -t podium-operator:dev --target operator .
+
+image-cuda: ## build the image of the service on CUDA
+	docker build -t podium:dev --target service .
+
+.PHONY: help run lint test bench bench-operator e2e image image-cuda
