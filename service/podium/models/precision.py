@@ -37,7 +37,7 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
 
     Raises PermanentStartError where the device cannot compute in the wanted dtype, and says in which it can.
     """
-    able = _dtypes(device)
+    able = dtypes(device)
     if wanted == "auto":
         return able[0]
     dtype: torch.dtype = getattr(torch, wanted)
@@ -56,7 +56,7 @@ def name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _dtypes(device: torch.device) -> list[torch.dtype]:
+def dtypes(device: torch.device) -> list[torch.dtype]:
     """Return what the device computes in by its own instructions, fastest first."""
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,0 +1,71 @@
+"""The model alone: tokenization and forward, no server, no queue."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+from podium.bench.results import Way
+from podium.bench.texts import Pair
+from podium.models.base import Encoding, Model
+from podium.models.limit import machine_limit, operations
+
+AIM_S = 0.25
+"""Batches as the engine makes them: as many tokens as take so long."""
+REPEATS = 3
+
+
+def measure(model: Model, name: str, folder: Path, pairs: Sequence[Pair]) -> tuple[Way, float, float]:
+    """Return how fast a model scores pairs, in tokens per second too, and the machine's limit meanwhile.
+
+    The limit is measured before, between and after, so that both see the same neighbours.
+    """
+    budget = tokens_per_batch(model, pairs)
+    limits, seconds = [machine_limit(model.info.dtype)], []
+    for _ in range(REPEATS):
+        start = perf_counter()
+        encodings = encode(model, pairs)
+        for batch in batches(encodings, budget):
+            model.score(batch)
+        seconds.append(perf_counter() - start)
+        limits.append(machine_limit(model.info.dtype))
+    taken, limit = statistics.median(seconds), statistics.median(limits)
+    lengths = [len(encoding.ids) for encoding in encodings]
+    way = Way(
+        model=name,
+        way=f"bare {model.info.dtype}",
+        pairs_per_s=len(pairs) / taken,
+        share=operations(folder, lengths) / taken / limit if model.info.device == "cpu" else None,
+    )
+    return way, sum(lengths) / taken, limit
+
+
+def tokens_per_batch(model: Model, pairs: Sequence[Pair]) -> int:
+    """Return how many tokens this model scores in AIM_S, and warm it up."""
+    encodings = encode(model, pairs[:32])
+    tokens = sum(len(encoding.ids) for encoding in encodings)
+    model.score(encodings[:8])
+    start = perf_counter()
+    for batch in batches(encodings, 1024):
+        model.score(batch)
+    return max(1, int(tokens / (perf_counter() - start) * AIM_S))
+
+
+def encode(model: Model, pairs: Sequence[Pair]) -> list[Encoding]:
+    """Tokenize and join pairs."""
+    queries = model.tokenize([query for query, _ in pairs])
+    documents = model.tokenize([document for _, document in pairs])
+    return [model.pair(query, document) for query, document in zip(queries, documents, strict=True)]
+
+
+def batches(encodings: Sequence[Encoding], budget: int) -> list[list[Encoding]]:
+    """Cut encodings, in their order, into batches of at most `budget` tokens or one pair."""
+    cut: list[list[Encoding]] = [[]]
+    tokens = 0
+    for encoding in encodings:
+        if cut[-1] and tokens + len(encoding.ids) > budget:
+            cut.append([])
+            tokens = 0
+        cut[-1].append(encoding)
+        tokens += len(encoding.ids)
+    return cut

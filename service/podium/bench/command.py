@@ -1,0 +1,120 @@
+"""`podium bench`."""
+
+import platform
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import Progress
+
+from podium.bench import bare, load, reference, table
+from podium.bench.results import Report
+from podium.bench.server import serving
+from podium.bench.shapes import SHAPES, Shape, folder_of
+from podium.bench.texts import Pair, pairs
+from podium.models import precision
+from podium.models.limit import operations
+from podium.models.load import load as load_model
+
+FAIR_S = 20.0
+"""Seconds of the fairness run; it ends with the requests that are then under way."""
+
+Step = tuple[str, Callable[[], None]]
+
+
+@click.command
+@click.option("--full", is_flag=True, help="1,000 pairs in place of 200, and every dtype over HTTP.")
+@click.option(
+    "--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON here too."
+)
+@click.option(
+    "--model",
+    "names",
+    multiple=True,
+    type=click.Choice([shape.name for shape in SHAPES]),
+    help="Only this one; may be given several times.",
+)
+def bench(full: bool, output: Path | None, names: tuple[str, ...]) -> None:
+    """Measure Podium on this machine, beside the machine's limit and Sentence Transformers.
+
+    Ends within ten minutes (longer with --full). Other programs that run meanwhile falsify it.
+    """
+    start = perf_counter()
+    texts, source = pairs(1000 if full else 200)
+    report = Report(
+        machine=_machine(),
+        texts=source,
+        pairs=len(texts),
+        mean_tokens=0.0,
+        limits_gflops={},
+        gflop_per_pair={},
+    )
+    with tempfile.TemporaryDirectory() as scratch, Progress(console=Console(stderr=True)) as progress:
+        steps = [
+            (shape, step)
+            for shape in SHAPES
+            if not names or shape.name in names
+            for step in _steps(shape, Path(scratch), texts, report, full=full)
+        ]
+        task = progress.add_task("", total=len(steps))
+        for shape, (description, run) in steps:
+            progress.update(task, description=f"{shape.name}: {description}")
+            run()
+            progress.advance(task)
+    report.seconds = perf_counter() - start
+    table.show(report, Console())
+    if output is not None:
+        output.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+
+
+def _steps(
+    shape: Shape, scratch: Path, texts: Sequence[Pair], report: Report, *, full: bool
+) -> Iterator[Step]:
+    """Yield what is measured of one model; each step adds to the report."""
+    folder = folder_of(shape, scratch)
+    dtypes = [precision.name(dtype) for dtype in precision.dtypes(precision.choose_device("auto"))]
+    speeds: dict[str, float] = {}
+
+    def usual() -> None:
+        way = reference.measure(shape.name, folder, texts[: shape.reference_pairs])
+        report.ways += [way] if way else []
+
+    def alone(dtype: str) -> None:
+        model = load_model(folder, uri=shape.name, dtype=dtype)
+        lengths = [len(encoding.ids) for encoding in bare.encode(model, texts)]
+        report.mean_tokens = sum(lengths) / len(lengths)
+        report.gflop_per_pair[shape.name] = operations(folder, lengths) / len(lengths) / 1e9
+        way, speeds[dtype], limit = bare.measure(model, shape.name, folder, texts)
+        report.ways.append(way)
+        report.limits_gflops[dtype] = limit / 1e9
+
+    def served(dtype: str) -> None:
+        with serving(folder, dtype, scratch / "serve.log") as server:
+            load.throughput(server, shape.name, texts, 1, 1, 100)  # shapes that the warm-up did not have
+            for clients, (requests, documents) in shape.requests.items():
+                report.ways.append(
+                    load.throughput(
+                        server, shape.name, texts, clients, requests, documents, bare=speeds[dtype]
+                    )
+                )
+            report.fairness.append(load.fairness(server, shape.name, texts, FAIR_S))
+
+    yield "Sentence Transformers", usual
+    for dtype in dtypes:
+        yield f"bare {dtype}", lambda dtype=dtype: alone(dtype)  # type: ignore[misc]
+    for dtype in dtypes if full else dtypes[:1]:
+        yield f"HTTP {dtype}", lambda dtype=dtype: served(dtype)  # type: ignore[misc]
+
+
+def _machine() -> str:
+    """Return the processor's name and how many cores the model uses."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{(names or [platform.machine()])[0]}, {precision.cores()} cores"

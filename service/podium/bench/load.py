@@ -1,0 +1,119 @@
+"""Clients that ask a server over HTTP, and how long they wait."""
+
+import http.client
+import json
+import threading
+from collections.abc import Sequence
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from podium.bench.results import Fairness, Way
+from podium.bench.server import Server
+from podium.bench.texts import Pair
+
+
+class Asked(NamedTuple):
+    """What clients saw."""
+
+    seconds: list[float]
+    """Latency of each request."""
+    elapsed_s: float
+    """From the first request sent to the last answer read."""
+
+
+def body(pairs: Sequence[Pair], client: int, number: int, documents: int) -> bytes:
+    """Return a request that no other one equals: equal pairs in flight are scored once."""
+    start = (client * 31 + number * 7) % len(pairs)
+    chosen = [pairs[(start + i) % len(pairs)][1] for i in range(documents)]
+    return json.dumps({"query": f"{pairs[start][0]} {client} {number}", "documents": chosen}).encode()
+
+
+def ask(server: Server, bodies: Sequence[Sequence[bytes]], stop: threading.Event | None = None) -> Asked:
+    """Let one client a list of bodies send them one after another, all clients at once.
+
+    With `stop`, each client goes round its list until that is set. Raises RuntimeError for an answer other
+    than 200.
+    """
+    seconds: list[float] = []
+    failures: list[str] = []
+
+    def client(requests: Sequence[bytes]) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=3600)
+        while True:
+            for request in requests:
+                if stop is not None and stop.is_set():
+                    return connection.close()
+                start = perf_counter()
+                connection.request("POST", "/v1/rerank", request, {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                answer = response.read()
+                seconds.append(perf_counter() - start)
+                if response.status != 200:
+                    failures.append(f"{response.status}: {answer[:200]!r}")
+                    return connection.close()
+            if stop is None:
+                return connection.close()
+
+    threads = [threading.Thread(target=client, args=(requests,)) for requests in bodies]
+    start = perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise RuntimeError(f"the server answered {failures[0]}")
+    return Asked(seconds, perf_counter() - start)
+
+
+def throughput(
+    server: Server,
+    name: str,
+    pairs: Sequence[Pair],
+    clients: int,
+    requests: int,
+    documents: int,
+    bare: float | None = None,
+) -> Way:
+    """Return what `clients` clients saw; `bare` is the bare model's tokens per second."""
+    bodies = [[body(pairs, c, n, documents) for n in range(requests)] for c in range(clients)]
+    names = ("podium_tokens_total", "podium_inference_seconds_sum", "podium_tokenization_seconds_sum")
+    before = [server.metric(metric) for metric in names]
+    asked = ask(server, bodies)
+    tokens, inference, tokenization = (
+        server.metric(metric) - value for metric, value in zip(names, before, strict=True)
+    )
+    p50, p95, p99 = (float(x) * 1000 for x in np.percentile(asked.seconds, [50, 95, 99]))
+    return Way(
+        model=name,
+        way=f"HTTP, {clients} client{'s' * (clients > 1)} × {documents} documents",
+        pairs_per_s=clients * requests * documents / asked.elapsed_s,
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        # with one client no request waits for another one
+        added_ms=p50 - (inference + tokenization) / requests * 1000 if clients == 1 else None,
+        of_bare=tokens / asked.elapsed_s / bare if bare else None,
+        memory_mib=server.peak_memory_mib(),
+    )
+
+
+def fairness(server: Server, name: str, pairs: Sequence[Pair], seconds: float) -> Fairness:
+    """Return how long 10-document requests take alone, and beside two clients with 1,000 documents each."""
+    small = [[body(pairs, 99, number, 10) for number in range(40)]]
+    alone = ask(server, small)
+    stop = threading.Event()
+    large = [[body(pairs, client, number, 1000) for number in range(3)] for client in range(2)]
+    crowd = threading.Thread(target=ask, args=(server, large, stop))
+    crowd.start()
+    threading.Timer(seconds, stop.set).start()
+    crowded = ask(server, small, stop)
+    crowd.join()
+    p50, p99 = np.percentile(crowded.seconds, [50, 99])
+    return Fairness(
+        model=name,
+        alone_p99_ms=float(np.percentile(alone.seconds, 99)) * 1000,
+        crowded_p50_ms=float(p50) * 1000,
+        crowded_p99_ms=float(p99) * 1000,
+    )

@@ -1,0 +1,48 @@
+"""What was measured, as values; JSON is made of these."""
+
+import msgspec
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One way to score pairs with one model."""
+
+    model: str
+    way: str
+    """`Sentence Transformers float32`, `bare bfloat16`, `HTTP, 8 clients`."""
+    pairs_per_s: float
+    share: float | None = None
+    """Operations of the scored tokens per second, of the machine's limit in the same dtype; CPU only."""
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    added_ms: float | None = None
+    """Median latency less the server's own inference and tokenization."""
+    of_bare: float | None = None
+    """Tokens per second, of the bare model's in the same dtype."""
+    memory_mib: float | None = None
+    """Resident memory of the server at its peak."""
+
+
+class Fairness(msgspec.Struct, frozen=True, kw_only=True):
+    """10-document requests while two clients send 1,000-document requests without pause."""
+
+    model: str
+    alone_p99_ms: float
+    crowded_p50_ms: float
+    crowded_p99_ms: float
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """All of one run."""
+
+    machine: str
+    texts: str
+    pairs: int
+    mean_tokens: float
+    limits_gflops: dict[str, float]
+    """dtype to the machine's limit, GFLOP/s."""
+    gflop_per_pair: dict[str, float]
+    """Model to the operations of a pair."""
+    ways: list[Way] = []
+    fairness: list[Fairness] = []
+    seconds: float = 0.0

@@ -1,0 +1,45 @@
+"""The report as a table for the terminal."""
+
+from rich.console import Console, Group
+from rich.table import Table
+
+from podium.bench.results import Report
+
+
+def show(report: Report, console: Console) -> None:
+    """Print a report."""
+    limits = ", ".join(f"{value:.0f} GFLOP/s {dtype}" for dtype, value in report.limits_gflops.items())
+    costs = ", ".join(f"{name} {value:.2f}" for name, value in report.gflop_per_pair.items())
+    console.print(
+        Group(
+            f"{report.machine}; limit {limits}",
+            f"{report.pairs} pairs of {report.mean_tokens:.1f} tokens ({report.texts}); GFLOP each: {costs}",
+        )
+    )
+    table = Table("model", "way", box=None, pad_edge=False)
+    for heading in ("pairs/s", "of limit", "of bare", "p50 ms", "p95 ms", "p99 ms", "added ms", "MiB"):
+        table.add_column(heading, justify="right")
+    for way in report.ways:
+        table.add_row(
+            way.model,
+            way.way,
+            f"{way.pairs_per_s:.1f}",
+            _percent(way.share),
+            _percent(way.of_bare),
+            *(_number(x) for x in (way.p50_ms, way.p95_ms, way.p99_ms, way.added_ms, way.memory_mib)),
+        )
+    console.print(table)
+    for fair in report.fairness:
+        console.print(
+            f"{fair.model}: 10 documents beside two clients of 1,000 each: p50 {fair.crowded_p50_ms:.0f} ms, "
+            f"p99 {fair.crowded_p99_ms:.0f} ms; alone p99 {fair.alone_p99_ms:.0f} ms"
+        )
+    console.print(f"measured in {report.seconds:.0f} s")
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.0%}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
