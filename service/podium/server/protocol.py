@@ -154,6 +154,7 @@ def make_server(app: Any, *, headers_timeout_s: float) -> Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here depends on the caller's address
         # Longer than the idle time of usual proxies (60 s), so that they close first and no request is lost.
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
