@@ -105,6 +105,12 @@ def test_an_overloaded_server_says_so_in_the_shape_of_the_vendor(name: str) -> N
 
 
 @pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_a_failure_has_the_type_that_the_dialect_declares(name: str) -> None:
+    told = GOLDEN[name]["overloaded"]
+    assert msgspec.to_builtins(msgspec.convert(told, DIALECTS[name].failure)) == told
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_an_unknown_exception_shows_nothing_of_itself(name: str) -> None:
     status, body = DIALECTS[name].fail(FAILURES["Exception"])
     assert status == 500

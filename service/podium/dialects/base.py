@@ -45,6 +45,8 @@ class Dialect:
     """`body` and its ranking → the answer, ready for JSON."""
     fail: Callable[[Exception], tuple[int, Any]]
     """A failure → status and body, ready for JSON. What is no PodiumError shows none of its text."""
+    failure: Any
+    """Type of that body, for the OpenAPI document."""
     example: Any
     """A request that works, for the OpenAPI document and the tests."""
     ignored: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from podium.dialects import answers, parts
-from podium.dialects.base import Context, Dialect, superset
+from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
 THRESHOLD = 0.1
@@ -99,6 +99,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=superset,
+    failure=ErrorBody,
     example={
         "model": "rerank-v4.0",
         "query": "What is the capital of France?",

@@ -122,6 +122,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=fail,
+    failure=DashScopeError,
     example={
         "model": "gte-rerank-v2",
         "input": {

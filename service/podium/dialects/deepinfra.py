@@ -65,6 +65,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=fail,
+    failure=DeepInfraError,
     example={
         "queries": ["What is the capital of France?"],
         "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],

@@ -60,6 +60,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=fail,
+    failure=ErrorBody,
     example={
         "model": "mixedbread-ai/mxbai-rerank-xsmall-v1",
         "query": "What is the capital of France?",

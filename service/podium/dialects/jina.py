@@ -65,6 +65,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=fail,
+    failure=ErrorBody,
     example={
         "model": "jina-reranker-v2-base-multilingual",
         "query": "What is the capital of France?",

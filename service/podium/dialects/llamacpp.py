@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from podium.dialects import parts
-from podium.dialects.base import Context, Dialect, superset
+from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
 
@@ -65,6 +65,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=superset,
+    failure=ErrorBody,
     example={
         "model": "some-model",
         "query": "What is panda?",

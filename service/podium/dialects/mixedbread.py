@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from podium.dialects import parts
-from podium.dialects.base import Context, Dialect, superset
+from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
 
@@ -74,6 +74,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=superset,
+    failure=ErrorBody,
     example={
         "model": "mixedbread-ai/mxbai-rerank-large-v2",
         "query": "What is the capital of France?",

@@ -75,6 +75,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=fail,
+    failure=ErrorBody,
     example={
         "model": "nvidia/llama-3.2-nv-rerankqa-1b-v2",
         "query": {"text": "What is the capital of France?"},

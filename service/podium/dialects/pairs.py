@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from podium.dialects import parts
-from podium.dialects.base import Context, Dialect, superset
+from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
 Normalize = Annotated[parts.Flag, Meta(description="the sigmoid instead of the logit")]
@@ -55,6 +55,7 @@ PAIR = Dialect(
     parse=parse_pair,
     respond=respond_pair,
     fail=superset,
+    failure=ErrorBody,
     example={
         "query": "What is the capital of France?",
         "passage": "Paris is the capital of France.",
@@ -111,6 +112,7 @@ PAIRS = Dialect(
     parse=parse_pairs,
     respond=respond_pairs,
     fail=superset,
+    failure=ErrorBody,
     example={
         "pairs": [
             {"query": "What is the capital of France?", "passage": "Paris is the capital of France."},

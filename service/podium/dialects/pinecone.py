@@ -127,6 +127,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=fail,
+    failure=PineconeError,
     example={
         "model": "bge-reranker-v2-m3",
         "query": "What is the capital of France?",

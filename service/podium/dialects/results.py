@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from podium.dialects import answers, parts
-from podium.dialects.base import Context, Dialect, superset
+from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
 
@@ -69,6 +69,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=superset,
+    failure=ErrorBody,
     example={
         "model": "builtin",
         "query": "What is the capital of France?",

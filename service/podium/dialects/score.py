@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from podium.dialects import parts
-from podium.dialects.base import Context, Dialect, superset
+from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.errors import EmptyDocuments, InvalidRequest
 from podium.ranking import Ranking, RankRequest
 
@@ -102,6 +102,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=superset,
+    failure=ErrorBody,
     example={
         "model": "BAAI/bge-reranker-v2-m3",
         "text_1": "What is the capital of France?",

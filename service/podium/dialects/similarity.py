@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from podium.dialects import parts
-from podium.dialects.base import Context, Dialect, superset
+from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
 Id = Annotated[str | int | float | bool | None, Meta(description="echoed as it came")]
@@ -65,6 +65,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=superset,
+    failure=ErrorBody,
     example={
         "query": "What is the capital of France?",
         "documents": [

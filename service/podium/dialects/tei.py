@@ -93,6 +93,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=fail,
+    failure=TeiError,
     example={
         "query": "What is the capital of France?",
         "texts": ["Berlin is the capital of Germany.", "Paris is the capital of France."],

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from podium.dialects import answers, parts
-from podium.dialects.base import Context, Dialect, superset
+from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
 
@@ -67,6 +67,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=superset,
+    failure=ErrorBody,
     example={
         "model": "BAAI/bge-reranker-base",
         "query": "What is the capital of France?",

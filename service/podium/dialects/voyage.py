@@ -89,6 +89,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=fail,
+    failure=VoyageError,
     example={
         "model": "rerank-2.5",
         "query": "What is the capital of France?",

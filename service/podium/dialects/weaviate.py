@@ -66,6 +66,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=fail,
+    failure=WeaviateError,
     example={
         "query": "What is the capital of France?",
         "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
