@@ -21,6 +21,17 @@ def test_the_cpu_example_is_ready_within_a_minute_and_answers_from_another_names
     assert [result["index"] for result in answer["results"]] == [1, 0]
 
 
+def test_the_air_gapped_example_serves_what_lies_on_a_claim(
+    namespace: Namespace, client: Client, service_image: str
+) -> None:
+    image = {"ghcr.io/podium-rerank/podium:0.1.0-cpu": service_image}
+    namespace.apply_file(EXAMPLES / "air-gapped.yaml", **image)
+    namespace.wait_condition("reranker-air-gapped", "Ready", "True", timeout_s=120)
+    answer = client.ask(f"http://reranker-air-gapped.{namespace.name}.svc")
+    assert answer["model"] == "my-model"
+    assert answer["results"][0]["index"] == 1
+
+
 def test_get_and_describe_say_what_a_person_wants_to_know(namespace: Namespace) -> None:
     namespace.apply_file(EXAMPLES / "cpu.yaml")
     namespace.wait_condition("reranker", "Ready", "True")
