@@ -153,7 +153,9 @@ def until(condition: Callable[[], object]) -> None:
 
 
 @contextlib.contextmanager
-def serving(model: Model | Callable[[], Model], /, *, ready: bool = True, **settings: Any) -> Iterator[Serving]:
+def serving(
+    model: Model | Callable[[], Model], /, *, ready: bool = True, **settings: Any
+) -> Iterator[Serving]:
     """Serve a model, or what a function returns that loads one, on a free port until the block ends.
 
     Started as `podium serve` starts, but for the signals. `ready`: wait until it is.
@@ -161,7 +163,8 @@ def serving(model: Model | Callable[[], Model], /, *, ready: bool = True, **sett
     running: Future[Serving] = Future()
     stop: Future[None] = Future()
     thread = threading.Thread(
-        target=lambda: _run(model, Settings(**{"self_test": "off", **settings}), running, stop), name="serving"
+        target=lambda: _run(model, Settings(**{"self_test": "off", **settings}), running, stop),
+        name="serving",
     )
     thread.start()
     try:

@@ -1,21 +1,17 @@
-"""Metrics, traces and logs: what is promised in docs/metrics.md, and values after known requests."""
+"""Metrics and logs: what is promised in docs/metrics.md, and values after known requests."""
 
-import http.server
 import json
 import logging
-import os
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 from fakes import FakeModel
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from serving import serving, until
 
-from podium.telemetry import logs, tracing
+from podium.telemetry import logs
 from podium.telemetry.metrics import Metrics
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "metrics.md"
@@ -199,144 +195,3 @@ logging.getLogger("other").info("hidden")
     assert expected in done.stderr
     assert "hidden" not in done.stderr
     assert bool(done.stderr) == bool(expected)
-
-
-# Traces, received by a collector on loopback.
-
-
-class Collector(http.server.ThreadingHTTPServer):
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Receive)
-        self.received: list[ExportTraceServiceRequest] = []
-
-
-class _Receive(http.server.BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        sent = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["content-length"])))
-        self.server.received.append(sent)
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def collector():
-    with Collector() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-SERVED = """
-from fakes import FakeModel
-from serving import serving
-with serving(FakeModel(), cache_bytes=2**20) as server:
-    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    body = {"query": "q", "documents": ["secret", "secret two"]}
-    assert server.post("/v2/rerank", body, traceparent=trace).status == 200
-    assert server.post("/v2/rerank", body).status == 200
-    assert server.post("/nothing/secret", body).status == 404
-"""
-ONE_SPAN = """
-with tracing.TRACER.start_as_current_span("one"):
-    pass
-"""
-
-
-def run_traced(collector: Collector, what: str, **environment: str) -> list[ExportTraceServiceRequest]:
-    """Run a program with tracing in a process of its own; return what the collector received of it."""
-    program = f"""
-import os, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from podium.telemetry import tracing
-tracing.configure(os.environ)
-{what}
-tracing.shutdown()
-"""
-    collector.received.clear()
-    url = f"http://127.0.0.1:{collector.server_port}"
-    told = {name: value.format(url=url) for name, value in environment.items()}
-    subprocess.run([sys.executable, "-c", program], env={**os.environ, **told}, check=True, timeout=120)
-    return list(collector.received)
-
-
-def spans(received: list[ExportTraceServiceRequest]) -> list:
-    return [
-        span for each in received for resource in each.resource_spans
-        for scope in resource.scope_spans for span in scope.spans
-    ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def served(collector):
-    """The spans of three requests: one that is scored, one that the cache answers, one that is a 404."""
-    return spans(run_traced(collector, SERVED, OTEL_EXPORTER_OTLP_ENDPOINT="{url}"))
-
-
-def test_a_request_is_one_trace_with_spans_for_tokenization_queue_and_inference(served):
-    mine = [span for span in served if span.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"]
-    by_name = {span.name: span for span in mine}
-    assert set(by_name) == {"POST /v2/rerank", "tokenization", "queue", "inference"}
-    server = by_name.pop("POST /v2/rerank")
-    assert server.parent_span_id.hex() == "b7ad6b7169203331"
-    for span in by_name.values():
-        assert span.parent_span_id == server.span_id
-        assert server.start_time_unix_nano - 1e6 <= span.start_time_unix_nano <= span.end_time_unix_nano
-        assert span.end_time_unix_nano <= server.end_time_unix_nano + 1e6
-    assert by_name["queue"].end_time_unix_nano == by_name["inference"].start_time_unix_nano
-    attributes = {each.key: each.value for each in server.attributes}
-    assert attributes["http.response.status_code"].int_value == 200
-    assert attributes["http.route"].string_value == "/v2/rerank"
-    assert attributes["podium.dialect"].string_value == "cohere"
-
-
-def test_cached_and_unknown_requests_are_traces_of_one_span_and_none_holds_texts(served):
-    names = sorted(span.name for span in served)
-    assert names == ["POST", "POST /v2/rerank", "POST /v2/rerank", "inference", "queue", "tokenization"]
-    assert len({span.trace_id for span in served}) == 3
-    assert "secret" not in str(served)
-
-
-@pytest.mark.parametrize(
-    ("environment", "name"),
-    [
-        pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "{url}"}, "podium", id="by default"),
-        pytest.param(
-            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "{url}/v1/traces", "OTEL_SERVICE_NAME": "mine"}, "mine",
-            id="OTEL_SERVICE_NAME",
-        ),
-        pytest.param(
-            {"OTEL_EXPORTER_OTLP_ENDPOINT": "{url}", "OTEL_RESOURCE_ATTRIBUTES": "service.name=its"}, "its",
-            id="OTEL_RESOURCE_ATTRIBUTES",
-        ),
-    ],
-)  # fmt: skip
-def test_the_service_has_the_name_that_the_variables_give_it(collector, environment, name):
-    received = run_traced(collector, ONE_SPAN, **environment)
-    assert [span.name for span in spans(received)] == ["one"]
-    attributes = received[0].resource_spans[0].resource.attributes
-    assert {each.key: each.value.string_value for each in attributes}["service.name"] == name
-
-
-@pytest.mark.parametrize(
-    "environment",
-    [
-        pytest.param({}, id="no endpoint"),
-        pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "{url}", "OTEL_SDK_DISABLED": "true"}, id="disabled"),
-        pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "{url}", "OTEL_TRACES_EXPORTER": "none"}, id="none"),
-    ],
-)
-def test_traces_are_off_unless_an_endpoint_is_set(collector, environment):
-    assert run_traced(collector, ONE_SPAN, **environment) == []
-
-
-def test_a_collector_that_is_away_is_nobodys_trouble(collector):
-    assert run_traced(collector, ONE_SPAN, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9") == []
-
-
-def test_outside_of_a_trace_there_is_no_id():
-    assert tracing.trace_id() is None

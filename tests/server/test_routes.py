@@ -1,6 +1,7 @@
 """What the rank routes answer to bodies that are not as they should be, over a real socket."""
 
 import json
+import threading
 
 import pytest
 from fakes import FakeModel
@@ -183,6 +184,27 @@ def test_a_10_mb_document_of_one_word_is_ranked(server):
     documents = ["w" * 10_000_000, "score=1"]
     answer = server.post("/v1/rerank", {"query": "q", "documents": documents})
     assert [result["index"] for result in answer.body["results"]] == [1, 0]
+
+
+def test_a_small_request_passes_a_large_one_with_a_10_mb_document():
+    gate = threading.Semaphore(1_000)  # for the start
+    model = FakeModel(gate=gate)
+    with serving(model, max_batch_tokens=64) as server, server.client() as large, server.client() as small:
+        while gate.acquire(blocking=False):
+            pass
+        started = len(model.batches)
+        documents = ["w" * 10_000_000, *(f"large {n} of many" for n in range(1_000))]
+        large.send(request("POST", "/v2/rerank", {"query": "q", "documents": documents}))
+        until(lambda: len(model.batches) > started)
+        small.send(request("POST", "/v2/rerank", {"query": "q", "documents": [f"s{n}" for n in range(10)]}))
+        until(lambda: any("s9" in texts for texts in model.slices))
+        while not small.readable():
+            gate.release()
+        assert small.receive().status == 200
+        behind = next(n for n, batch in enumerate(model.batches) if "s0" in batch) - started
+        assert behind <= 3  # the batch that ran, and one that may have been taken with the last slice
+        gate.release(10_000)
+        assert large.receive().body["results"][0]["index"] == 0
 
 
 def _concrete(path: str) -> str:

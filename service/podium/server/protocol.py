@@ -65,18 +65,19 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
                     self._refuse(MalformedBody(f"the headers are larger than {MAX_HEADER_BYTES} bytes"))
 
         def _feed(self, data: bytes) -> None:
-            try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as offer:
-                if self._should_upgrade():
-                    self._pass_over(data[offer.args[0] :])
+            while data:
+                try:
+                    self.parser.feed_data(data)
+                    data = b""
+                except httptools.HttpParserUpgrade as offer:
+                    data = self._without_offer(data[offer.args[0] :]) if self._should_upgrade() else b""
 
         def _should_upgrade(self) -> bool:
-            """Whether a request that offers an upgrade is to wait for `_pass_over`."""
+            """Whether a request that offers an upgrade is to wait until it is read without the offer."""
             return self.parser.get_method() != b"CONNECT"
 
-        def _pass_over(self, rest: bytes) -> None:
-            """Read a request again, without its offer to upgrade; `rest` is what came behind its headers.
+        def _without_offer(self, rest: bytes) -> bytes:
+            """Return a request without its offer to upgrade; `rest` is what came behind its headers.
 
             Java's client offers HTTP/2 with its requests, and behind an offer httptools reads nothing more:
             neither the body nor the next request.
@@ -88,7 +89,7 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
             )
             headers = [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
             self.parser = httptools.HttpRequestParser(self)
-            self._feed(b"\r\n".join([line, *headers, b"", rest]))
+            return b"\r\n".join([line, *headers, b"", rest])
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
