@@ -152,9 +152,8 @@ def test_a_field_that_another_manager_keeps_taking_back_is_named_and_then_left(n
 def test_a_port_that_someone_changed_is_put_right(namespace: Namespace) -> None:
     namespace.reranker("moved", suspend=True)
     wait_for("the Service", lambda: namespace.get("svc", "moved"))
-    namespace.patch(
-        "svc", "moved", {"spec": {"ports": [{"name": "http", "port": 8123, "targetPort": "http"}]}}
-    )
+    port = {"name": "http", "port": 8123, "targetPort": "http"}
+    namespace.patch("svc", "moved", {"spec": {"ports": [port]}})
 
     def ports() -> list[int]:
         service = namespace.get("svc", "moved")
