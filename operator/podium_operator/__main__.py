@@ -1,6 +1,7 @@
 """`python -m podium_operator`: settings from the environment, then run until told to end."""
 
 import asyncio
+import logging
 import os
 import sys
 
@@ -11,9 +12,12 @@ from podium_operator.settings import SettingError, Settings, read_settings
 
 
 async def run(settings: Settings) -> None:
-    """Connect and run."""
+    """Connect and run; begin anew in the same container where add-ons came or went."""
     cluster = await Cluster.connect(timeout_s=settings.api_timeout_s, connections=settings.workers + 4)
-    await Program(settings, cluster).run()
+    if await Program(settings, cluster).run():
+        logging.getLogger(__name__).info("the installed add-ons changed, starting anew")
+        # Everything that is remembered may be lost at any time, and kopf cannot be ended in a running loop.
+        os.execv(sys.executable, [sys.executable, "-m", "podium_operator"])  # noqa: S606
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """kopf's part: watch, keep the store, put keys on the queue. Nothing else happens in a handler."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import kopf
@@ -12,6 +13,16 @@ from podium_operator.workqueue import WorkQueue
 
 SETTLE_S = 0.5
 """Seconds to wait after an event: a change comes as several, and one look at the end sees them all."""
+
+
+class _Endless:
+    """Seconds between tries of a watch's request, for ever: after a last one kopf ends, or hangs in trying to.
+
+    Five seconds is the longest that a watch stays away after an outage; health judges by what it delivers.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1.0, 1.0, 2.0, 3.0), itertools.repeat(5.0))
 
 
 def make_registry(store: Store, queue: WorkQueue[Key], kinds: Sequence[Kind]) -> kopf.OperatorRegistry:
@@ -49,8 +60,7 @@ def watch_settings(kinds: Sequence[Kind]) -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 0.01
     settings.queueing.exit_timeout = 1.0
     settings.networking.request_timeout = 30
-    # The last wait is the longest that a watch stays away after an outage; health judges by what it delivers.
-    settings.networking.error_backoffs = (1, 1, 2, 3, 5)
+    settings.networking.error_backoffs = _Endless()
     settings.process.ultimate_exiting_timeout = 20
     for kind in kinds:
         selector = selector_of(kind)

@@ -30,9 +30,6 @@ WRITES = Counter(
 QUEUE_DEPTH = Gauge(
     "podium_operator_queue_depth", "Rerankers that are due and wait for a worker.", registry=REGISTRY
 )
-WATCH_SESSIONS = Counter(
-    "podium_operator_watch_sessions", "Times that the watches were started.", registry=REGISTRY
-)
 WATCH_BEHIND = Gauge(
     "podium_operator_watch_behind", "Objects whose newest version a watch has not delivered.", ["kind"],
     registry=REGISTRY,

@@ -10,7 +10,7 @@ from podium_operator.cluster import ApiError, Cluster, Unreachable
 from podium_operator.handlers import make_registry, watch_settings
 from podium_operator.health import HUNG_AFTER_S, serve
 from podium_operator.kinds import CHILDREN, POD, RERANKER, Kind
-from podium_operator.metrics import QUEUE_DEPTH, WATCH_SESSIONS
+from podium_operator.metrics import QUEUE_DEPTH
 from podium_operator.reconcile import Reconciler
 from podium_operator.settings import Settings
 from podium_operator.store import Key, Store
@@ -26,7 +26,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Program:
-    """One operator process. `run` returns when it was told to end."""
+    """One operator process."""
 
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._settings, self._cluster = settings, cluster
@@ -38,46 +38,31 @@ class Program:
         self._stopping = asyncio.Event()
         QUEUE_DEPTH.set_function(self._queue.depth)
 
-    async def run(self) -> None:
-        """Serve health, work, and watch in sessions until a signal comes."""
+    async def run(self) -> bool:
+        """Serve health, work and watch until a signal comes (False) or the add-ons change (True)."""
         self._catch_signals()
-        runner, port = await serve(
+        _, port = await serve(
             self._settings.http_host, self._settings.http_port, healthy=self._trouble, ready=self._not_ready
         )
         logger.info("serving /healthz, /readyz and /metrics on port %d", port)
-        # Made before kopf starts: when kopf ends it cancels every task that is younger than itself.
         workers = asyncio.create_task(self._queue.run(self._settings.workers))
-        sessions = asyncio.create_task(self._sessions())
+        watches = asyncio.create_task(self._watch())
         try:
-            done, _ = await asyncio.wait({workers, sessions}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({workers, watches}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            return watches in done and watches.result()
         finally:
-            for task in (workers, sessions):
-                task.cancel()
-            await asyncio.gather(workers, sessions, return_exceptions=True)
-            await runner.cleanup()
-            await self._cluster.close()
+            workers.cancel()
+            watches.cancel()
 
-    async def _sessions(self) -> None:
-        """Watch; begin anew when the installed add-ons change or kopf gives up."""
-        while not self._stopping.is_set():
-            try:
-                kinds = await self._kinds()
-                if RERANKER not in kinds:
-                    raise ApiError(404, f"{RERANKER.api_version} is not installed: apply the CRD")  # noqa: TRY301
-                await self._session(kinds)
-            except (ApiError, Unreachable) as error:
-                logger.warning("no watches yet: %s", error)
-                await self._pause(_RETRY_S)
-            self._catch_signals()
-
-    async def _session(self, kinds: list[Kind]) -> None:
-        """Watch these kinds until a signal, a change of the add-ons, or a failure of kopf."""
-        WATCH_SESSIONS.inc()
+    async def _watch(self) -> bool:
+        """Watch; return whether the add-ons changed, so that other kinds are to be watched."""
+        kinds = await self._served_kinds()
+        if self._stopping.is_set():
+            return False
         self._reconciler.addons = frozenset(kind.name for kind in kinds if kind.addon)
         sweep = self._sweep = Sweep(self._store, self._cluster, kinds, self._settings.namespaces)
-        stop = asyncio.Event()
         watches = asyncio.create_task(
             kopf.operator(
                 registry=make_registry(self._store, self._queue, kinds),
@@ -85,37 +70,44 @@ class Program:
                 clusterwide=not self._settings.namespaces,
                 namespaces=self._settings.namespaces,
                 standalone=True,
-                stop_flag=stop,
             )
         )
         follow = asyncio.create_task(self._follow(sweep, kinds))
-        try:
-            await asyncio.wait({watches, follow}, return_when=asyncio.FIRST_COMPLETED)
-            if watches.done():
-                _check(watches)
-                self._stopping.set()  # kopf caught the signal
+        done, _ = await asyncio.wait({watches, follow}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        return follow in done
+
+    async def _served_kinds(self) -> list[Kind]:
+        """Return the kinds to watch, once the API server has ours; kopf would not see it later."""
+        while not self._stopping.is_set():
+            try:
+                kinds = await self._kinds()
+            except (ApiError, Unreachable) as error:
+                logger.warning("no watches yet: %s", error)
             else:
-                follow.result()
-        finally:
-            self._complete.clear()
-            follow.cancel()
-            stop.set()
-            await asyncio.gather(watches, follow, return_exceptions=True)
+                if RERANKER in kinds:
+                    return kinds
+                logger.warning("no watches yet: %s is not installed, apply the CRD", RERANKER.api_version)
+            await self._pause(_RETRY_S)
+        return []
 
     async def _follow(self, sweep: Sweep, kinds: list[Kind]) -> None:
         """Open the gate when the store is complete, look past the watches, return when the add-ons change."""
-        await sweep.until_complete()
+        while not self._complete.is_set():
+            try:
+                await sweep.until_complete()
+                self._complete.set()
+            except (ApiError, Unreachable) as error:
+                logger.warning("not everything is listed yet: %s", error)
+                await self._pause(_RETRY_S)
         logger.info("watching %s", ", ".join(kind.plural for kind in kinds))
         for key in self._store.rerankers():
             self._queue.add(key)
-        self._complete.set()
         checks = asyncio.create_task(sweep.run(self._settings.sweep_s))
         try:
             while await self._kinds_now(kinds) == kinds:
                 await self._pause(_DISCOVERY_S)
-            logger.info("the installed add-ons changed, watching anew")
-            self._complete.clear()
-            await self._queue.idle()  # kopf's end would cancel what is under way
         finally:
             checks.cancel()
 
@@ -159,17 +151,9 @@ class Program:
             pass
 
     def _catch_signals(self) -> None:
-        """kopf takes the signals over while it runs and leaves its own handlers behind."""
+        """Until kopf runs; then it has the signals, and ends."""
         for number in _SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
-
-
-def _check(watches: asyncio.Task[None]) -> None:
-    """Raise Unreachable where kopf gave up: it does on an API server that answers nonsense for long enough."""
-    try:
-        watches.result()
-    except Exception as error:  # noqa: BLE001  the border to kopf: whatever it was, watching begins anew
-        raise Unreachable(f"the watches ended: {type(error).__name__}: {error}") from error
 
 
 def _log_failure(key: Key, error: Exception, delay_s: float) -> None:

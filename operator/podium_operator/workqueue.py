@@ -31,7 +31,7 @@ class WorkQueue(Generic[K]):
         self._order = itertools.count()
         self._running: dict[K, float] = {}
         self._failures: dict[K, int] = {}
-        self._changed, self._done = asyncio.Event(), asyncio.Event()
+        self._changed = asyncio.Event()
 
     def add(self, key: K, delay_s: float = 0.0) -> None:
         """Make a key due in `delay_s`; what is due sooner stays so."""
@@ -55,12 +55,6 @@ class WorkQueue(Generic[K]):
         """Return the seconds for which the slowest worker has been at its key."""
         now = self._now()
         return max((now - since for since in self._running.values()), default=0.0)
-
-    async def idle(self) -> None:
-        """Wait until no worker is at a key."""
-        while self._running:
-            self._done.clear()
-            await self._done.wait()
 
     async def run(self, workers: int) -> None:
         """Work until cancelled."""
@@ -88,7 +82,6 @@ class WorkQueue(Generic[K]):
                 del self._running[key]
                 # What was added meanwhile may be due by now.
                 self._changed.set()
-                self._done.set()
 
     async def _next(self) -> K:
         """Wait for a key that is due and not being worked on, and take it."""

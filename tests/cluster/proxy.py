@@ -94,9 +94,14 @@ class Proxy:
             for key, value in request.headers.items()
             if key.lower() not in ("host", "accept-encoding", "content-length")
         }
-        answer = await self._client.request(
-            request.method, self.plane.url + str(request.rel_url), headers=headers, data=body or None
-        )
+        try:
+            answer = await self._client.request(
+                request.method, self.plane.url + str(request.rel_url), headers=headers, data=body or None
+            )
+        except aiohttp.ClientConnectionError:
+            assert request.transport is not None
+            request.transport.close()  # the API server is not there, so neither is this
+            return web.Response(status=502)
         async with answer:
             kept = {key: value for key, value in answer.headers.items() if key.lower() not in HOP_BY_HOP}
             if request.query.get("watch") in ("true", "1"):
@@ -120,9 +125,9 @@ class Proxy:
             await asyncio.wait({reading}, timeout=0.2)
             if not reading.done():
                 continue
-            piece = reading.result()
-            if not piece:
+            if reading.exception() or not reading.result():
                 break
+            piece = reading.result()
             if not self.faults.deaf:
                 await response.write(piece)
             reading = asyncio.ensure_future(answer.content.readany())

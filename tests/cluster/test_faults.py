@@ -108,7 +108,7 @@ def test_a_watch_that_goes_silent_turns_the_health_page_within_a_minute(
 def test_killed_after_each_single_write_it_comes_to_the_same_end(
     space: Space, proxy: Proxy, behind: OperatorProcess
 ) -> None:
-    """SPEC takes seven children and a status: eight lives, each ends after its first write."""
+    """SPEC takes six children and a status: seven lives, each ends after its first write."""
 
     def kill(_: int) -> None:
         if behind.process is not None:
@@ -116,10 +116,10 @@ def test_killed_after_each_single_write_it_comes_to_the_same_end(
 
     proxy.faults = Faults(after_write=kill)
     space.rerank(**SPEC)
-    for life in range(1, 9):
+    for life in range(1, 8):
         wait_for(f"death {life}", lambda: behind.process.poll() is not None, timeout_s=30)  # type: ignore[union-attr]
         assert len(proxy.faults.writes) >= life
-        if life == 8:
+        if life == 7:
             proxy.faults.after_write = None
         behind.start(wait=False)
     wait_for("all children", lambda: kinds(space) == WANTED, timeout_s=30)
@@ -128,7 +128,7 @@ def test_killed_after_each_single_write_it_comes_to_the_same_end(
     made = Counter(
         write for write in proxy.faults.writes if "/status" not in write[1] and "/events" not in write[1]
     )
-    assert len(made) == 7
+    assert len(made) == 6
     assert set(made.values()) == {1}, "nothing is made twice"
 
 

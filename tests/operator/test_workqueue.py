@@ -62,7 +62,7 @@ async def test_a_key_is_worked_on_by_one_worker_at_a_time_and_once_more_after_an
         await asyncio.sleep(0.01)
         work.gate.set()
         await until(lambda: len(work.looks) == 2)
-        await queue.idle()
+        await until(lambda: queue.longest_s() == 0)
         assert work.looks == ["a", "a"]
         assert work.most_of_one_key == 1
 
@@ -109,7 +109,7 @@ async def test_failures_wait_twice_as_long_each_time_until_a_success() -> None:
         work.fail = False
         queue.add("a")
         await until(lambda: len(work.looks) == 5)
-        await queue.idle()
+        await until(lambda: queue.longest_s() == 0)
         work.fail = True
         queue.add("a")
         await until(lambda: len(work.delays) == 5)
