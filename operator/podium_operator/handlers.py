@@ -16,7 +16,7 @@ SETTLE_S = 0.5
 
 
 class _Endless:
-    """Seconds between tries of a watch's request, for ever: after a last one kopf ends, or hangs in trying to.
+    """Seconds between tries of a watch, for ever: after a last one kopf ends, or hangs in trying to.
 
     Five seconds is the longest that a watch stays away after an outage; health judges by what it delivers.
     """

@@ -61,7 +61,8 @@ def plane() -> Iterator[ControlPlane]:
     programs = assets()
     if programs is None:
         pytest.skip(
-            "KUBEBUILDER_ASSETS must name a folder with etcd and kube-apiserver: `setup-envtest use -p path` prints one"
+            "KUBEBUILDER_ASSETS must name a folder with etcd, kube-apiserver and kube-controller-manager; "
+            "`setup-envtest use -p path` prints one"
         )
     with tempfile.TemporaryDirectory() as folder, ControlPlane(Path(folder), programs) as control_plane:
         install(control_plane, yaml.safe_load((ROOT / "manifests" / "crd.yaml").read_text()))
@@ -81,7 +82,7 @@ def operator(plane: ControlPlane) -> Iterator[OperatorProcess]:
 
 @pytest.fixture
 def space(plane: ControlPlane) -> Iterator[Space]:
-    """A namespace of this test's own; its Rerankers are deleted at the end, so that no operator is kept busy."""
+    """A namespace of this test's own; its Rerankers are deleted at the end: no operator stays busy."""
     made = Space.make(plane)
     yield made
     for item in made.list("rerankers"):

@@ -15,10 +15,10 @@ HOP_BY_HOP = ("transfer-encoding", "connection", "content-length", "content-enco
 
 @dataclass
 class Faults:
-    """What goes wrong now. All are read at each request; a test sets and clears them."""
+    """What goes wrong now; a test sets and clears it."""
 
     refuse: dict[str, Any] | None = None
-    """Answer writes with this Status object instead of asking the API server; `times` of them, or for ever."""
+    """Answer requests with this Status instead of asking the API server; `times` of them, or for ever."""
     times: int = 1_000_000_000
     verbs: tuple[str, ...] = ("PATCH", "POST", "DELETE")
     silent: bool = False

@@ -77,7 +77,7 @@ class Space:
         return wait_for(f"{plural} {name}", lambda: self.get(plural, name), timeout_s=timeout_s)
 
     def condition(self, kind: str, name: str = "demo") -> tuple[str, str, str]:
-        """Return status, reason and message of a Reranker's condition; empty strings where it is not there."""
+        """Return status, reason and message of a Reranker's condition; empty strings without it."""
         status = (self.get("rerankers", name) or {}).get("status", {})
         for condition in status.get("conditions", []):
             if condition["type"] == kind:

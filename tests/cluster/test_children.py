@@ -1,4 +1,4 @@
-"""Children on a real API server: made, kept as they should be, left alone where they are not ours, taken along."""
+"""Children on a real API server: made, kept as they should be, left alone where not ours, taken along."""
 
 import json
 import time
@@ -29,7 +29,8 @@ def test_a_builtin_reranker_has_all_its_children_and_a_status(space: Space) -> N
     space.rerank(**EVERYTHING)
     space.settled()
     wanted = {
-        "serviceaccounts", "services", "deployments", "poddisruptionbudgets", "networkpolicies", "servicemonitors",
+        "serviceaccounts", "services", "deployments", "poddisruptionbudgets", "networkpolicies",
+        "servicemonitors",
     }  # fmt: skip
     assert made(space) == wanted
     status = space.get("rerankers")["status"]

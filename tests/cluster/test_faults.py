@@ -1,4 +1,4 @@
-"""Faults of the API server: whatever it does, the end is the same, nothing is made twice, the metrics tell."""
+"""Faults of the API server: whatever it does, the end is the same, nothing twice, the metrics tell."""
 
 import time
 from collections import Counter
@@ -77,6 +77,22 @@ def test_silence_is_waited_out_and_the_health_page_stays_good(
     proxy.faults = Faults(cut=1)
     wait_for("all children", lambda: kinds(space) == WANTED, timeout_s=90)
     assert behind.metric("podium_operator_api_requests_total", code="none") > 0
+
+
+def test_errors_on_everything_for_a_while_are_outlived(
+    space: Space, proxy: Proxy, behind: OperatorProcess
+) -> None:
+    space.rerank(**SPEC)
+    space.settled()
+    every = ("GET", "PATCH", "POST", "DELETE")
+    proxy.faults = Faults(refuse=status(500, "InternalError"), verbs=every, cut=proxy.faults.cut + 1)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        assert behind.get("/healthz")[0] == 200
+        time.sleep(1)
+    proxy.faults = Faults(cut=proxy.faults.cut)
+    space.delete("services")
+    wait_for("Service again", lambda: space.get("services") is not None, timeout_s=30)
 
 
 def test_a_cut_watch_is_taken_up_again(space: Space, proxy: Proxy, behind: OperatorProcess) -> None:

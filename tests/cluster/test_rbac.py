@@ -23,7 +23,7 @@ def granted() -> set[tuple[str, str, str]]:
 
 
 def audited(plane: ControlPlane, account: str, since: int) -> tuple[set[tuple[str, str, str]], list[str]]:
-    """Return what an account used, and what it was refused. An apply that makes an object takes `create` too."""
+    """Return what an account used and was refused. An apply that makes an object takes `create` too."""
     used: set[tuple[str, str, str]] = set()
     refused: list[str] = []
     for entry in plane.audit(since):

@@ -84,7 +84,7 @@ def test_number_suspend_upgrade_and_an_erased_status_leave_the_template_byte_equ
     )
     space.patch("rerankers", "demo", {"spec": {"suspend": False}})
     wait_for("4 pods again", lambda: space.get("deployments")["spec"]["replicas"] == 4)
-    everything = {key: None for key in space.get("rerankers")["status"]}
+    everything = dict.fromkeys(space.get("rerankers")["status"])
     space.patch("rerankers", "demo", {"status": everything}, status=True)
     wait_for("status again", lambda: space.get("rerankers").get("status", {}).get("image") == "podium:test")
     space.patch("rerankers", "demo", {"status": everything}, status=True)
