@@ -50,7 +50,7 @@ def _watch(registry: kopf.OperatorRegistry, store: Store, queue: WorkQueue[Key],
 
 
 def watch_settings(kinds: Sequence[Kind]) -> kopf.OperatorSettings:
-    """Return kopf's settings; measured with 11,000 objects, see docs/decisions."""
+    """Return kopf's settings; docs/decisions has what was measured with 11,000 objects."""
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     settings.posting.enabled = False
