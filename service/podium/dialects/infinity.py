@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from podium import errors
 from podium.dialects import answers, parts
-from podium.dialects.base import Context, Dialect, ErrorBody, Statuses, superset
+from podium.dialects.base import Context, Dialect, ErrorDetail, Statuses, superset
 from podium.ranking import Ranking, RankRequest
 
 
@@ -44,12 +44,33 @@ def respond(body: InfinityBody, ranking: Ranking, context: Context) -> answers.R
     return answers.results(ranking, body.documents, context, model=body.model, form=form)
 
 
+class InfinityDetail(msgspec.Struct, frozen=True):
+    """One wrong field, as FastAPI tells it."""
+
+    loc: list[str]
+    msg: str
+    type: str
+
+
+class InfinityError(msgspec.Struct, frozen=True):
+    """Infinity's failure; `detail` is a list where its status is 422, and a sentence elsewhere."""
+
+    message: str
+    detail: str | list[InfinityDetail]
+    error: ErrorDetail
+
+
 _STATUS: Statuses = MappingProxyType({errors.InvalidRequest: 422})
 
 
-def fail(error: Exception) -> tuple[int, ErrorBody]:
-    """Write a failure; Infinity's clients read `error.message`."""
-    return superset(error, _STATUS)
+def fail(error: Exception) -> tuple[int, InfinityError]:
+    """Write a failure; Infinity's clients read `error.message`, its generated one lists of FastAPI's too."""
+    code, told = superset(error, _STATUS)
+    detail: str | list[InfinityDetail] = told.detail
+    if isinstance(error, errors.InvalidRequest):
+        field = [error.field] if error.field else []
+        detail = [InfinityDetail(["body", *field], error.message, "value_error")]
+    return code, InfinityError(told.message, detail, told.error)
 
 
 DIALECT = Dialect(
@@ -60,7 +81,7 @@ DIALECT = Dialect(
     parse=parse,
     respond=respond,
     fail=fail,
-    failure=ErrorBody,
+    failure=InfinityError,
     example={
         "model": "mixedbread-ai/mxbai-rerank-xsmall-v1",
         "query": "What is the capital of France?",
