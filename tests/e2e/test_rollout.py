@@ -60,7 +60,7 @@ def test_the_old_pods_serve_while_the_new_model_cannot_be_had(
 
 def test_five_pods_stay_five_on_the_way_to_autoscaling(namespace: Namespace) -> None:
     namespace.reranker("elastic", replicas=5)
-    wait_for("five ready pods", lambda: len(namespace.ready_pods("elastic")) == 5, timeout_s=180)
+    wait_for("five pods", lambda: len(namespace.pods("elastic")) == 5)
     autoscaling = {"minReplicas": 2, "maxReplicas": 8, "targetQueueTokens": 4096}
     namespace.patch("rr", "elastic", {"spec": {"replicas": None, "autoscaling": autoscaling}})
     seen = set()
