@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from infinity_client.api.default import rerank as infinity_rerank
 from infinity_client.client import AuthenticatedClient, Client
-from infinity_client.models import RerankInput
+from infinity_client.models import RerankInput, ReRankResult
 from langchain_cohere import CohereRerank
 from langchain_community.document_compressors import InfinityRerank, JinaRerank, jina_rerank
 from langchain_core.documents import Document
@@ -41,6 +41,7 @@ def infinity_client(url: str, key: str, query: str, documents: list[str]) -> Ran
     client = AuthenticatedClient(base_url=url, token=key)
     ask = RerankInput(query=query, documents=documents, model="m", return_documents=True)
     answer = infinity_rerank.sync(client=client, body=ask)
+    assert isinstance(answer, ReRankResult), answer
     assert all(each.document == documents[each.index] for each in answer.results)
     return [(each.index, each.relevance_score) for each in answer.results]
 

@@ -2,10 +2,12 @@
 
 `python caller.py SET` reads {origin, key, query, documents, calls: [[client, base], …]} and writes a list
 with one object a call: `ranking`, pairs of index and score in the client's order, and `dialects`, those that
-the server counted meanwhile; or `error`, where the client raised one. Nothing but loopback can be reached.
+the server counted meanwhile; or `error`, where the client raised one. `refused` is what it raised when it was
+called again with a blank query. Nothing but loopback can be reached.
 """
 
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -13,6 +15,7 @@ import re
 import sys
 import traceback
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -38,6 +41,15 @@ def counted(origin: str) -> dict[str, float]:
     return {dialect: float(count) for dialect, count in found}
 
 
+def refusal(call: Callable[[str, list[str]], object], documents: list[str]) -> str | None:
+    """Return what a client raises for a blank query."""
+    try:
+        call(" ", documents)
+    except Exception:  # noqa: BLE001 whatever a client raises is its answer
+        return traceback.format_exc()
+    return None
+
+
 def main() -> None:
     """Call each client in turn."""
     ask = json.load(sys.stdin)
@@ -45,16 +57,23 @@ def main() -> None:
     told = []
     with contextlib.redirect_stdout(sys.stderr):
         clients = importlib.import_module(f"call_{sys.argv[1]}").CLIENTS
+        if unlisted := clients.keys() - {client for client, _ in ask["calls"]}:
+            sys.exit(f"podium.dialects.clients does not list {', '.join(sorted(unlisted))}")
         for client, base in ask["calls"]:
+            call = functools.partial(clients[client], ask["origin"] + base, ask["key"])
             before = counted(ask["origin"])
             try:
-                found = clients[client](ask["origin"] + base, ask["key"], ask["query"], ask["documents"])
-                ranking = [(int(index), float(score)) for index, score in found]
+                ranking = [
+                    (int(index), float(score)) for index, score in call(ask["query"], ask["documents"])
+                ]
             except Exception:  # noqa: BLE001 whatever a client raises is its answer
                 told.append({"error": traceback.format_exc()})
                 continue
             after = counted(ask["origin"])
-            told.append({"ranking": ranking, "dialects": [d for d in after if after[d] != before.get(d)]})
+            dialects = [dialect for dialect in after if after[dialect] != before.get(dialect)]
+            told.append(
+                {"ranking": ranking, "dialects": dialects, "refused": refusal(call, ask["documents"])}
+            )
     json.dump(told, sys.stdout)
     sys.stdout.flush()
     os._exit(0)  # some clients' exit hooks wait for threads that would call home

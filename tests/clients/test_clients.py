@@ -162,3 +162,21 @@ def test_the_client_returns_the_order_and_the_scores_of_the_bare_model(
     scores = logits if client.dialect == "nim" else sigmoid(logits)
     assert [score for _, score in answer["ranking"]] == pytest.approx(scores.tolist(), rel=0.02, abs=0.02)
     assert answer["dialects"] == [client.dialect]
+
+
+MUTE = {
+    "pinecone": "refuses a blank query itself",
+    "langchain-community InfinityRerank": "reads only rankings",
+    "llama-index nvidia": "tells the status only",
+    "llama-index tei": "reads only rankings",
+    **{one.name: "reads only rankings" for one in CLIENTS if one.name.startswith("rerankers ")},
+}
+"""Clients that show nobody what the server says of a failure, whichever server it is."""
+
+
+@pytest.mark.parametrize(
+    "client",
+    [pytest.param(each, id=f"{each.name} {each.base}") for each in CLIENTS if each.name not in MUTE],
+)
+def test_the_client_raises_an_error_that_holds_the_sentence_of_the_server(client: Client, told: Told) -> None:
+    assert "is blank; send the text to look for" in told.by(client)["refused"]
