@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.models.base import Tokens
-from podium.models.fitting import CHARACTERS_PER_TOKEN, fit, left_clip, truncate
+from podium.models.fitting import clip, fit, keeps_end, truncate
 from podium.ranking import RankRequest
 
 MAX_LENGTH, SPECIAL = 20, 3
@@ -81,8 +81,20 @@ def test_windows_overlap_and_the_last_one_is_as_long_as_the_others():
     assert spans == [(0, 11), (11, 22), (22, 33), (28, 39)]
 
 
-def test_only_a_request_that_keeps_ends_loses_the_beginning_of_a_long_text():
-    text = "a" * CHARACTERS_PER_TOKEN * MAX_LENGTH + "end"
-    keeps_ends = RankRequest(queries=["q"], documents=["d"], truncate_side="left")
-    assert left_clip(text, keeps_ends, MAX_LENGTH) == text[3:]
-    assert left_clip(text, RankRequest(queries=["q"], documents=["d"]), MAX_LENGTH) == text
+def test_a_text_is_clipped_to_its_limit_and_one_character_by_which_that_is_seen():
+    assert clip("abcdef", 6) == "abcdef"
+    assert clip("abcdef", 3) == "abcd"
+    assert clip("abcdef", 3, keep_end=True) == "cdef"
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({}, False),
+        ({"truncate_side": "left"}, True),
+        ({"truncate_side": "left", "overflow": "chunk"}, False),
+        ({"truncate_side": "left", "spans": True}, False),
+    ],
+)
+def test_only_a_request_that_cuts_beginnings_keeps_the_end_of_a_long_text(fields, kept):
+    assert keeps_end(RankRequest(queries=["q"], documents=["d"], **fields)) == kept

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 
+NAMES = ("GOMP_SPINCOUNT", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
-def spin_count(**environment: str) -> str:
-    code = "import sys, os, podium.models; print('torch' in sys.modules, os.environ['GOMP_SPINCOUNT'])"
-    inherited = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+
+def seen(**environment: str) -> str:
+    code = f"import sys, os, podium.models; print('torch' in sys.modules, *map(os.environ.get, {NAMES}))"
+    inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
     return subprocess.run(
         [sys.executable, "-c", code],
         env={**inherited, **environment},
@@ -17,9 +19,9 @@ def spin_count(**environment: str) -> str:
     ).stdout.strip()
 
 
-def test_waiting_threads_give_their_core_up_soon():
-    assert spin_count() == "False 1000"
+def test_waiting_threads_give_their_core_up_soon_and_few_products_are_remembered():
+    assert seen() == "False 1000 64 64"
 
 
-def test_a_count_that_is_set_already_stays():
-    assert spin_count(GOMP_SPINCOUNT="7") == "False 7"
+def test_what_is_set_already_stays():
+    assert seen(GOMP_SPINCOUNT="7", LRU_CACHE_CAPACITY="9") == "False 7 64 9"

@@ -69,6 +69,24 @@ def test_a_score_does_not_depend_on_the_neighbours(small):
     assert np.abs(forward.logits(pairs) - alone).max() < 1e-5
 
 
+@given(
+    lengths=st.lists(st.integers(1, 9000), min_size=1, max_size=50).map(sorted),
+    limit=st.sampled_from([None, 100, 4096]),
+)
+def test_a_sequence_has_no_more_tokens_than_its_limit_or_one_pair(lengths, limit):
+    parts = np.split(np.array(lengths), packing.cuts(np.array(lengths), limit))
+    assert np.concatenate(parts).tolist() == lengths
+    assert all(len(part) == 1 or limit is None or part.sum() <= limit for part in parts)
+    assert all(len(part) for part in parts)
+
+
+def test_a_batch_of_several_sequences_keeps_its_order(small):
+    _, forward = small
+    pairs = encodings([500, 30, 510, 500, 5, 512, 511, 509, 508, 507, 506, 512])
+    alone = np.concatenate([forward.logits([pair]) for pair in pairs])
+    assert np.abs(forward.logits(pairs) - alone).max() < 1e-5
+
+
 class SeesNeighbour(Layout):
     """Attention also sees the first token of the next pair."""
 

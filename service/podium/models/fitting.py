@@ -35,16 +35,21 @@ def most_tokens(request: RankRequest, max_length: int) -> int:
     return CHUNKED_CHARACTERS // 4 if request.overflow == "chunk" else max_length
 
 
-def max_characters(request: RankRequest) -> int | None:
-    """Return how many characters of each text are tokenized; None leaves that to the model."""
-    return CHUNKED_CHARACTERS if request.overflow == "chunk" else None
+def max_characters(request: RankRequest, max_length: int) -> int:
+    """Return how many characters of a text are tokenized."""
+    return CHUNKED_CHARACTERS if request.overflow == "chunk" else CHARACTERS_PER_TOKEN * max_length
 
 
-def left_clip(text: str, request: RankRequest, max_length: int) -> str:
-    """Return the end of a text that is too long to be tokenized, where the request keeps ends."""
-    if request.truncate_side == "left" and request.overflow == "cut":
-        return text[-CHARACTERS_PER_TOKEN * max_length :]
-    return text
+def clip(text: str, limit: int, *, keep_end: bool = False) -> str:
+    """Return what of a text may be tokenized, and one character more, by which it is seen to be cut."""
+    if len(text) <= limit:
+        return text
+    return text[-limit - 1 :] if keep_end else text[: limit + 1]
+
+
+def keeps_end(request: RankRequest) -> bool:
+    """Whether the beginning of a long document is cut off. Spans count from it, so they need it."""
+    return request.truncate_side == "left" and request.overflow == "cut" and not request.spans
 
 
 def fit(

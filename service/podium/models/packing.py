@@ -26,6 +26,11 @@ ATTENTION = "podium_packed"
 transformers makes no mask at all."""
 
 
+CPU_TOKENS = 4096
+"""Tokens of one sequence at most on the CPU, or one pair: more is no faster there, and oneDNN remembers
+buffers as large as its results."""
+
+
 class PackedForward:
     """The packed forward of one model, on one device; call it from one thread."""
 
@@ -37,6 +42,7 @@ class PackedForward:
         self._device = device
         self._first_position = families.first_position(config)
         self._segments = families.has_segments(config)
+        self._max_tokens = CPU_TOKENS if device.type == "cpu" else None
         self._score_bytes = config.num_attention_heads * dtype.itemsize
         base = model.base_model
         self._reduced = Reduced(base, mean=families.mean_pooled(config))
@@ -54,8 +60,14 @@ class PackedForward:
         lengths = np.array([len(encoding.ids) for encoding in encodings])
         # neighbours of like length share one attention product
         order = np.argsort(lengths, kind="stable")
-        ordered = [encodings[i] for i in order]
-        layout = Layout(lengths[order], self._device, self._score_bytes)
+        scores = np.empty(len(encodings), dtype=np.float32)
+        for part in np.split(order, cuts(lengths[order], self._max_tokens)):
+            scores[part] = self._sequence([encodings[i] for i in part], lengths[part])
+        return scores
+
+    def _sequence(self, ordered: Sequence[Encoding], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the logits of pairs in ascending order of length, computed as one sequence."""
+        layout = Layout(lengths, self._device, self._score_bytes)
         inputs = {
             "input_ids": self._tensor(np.concatenate([encoding.ids for encoding in ordered])),
             "position_ids": self._tensor(layout.positions + self._first_position),
@@ -63,14 +75,24 @@ class PackedForward:
         if self._segments:
             second = np.repeat([encoding.second for encoding in ordered], layout.lengths)
             inputs["token_type_ids"] = self._tensor(layout.positions >= second)
-        logits = self._model(**inputs, layout=layout).logits[:, 0]
-        scores = np.empty(len(encodings), dtype=np.float32)
-        scores[order] = logits.float().cpu().numpy()
-        return scores
+        logits: NDArray[np.float32] = self._model(**inputs, layout=layout).logits[:, 0].float().cpu().numpy()
+        return logits
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         """Return (t,) integers as the (1, t) int64 tensor that embeddings take."""
         return torch.from_numpy(values.astype(np.int64)).unsqueeze(0).to(self._device, non_blocking=True)
+
+
+def cuts(lengths: NDArray[np.int64], max_tokens: int | None) -> list[int]:
+    """Return where to cut lengths: no part has more than `max_tokens` tokens, but one of a single pair."""
+    found: list[int] = []
+    tokens = 0
+    for index, length in enumerate(lengths.tolist()):
+        if max_tokens is not None and index and tokens + length > max_tokens:
+            found.append(index)
+            tokens = 0
+        tokens += length
+    return found
 
 
 class Reduced(nn.Module):
