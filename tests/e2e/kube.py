@@ -44,7 +44,11 @@ def environment() -> dict[str, str]:
 
 
 def wait_for(what: str, probe: Callable[[], T | None], *, timeout_s: float = 60, every_s: float = 0.3) -> T:
-    """Call `probe` until it returns something true, and return that; else AssertionError with the last."""
+    """Call `probe` until it returns something true, and return that; else AssertionError with the last.
+
+    PODIUM_E2E_PATIENCE multiplies the time, for machines that do other work meanwhile.
+    """
+    timeout_s *= float(os.environ.get("PODIUM_E2E_PATIENCE", "1"))
     deadline = time.monotonic() + timeout_s
     last: Any = None
     while time.monotonic() < deadline:
