@@ -276,7 +276,7 @@ async def test_tokenization_goes_in_slices_and_a_small_request_comes_between_the
 async def test_a_slice_of_long_documents_holds_few_of_them():
     model = FakeModel()
     async with running(model) as reranker:
-        await reranker.rank(ask(*("w" * 200_000 + str(n) for n in range(8))))
+        await reranker.rank(ask(*("w" * 200_000 + str(n) for n in range(8)), overflow="chunk"))
     assert max(len(texts) for texts in model.slices) <= 3
 
 

@@ -26,9 +26,9 @@ class Scored(NamedTuple):
     """Begin, end and logit of each window, in code points of the document, where they were asked for."""
 
 
-def query_key(query: str, how: bytes = b"") -> Key:
+def query_key(query: str, how: str = "") -> Key:
     """Return a digest of a query and of how its pairs are read, under which `pair_key` hashes documents."""
-    return blake2b(query.encode("utf-8", "surrogatepass"), digest_size=16, key=how).digest()
+    return blake2b(f"{how}\0{query}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def pair_key(query: Key, document: str) -> Key:

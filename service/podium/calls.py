@@ -52,14 +52,17 @@ class Pair:
 
     def scored(self) -> Scored:
         """Return what is known of the pair when all of its windows have logits; the best one counts."""
-        encodings = [window.encoding for window in self.windows]
-        return Scored(
-            logit=max(self.logits.values()),
-            tokens=sum(len(encoding.ids) for encoding in encodings),
-            cut=any(encoding.cut for encoding in encodings),
-            needed=max(encoding.needed for encoding in encodings),
-            spans=tuple((*window.span, self.logits[window]) for window in self.windows if window.span),
-        )
+        if len(self.windows) == 1:  # nearly always: worth its three lines
+            (window,) = self.windows
+            encoding = window.encoding
+            tokens, cut, needed = len(encoding.ids), encoding.cut, encoding.needed
+        else:
+            encodings = [window.encoding for window in self.windows]
+            tokens = sum(len(encoding.ids) for encoding in encodings)
+            cut = any(encoding.cut for encoding in encodings)
+            needed = encodings[0].needed
+        spans = [(*window.span, self.logits[window]) for window in self.windows if window.span]
+        return Scored(max(self.logits.values()), tokens, cut, needed, tuple(spans))
 
 
 class Batch(NamedTuple):

@@ -1,7 +1,7 @@
 """The data path: a RankRequest in, a Ranking out. Read this page to know what happens to a request."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from time import monotonic
 
 import numpy as np
@@ -13,7 +13,7 @@ from podium.calls import Call, Pair
 from podium.engine import Engine
 from podium.errors import DeadlineExceeded, PodiumError, Unavailable
 from podium.models.base import Model
-from podium.models.fitting import most_tokens
+from podium.models.fitting import clip, keeps_end, max_characters
 from podium.ranking import Ranking, RankRequest, Usage, rank
 from podium.telemetry.metrics import Metrics
 from podium.telemetry.tracing import stage_spans
@@ -86,46 +86,51 @@ class Reranker:
         """Let the request in whole; return its call and the pairs that are neither cached nor known twice."""
         if self._closing:
             raise Unavailable("the server is shutting down; send the request again, to another replica", 1)
-        documents, queries, engine = request.documents, request.queries, self._engine
+        engine, max_length = self._engine, self.model.info.max_length
         if self.stuck is not None:
             raise Unavailable(self.stuck, int(self._stall_timeout_s) + 1)
         admit(
-            len(documents),
+            len(request.documents),
             waiting_pairs=engine.waiting_pairs,
             waiting_tokens=engine.waiting_tokens,
             tokens_per_s=engine.tokens_per_s,
             max_queue_pairs=self._max_queue_pairs,
         )
-        query_tokens = sum(map(len, queries)) // len(queries) // CHARACTERS_PER_TOKEN
-        most = most_tokens(request, self.model.info.max_length)
-        guesses = [min(most, query_tokens + len(text) // CHARACTERS_PER_TOKEN + 3) for text in documents]
-        due = due_at(monotonic(), sum(guesses), engine.tokens_per_s)
-        call = Call(request, due)
-        if not self._cache.on:
-            every = queries if len(queries) > 1 else [queries[0]] * len(documents)
-            pairs = [Pair(b"", *texts) for texts in zip(every, documents, guesses, strict=True)]
-            for index, pair in enumerate(pairs):
-                pair.callers.append((call, index))
-            engine.expect(pairs)
-            return call, list(enumerate(pairs))
-        return call, self._share(call, request, guesses)
+        # Before anything else looks at them: a 10 MB document is neither hashed nor kept whole.
+        limit, end = max_characters(request, max_length), keeps_end(request)
+        queries = [clip(query, limit) for query in request.queries]
+        documents = [clip(document, limit, keep_end=end) for document in request.documents]
+        query_tokens = sum(map(len, queries)) // len(queries) // CHARACTERS_PER_TOKEN + 3
+        most = limit if request.overflow == "chunk" else max_length
+        guesses = [min(most, query_tokens + len(text) // CHARACTERS_PER_TOKEN) for text in documents]
+        call = Call(request, due_at(monotonic(), sum(guesses), engine.tokens_per_s))
+        every = queries if len(queries) > 1 else queries * len(documents)
+        if self._cache.on:
+            return call, self._share(call, every, documents, guesses)
+        pairs = [Pair(b"", *texts) for texts in zip(every, documents, guesses, strict=True)]
+        for index, pair in enumerate(pairs):
+            pair.callers.append((call, index))
+        engine.expect(pairs)
+        return call, list(enumerate(pairs))
 
-    def _share(self, call: Call, request: RankRequest, guesses: list[int]) -> list[tuple[int, Pair]]:
+    def _share(
+        self, call: Call, queries: Sequence[str], documents: Sequence[str], guesses: Sequence[int]
+    ) -> list[tuple[int, Pair]]:
         """Answer from the cache, join pairs in flight, and return those that still need work."""
-        digests = [query_key(query, _how(request)) for query in request.queries]
+        how = _how(call.request)
+        digests = {query: query_key(query, how) for query in set(queries)}
         pairs: list[tuple[int, Pair]] = []
         new: list[Pair] = []
         hits = 0
-        for index, document in enumerate(request.documents):
-            which = index if len(digests) > 1 else 0
-            key = pair_key(digests[which], document)
+        for index, (query, document, guess) in enumerate(zip(queries, documents, guesses, strict=True)):
+            key = pair_key(digests[query], document)
             if (scored := self._cache.get(key)) is not None:
                 call.deliver(index, scored)
                 hits += 1
                 continue
             pair = self._in_flight.get(key)
             if pair is None:
-                pair = self._in_flight[key] = Pair(key, request.queries[which], document, guesses[index])
+                pair = self._in_flight[key] = Pair(key, query, document, guess)
                 new.append(pair)
             else:
                 hits += 1
@@ -203,9 +208,7 @@ class Reranker:
             call.fail(error)
 
 
-def _how(request: RankRequest) -> bytes:
-    """Return what of a request, beside its texts, a pair's score depends on; at most 64 bytes for blake2b."""
+def _how(request: RankRequest) -> str:
+    """Return what of a request, beside its texts, the scores of its pairs depend on."""
     limits = (request.max_query_tokens, request.max_document_tokens, request.max_pair_tokens)
-    return repr((request.truncate_side[0], request.overflow[1], request.spans, request.max_chunks, *limits))[
-        :64
-    ].encode()
+    return repr((request.truncate_side, request.overflow, request.max_chunks, request.spans, limits))

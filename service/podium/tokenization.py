@@ -16,7 +16,7 @@ from podium.calls import Call, Pair, Read
 from podium.engine import Engine
 from podium.errors import ModelFailed, PairTooLong
 from podium.models.base import Model, Tokens
-from podium.models.fitting import fit, left_clip, max_characters
+from podium.models.fitting import fit, max_characters
 from podium.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -110,43 +110,40 @@ class Tokenization:
 
     def _tokenize(self, job: _Job, pairs: Sequence[Pair]) -> Sequence[Tokens]:
         """Return the tokens of the pairs' documents; their queries go into the job, each once."""
-        request, limit = job.call.request, self._model.info.max_length
+        limit = max_characters(job.call.request, self._model.info.max_length)
         queries = list(dict.fromkeys(pair.query for pair in pairs if pair.query not in job.queries))
-        tokens = self._model.tokenize(
-            [*queries, *(left_clip(pair.document, request, limit) for pair in pairs)],
-            max_characters=max_characters(request),
-            offsets=request.spans,
-        )
+        texts = [*queries, *(pair.document for pair in pairs)]
+        # The texts were clipped when the request was admitted, see `fitting.clip`.
+        found = self._model.tokenize(texts, max_characters=limit + 1, offsets=job.call.request.spans)
+        tokens = [each._replace(cut=len(text) > limit) for each, text in zip(found, texts, strict=True)]
         job.queries.update(zip(queries, tokens, strict=False))
         return tokens[len(queries) :]
 
     def _read(self, job: _Job, pair: Pair, document: Tokens) -> Sequence[Read]:
         """Return what the model reads of a pair, one encoding or a window each."""
         request, info = job.call.request, self._model.info
-        skipped = len(pair.document) - len(left_clip(pair.document, request, info.max_length))
         fitted = fit(
             job.queries[pair.query],
-            document._replace(cut=document.cut or skipped > 0),
+            document,
             request,
             max_length=info.max_length,
             special_tokens=info.special_tokens,
         )
         return [
             Read(
-                self._model.pair(each.query, each.document)._replace(needed=each.needed),
-                _span(each.document, skipped),
+                self._model.pair(each.query, each.document)._replace(needed=each.needed), _span(each.document)
             )
             for each in fitted
         ]
 
 
-def _span(document: Tokens, skipped: int) -> tuple[int, int] | None:
+def _span(document: Tokens) -> tuple[int, int] | None:
     """Return from where to where in its text a document's tokens go; None where nobody asked."""
     if document.offsets is None:
         return None
     if not len(document.offsets):
         return 0, 0
-    return skipped + int(document.offsets[0, 0]), skipped + int(document.offsets[-1, 1])
+    return int(document.offsets[0, 0]), int(document.offsets[-1, 1])
 
 
 def _take_slice(job: _Job) -> list[tuple[int, Pair]]:

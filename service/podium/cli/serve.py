@@ -1,6 +1,8 @@
 """`podium serve`."""
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -26,6 +28,8 @@ def serve(termination_log: Path | None, **values: str | None) -> None:
     settings = to_settings(values.items())
     for warning in environment.unknown(os.environ.items()):
         click.echo(f"podium: {warning}", err=True)
+    # Until the server has handlers of its own: as process 1 of a container, one without is deaf to SIGTERM.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from podium.server import app  # torch and litestar, which no help needs
 
     with ends_by_reason(termination_log):

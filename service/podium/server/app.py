@@ -135,6 +135,15 @@ def _open(listening: socket.socket) -> None:
     log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
 
+def _show_example(listening: socket.socket, settings: Settings) -> None:
+    """Show people a request that works; a log for machines does without."""
+    if not logs.for_people(settings.log_format) or settings.api_keys or settings.api_keys_file:
+        return
+    body = '{"query": "What is a panda?", "documents": ["I like cats.", "Pandas are bears of China."]}'
+    port = listening.getsockname()[1]
+    log.info("try: curl http://localhost:%d%s/v1/rerank -d '%s'", port, settings.root_path, body)
+
+
 def _taken(host: str, port: int, error: OSError) -> SettingError:
     return SettingError(
         f"PODIUM_HOST, PODIUM_PORT: cannot listen on {host}:{port}: {error.strerror}; choose another port"
@@ -167,6 +176,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
                 starting.result()
         if not signals.asked.done():
             _open(listening)
+            _show_example(listening, settings)
             await _run(service, server, listening, starting, signals)
     finally:
         for task in (starting, signals.asked, signals.urged):

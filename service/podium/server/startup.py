@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MEASURED_PAIRS = 16
+PROGRESS_S = 5.0
+"""Seconds between two log lines of a download."""
 _TEXT = "The giant panda is a bear species endemic to China; it lives on bamboo in a few mountain ranges. "
 
 
@@ -91,6 +93,7 @@ def load_model(settings: Settings) -> Model:
         settings.revision,
         cache_dir=Path(settings.cache_dir).expanduser(),
         offline=settings.offline,
+        progress=_log_progress(settings.model),
     )
     return load(
         fetched.folder,
@@ -102,6 +105,19 @@ def load_model(settings: Settings) -> Model:
         trust_remote_code=settings.trust_remote_code,
         allow_pickle=settings.allow_pickle,
     )
+
+
+def _log_progress(model: str) -> Callable[[int, int], None]:
+    """Return a callback for `fetch` that logs how far a download is, now and then."""
+    last = time.monotonic()
+
+    def log_progress(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PROGRESS_S:
+            last = time.monotonic()
+            log.info("fetching %s: %.0f of %.0f MB", model, done / 1e6, total / 1e6)
+
+    return log_progress
 
 
 def _tested(model: Model, strictness: str) -> Model:

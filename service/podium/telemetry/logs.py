@@ -46,10 +46,14 @@ class ConsoleFormatter(logging.Formatter):
 def configure(level: str, format: Literal["auto", "json", "console"]) -> None:
     """Send everything to stderr in one format; uvicorn's own access log is off, ours has the line."""
     handler = logging.StreamHandler(sys.stderr)
-    console = format == "console" or (format == "auto" and sys.stderr.isatty())
-    handler.setFormatter(ConsoleFormatter() if console else JSONFormatter())
+    handler.setFormatter(ConsoleFormatter() if for_people(format) else JSONFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("podium").setLevel(level.upper())
+
+
+def for_people(format: Literal["auto", "json", "console"]) -> bool:
+    """Whether the log goes to a person and not to a machine."""
+    return format == "console" or (format == "auto" and sys.stderr.isatty())
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
