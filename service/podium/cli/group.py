@@ -13,6 +13,10 @@ COMMANDS = {
     "serve": ("podium.cli.serve:serve", "Serve a model over HTTP, in every rerank API that clients speak."),
     "rank": ("podium.cli.rank:rank", "Rank lines or files for a query, here in the terminal."),
     "fetch": ("podium.cli.fetch:fetch", "Download a model: resumed, verified, and whole or not there."),
+    "bench": (
+        "podium.bench.command:bench",
+        "Measure speed on this machine; `make bench` installs what it needs.",
+    ),
 }
 
 
