@@ -18,6 +18,7 @@ from podium_operator.store import Store
 
 logger = logging.getLogger(__name__)
 
+_LIST_AGAIN_S = 5.0
 DEAF_AFTER_S = 15.0
 """Seconds that a version may be listed and not delivered; a busy watch lags for less."""
 
@@ -55,18 +56,22 @@ class Sweep:
         )
 
     async def until_complete(self) -> None:
-        """Wait until the store has all that is listed, and nothing else."""
-        waiting = {target: set[Listing]() for target in self._targets}
-        while waiting:
-            looks = {target: await self._look(*target) for target in waiting}
-            for target, behind in looks.items():
-                # What is still in the store and not listed went while nothing was watched.
-                for space, name, _, _ in behind & waiting[target] if _only_ghosts(behind) else ():
-                    self._store.forget((target[0].name, space, name))
-            waiting = {target: behind for target, behind in looks.items() if behind}
-            if waiting:
-                await asyncio.sleep(0.2)
-        self._behind.clear()
+        """Wait until the store has all that was listed; what goes meanwhile is missed by a later list too."""
+        waiting = {target: await self._list(*target) for target in self._targets}
+        since = self._clock()
+        while waiting := {target: listed for target, listed in waiting.items() if self._owes(target, listed)}:
+            await asyncio.sleep(0.25)
+            if self._clock() - since >= _LIST_AGAIN_S:
+                waiting = {target: await self._list(*target) for target in waiting}
+                since = self._clock()
+
+    def _owes(self, target: tuple[Kind, str | None], listed: list[Listing]) -> bool:
+        """Whether the watch has not delivered something; what was made after the list does not count."""
+        behind = self._store.behind(target[0].name, target[1], listed)
+        return any(version > 0 for _, _, _, version in behind)
+
+    async def _list(self, kind: Kind, namespace: str | None) -> list[Listing]:
+        return await self._cluster.list_metadata(kind, namespace, selector_of(kind))
 
     async def run(self, every_s: float) -> None:
         """Look at everything once in `every_s` seconds, until cancelled."""
@@ -82,7 +87,7 @@ class Sweep:
 
     async def _look(self, kind: Kind, namespace: str | None) -> set[Listing]:
         """Compare one list with the store; remember since when each difference stands."""
-        listed = await self._cluster.list_metadata(kind, namespace, selector_of(kind))
+        listed = await self._list(kind, namespace)
         behind = self._store.behind(kind.name, namespace, listed)
         known = self._behind.get((kind.name, namespace), {})
         now = self._clock()
@@ -90,7 +95,3 @@ class Sweep:
         self._looked[kind.name, namespace] = now
         WATCH_BEHIND.labels(kind=kind.name).set(len(behind))
         return behind
-
-
-def _only_ghosts(behind: set[Listing]) -> bool:
-    return all(version == 0 for _, _, _, version in behind)

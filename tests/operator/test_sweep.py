@@ -1,5 +1,6 @@
 """The second look past the watches: complete after a start, deaf later."""
 
+import asyncio
 from typing import Any
 
 from podium_operator.kinds import BY_NAME, Kind
@@ -15,19 +16,14 @@ def service(version: int) -> dict[str, Any]:
 
 
 class FakeLists:
-    """Answers lists of metadata; after `steps` of them the watch has delivered what is listed."""
+    """Answers lists of metadata."""
 
-    def __init__(self, store: Store, *listed: tuple[str, str, str, int], steps: int | None = None) -> None:
-        self.store, self.listed, self.steps, self.selectors = store, list(listed), steps, set[str]()
+    def __init__(self, store: Store, *listed: tuple[str, str, str, int]) -> None:
+        self.store, self.listed, self.selectors = store, list(listed), set[str]()
 
     async def list_metadata(self, kind: Kind, namespace: str | None, selector: str) -> list[Any]:
         self.selectors.add(selector)
-        if self.steps is not None:
-            self.steps -= 1
-            if self.steps <= 0:
-                for _, _, _, version in self.listed:
-                    self.store.put(service(version))
-        return self.listed
+        return list(self.listed)
 
 
 def sweep(lists: FakeLists, now: list[float]) -> Sweep:
@@ -36,17 +32,23 @@ def sweep(lists: FakeLists, now: list[float]) -> Sweep:
 
 async def test_the_store_is_complete_once_the_watches_have_delivered_what_is_listed() -> None:
     store = Store()
-    lists = FakeLists(store, ("s", "a", "u", 5), steps=3)
-    await sweep(lists, [0.0]).until_complete()
-    assert lists.steps == 0
+    lists = FakeLists(store, ("s", "a", "u", 5))
+    waiting = asyncio.create_task(sweep(lists, [0.0]).until_complete())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    store.put(service(5))
+    await asyncio.wait_for(waiting, 5)
     assert lists.selectors == {"podium.sh/reranker"}
 
 
-async def test_what_went_while_nothing_was_watched_is_dropped_at_a_new_start() -> None:
-    store = Store()
-    store.put(service(5))
-    await sweep(FakeLists(store), [0.0]).until_complete()
-    assert store.behind("Service", None, []) == set()
+async def test_what_went_before_it_was_delivered_is_not_waited_for() -> None:
+    store, now = Store(), [0.0]
+    lists = FakeLists(store, ("s", "a", "u", 5))
+    waiting = asyncio.create_task(sweep(lists, now).until_complete())
+    await asyncio.sleep(0.01)
+    lists.listed.clear()
+    now[0] = 6.0
+    await asyncio.wait_for(waiting, 5)
 
 
 async def test_a_watch_is_deaf_when_two_looks_apart_find_it_owing_the_same() -> None:
