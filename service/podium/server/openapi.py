@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the table of dialects."""
 
+import json
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -21,6 +22,13 @@ GETS: Mapping[str, str] = {
     "/metrics": "Prometheus' text format",
     "/info": "The model and the limits, as text-embeddings-inference tells them",
     "/v1/models": "The served model, as OpenAI tells it",
+    "/v1/models/{name}": "The same by name, for Xinference's client",
+    "/v1/health/live": "/livez for NVIDIA NIM's clients",
+    "/v1/health/ready": "/readyz for NVIDIA NIM's clients",
+    "/.well-known/live": "/livez for Weaviate",
+    "/.well-known/ready": "/readyz for Weaviate",
+    "/meta": "The model, for Weaviate",
+    "/ping": "/readyz for SageMaker",
 }
 
 _FAILURES = {
@@ -43,7 +51,9 @@ class Schemas(NamedTuple):
 
     bodies: Mapping[str, Schema]
     answers: Mapping[str, Schema]
-    failure: Schema
+    failures: Mapping[str, Schema]
+    unknown: Schema
+    """Of a failure whose dialect cannot be told."""
     components: Mapping[str, Schema]
 
 
@@ -56,13 +66,15 @@ def schemas() -> Schemas:
     """Return the schemas of everything on the wire."""
     spoken = dialects()
     bodies, answers = [each.body for each in spoken.values()], [each.answer for each in spoken.values()]
+    failures = [each.failure for each in spoken.values()]
     made, components = msgspec.json.schema_components(
-        [*bodies, *answers, ErrorBody], ref_template="#/components/schemas/{name}"
+        [*bodies, *answers, *failures, ErrorBody], ref_template="#/components/schemas/{name}"
     )
     count = len(spoken)
     return Schemas(
         dict(zip(spoken, made[:count], strict=True)),
-        dict(zip(spoken, made[count:-1], strict=True)),
+        dict(zip(spoken, made[count : 2 * count], strict=True)),
+        dict(zip(spoken, made[2 * count : -1], strict=True)),
         made[-1],
         components,
     )
@@ -103,17 +115,15 @@ def _rank(path: str, made: Schemas) -> dict[str, Any]:
     rules = rules_of(path)
     spoken = {rule.dialect.name: rule.dialect for rule in rules}
     told = "\n".join(f"- {rule.dialect.title}: {rule.when}" for rule in rules)
-    # Where several dialects share the path, clients of any of them read the superset body.
-    failure = {} if len(spoken) == 1 else made.failure
+    failures = [made.failures[name] for name in spoken]
+    if len(spoken) > 1:  # what cannot be told apart is answered in the superset body
+        failures.append(made.unknown)
     return {
         "operationId": _identifier("rank", path),
         "tags": ["rank"],
         "summary": " · ".join(dialect.title for dialect in spoken.values()),
         "description": f"The first match decides:\n\n{told}" if len(rules) > 1 else "",
-        "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in _placeholders(path)
-        ],
+        "parameters": _parameters(path),
         "requestBody": {
             "required": True,
             "content": {
@@ -138,7 +148,10 @@ def _rank(path: str, made: Schemas) -> dict[str, Any]:
                 "content": {"application/json": {"schema": _one_of([made.answers[name] for name in spoken])}},
             },
             **{
-                str(status): {"description": text, "content": {"application/json": {"schema": failure}}}
+                str(status): {
+                    "description": text,
+                    "content": {"application/json": {"schema": _any_of(failures)}},
+                }
                 for status, text in _FAILURES.items()
             },
         },
@@ -148,12 +161,13 @@ def _rank(path: str, made: Schemas) -> dict[str, Any]:
 def _get(path: str, summary: str) -> dict[str, Any]:
     kind = "text/plain" if path == "/metrics" else "application/json"
     answers = {HTTPStatus.OK: summary}
-    if path in ("/livez", "/readyz", "/health", "/info"):
+    if path not in ("/metrics", "/v1/models", "/v1/models/{name}"):
         answers[HTTPStatus.SERVICE_UNAVAILABLE] = "Not now"
     return {
         "operationId": _identifier("get", path),
         "tags": ["service"],
         "summary": summary,
+        "parameters": _parameters(path),
         "responses": {
             str(status.value): {"description": text, "content": {kind: {"schema": {}}}}
             for status, text in answers.items()
@@ -166,9 +180,15 @@ def _identifier(verb: str, path: str) -> str:
     return re.sub(r"\W+", "_", f"{verb}{path.replace(':path', '')}").rstrip("_")
 
 
-def _placeholders(path: str) -> list[str]:
-    return [part.strip("{}").partition(":")[0] for part in path.split("/") if part.startswith("{")]
+def _parameters(path: str) -> list[dict[str, Any]]:
+    names = [part.strip("{}").partition(":")[0] for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
 
 
 def _one_of(schemas: list[Schema]) -> Schema:
     return schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
+
+
+def _any_of(schemas: list[Schema]) -> Schema:
+    distinct = list({json.dumps(schema): schema for schema in schemas}.values())
+    return distinct[0] if len(distinct) == 1 else {"anyOf": distinct}

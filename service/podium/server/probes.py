@@ -23,15 +23,18 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
     """Return the handlers that tell of the service."""
     created = int(time.time())
 
-    @get("/livez")
+    @get(["/livez", "/v1/health/live", "/.well-known/live"])
     async def livez() -> ASGIResponse:
-        """Whether the process can go on: 503 asks for a restart."""
+        """Whether the process can go on: 503 asks for a restart. The other paths are NIM's and Weaviate's."""
         stuck = service.reranker.stuck if service.reranker else None
         return _json({"status": stuck or "ok"}, 503 if stuck else 200)
 
-    @get("/readyz")
+    @get(["/readyz", "/v1/health/ready", "/.well-known/ready", "/ping"])
     async def readyz() -> ASGIResponse:
-        """Whether rank requests are answered: the model is loaded, warm, and passed its self-test."""
+        """Whether rank requests are answered: the model is loaded, warm, and passed its self-test.
+
+        The other paths are NIM's, Weaviate's and SageMaker's.
+        """
         unready = service.unready
         return _json({"status": unready or "ready"}, 503 if unready else 200)
 
@@ -58,6 +61,16 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
         """The one model that is served, in OpenAI's form."""
         return _json({"object": "list", "data": [_card(service, created)]})
 
+    @get(["/v1/models/{name:path}", "/models/{name:path}"])
+    async def model() -> ASGIResponse:
+        """The one model that is served, by whatever name: requests are not refused for theirs either."""
+        return _json(_card(service, created) | {"model_type": "rerank"})  # Xinference's client wants to know
+
+    @get("/meta")
+    async def meta() -> ASGIResponse:
+        """The model, for Weaviate, which wants a JSON object and reads nothing of it."""
+        return _json(msgspec.to_builtins(_loaded(service)))
+
     @get("/")
     async def root() -> ASGIResponse:
         """What this is and where to read on."""
@@ -74,7 +87,7 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
             }
         )
 
-    return [livez, readyz, health, metrics, info, models, root]
+    return [livez, readyz, health, metrics, info, models, model, meta, root]
 
 
 def _card(service: Service, created: int) -> dict[str, object]:
