@@ -92,7 +92,8 @@ def drained(cluster: Namespace) -> Iterator[list[str]]:
         cluster.kubectl("uncordon", name)
 
 
-EVERYWHERE = [{"operator": "Exists", "effect": "NoSchedule"}]
+# By its key: a toleration of every NoSchedule taint would also bear the one that a cordon sets.
+EVERYWHERE = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 
 
 def test_a_drain_leaves_all_but_one_pod_answering(
