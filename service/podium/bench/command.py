@@ -1,6 +1,7 @@
 """`podium bench`."""
 
 import platform
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -64,9 +65,10 @@ def bench(full: bool, output: Path | None, names: tuple[str, ...]) -> None:
         for shape, (description, run) in steps:
             progress.update(task, description=f"{shape.name}: {description}")
             run()
+            progress.console.print(f"{shape.name}: {description}, after {perf_counter() - start:.0f} s")
             progress.advance(task)
     report.seconds = perf_counter() - start
-    table.show(report, Console())
+    table.show(report, Console(width=None if sys.stdout.isatty() else 120))
     if output is not None:
         output.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 

@@ -1,5 +1,6 @@
 """Models of true shapes with random weights, for measurements where no hub can be reached."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,5 +18,8 @@ def save(config: dict[str, Any], tokenizer: Path, folder: Path) -> None:
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(built, dtype=torch.bfloat16)
     model.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(tokenizer / name, folder)
+    shutil.copy(tokenizer / "tokenizer.json", folder)
+    settings = json.loads((tokenizer / "tokenizer_config.json").read_bytes())
+    if built.type_vocab_size < 2:  # a tokenizer that numbers segments would index out of the embeddings
+        settings["model_input_names"] = ["input_ids", "attention_mask"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
