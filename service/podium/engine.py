@@ -67,10 +67,6 @@ class Engine:
             self._closed = True
             self._changed.notify()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the model thread to end; a stuck device is left behind."""
-        self._thread.join(timeout_s)
-
     @property
     def alive(self) -> bool:
         """Whether the model thread can take a batch."""

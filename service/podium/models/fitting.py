@@ -30,11 +30,6 @@ class Fitted(NamedTuple):
     needed: int
 
 
-def most_tokens(request: RankRequest, max_length: int) -> int:
-    """Return how many tokens of a document may be read at most, for guesses before it is tokenized."""
-    return CHUNKED_CHARACTERS // 4 if request.overflow == "chunk" else max_length
-
-
 def max_characters(request: RankRequest, max_length: int) -> int:
     """Return how many characters of a text are tokenized."""
     return CHUNKED_CHARACTERS if request.overflow == "chunk" else CHARACTERS_PER_TOKEN * max_length
