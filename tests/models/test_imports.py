@@ -20,7 +20,7 @@ def seen(**environment: str) -> str:
 
 
 def test_waiting_threads_give_their_core_up_soon_and_few_products_are_remembered():
-    assert seen() == "False 1000 64 64"
+    assert seen() == "False 20000 64 64"
 
 
 def test_what_is_set_already_stays():

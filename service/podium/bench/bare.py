@@ -1,6 +1,5 @@
 """The model alone: tokenization and forward, no server, no queue."""
 
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -8,36 +7,41 @@ from time import perf_counter
 from podium.bench.results import Way
 from podium.bench.texts import Pair
 from podium.models.base import Encoding, Model
-from podium.models.limit import machine_limit, operations
+from podium.models.limit import Limit, operations
 
 AIM_S = 0.25
 """Batches as the engine makes them: as many tokens as take so long."""
-REPEATS = 3
+MEASURED_S = 12.0
+"""Rounds over the pairs are begun until so much work is measured: less would catch one whim of the host."""
 
 
 def measure(model: Model, name: str, folder: Path, pairs: Sequence[Pair]) -> tuple[Way, float, float]:
     """Return how fast a model scores pairs, in tokens per second too, and the machine's limit meanwhile.
 
-    The limit is measured before, between and after, so that both see the same neighbours.
+    The limit is measured after each batch, so that both see the same neighbours.
     """
     budget = tokens_per_batch(model, pairs)
-    limits, seconds = [machine_limit(model.info.dtype)], []
-    for _ in range(REPEATS):
+    limit = Limit(model.info.dtype)
+    seconds, rounds = 0.0, 0
+    while seconds < MEASURED_S:
+        rounds += 1
         start = perf_counter()
         encodings = encode(model, pairs)
+        seconds += perf_counter() - start
         for batch in batches(encodings, budget):
+            start = perf_counter()
             model.score(batch)
-        seconds.append(perf_counter() - start)
-        limits.append(machine_limit(model.info.dtype))
-    taken, limit = statistics.median(seconds), statistics.median(limits)
+            seconds += perf_counter() - start
+            limit.time_product()
     lengths = [len(encoding.ids) for encoding in encodings]
+    speed = operations(folder, lengths) * rounds / seconds
     way = Way(
         model=name,
         way=f"bare {model.info.dtype}",
-        pairs_per_s=len(pairs) / taken,
-        share=operations(folder, lengths) / taken / limit if model.info.device == "cpu" else None,
+        pairs_per_s=len(pairs) * rounds / seconds,
+        share=speed / limit.operations_per_s if model.info.device == "cpu" else None,
     )
-    return way, sum(lengths) / taken, limit
+    return way, sum(lengths) * rounds / seconds, limit.operations_per_s
 
 
 def tokens_per_batch(model: Model, pairs: Sequence[Pair]) -> int:

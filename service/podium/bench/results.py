@@ -16,7 +16,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     p95_ms: float | None = None
     p99_ms: float | None = None
     added_ms: float | None = None
-    """Median latency less the server's own inference and tokenization."""
+    """Median of each request's latency less the server's own inference and tokenization for it."""
     of_bare: float | None = None
     """Tokens per second, of the bare model's in the same dtype."""
     memory_mib: float | None = None

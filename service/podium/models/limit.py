@@ -3,7 +3,6 @@
 A fixed number of pairs a second says little of a program where machines differ by a factor of two.
 """
 
-import statistics
 from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
@@ -12,24 +11,38 @@ import torch
 from transformers import AutoConfig
 
 _ROWS, _IN, _OUT = 4096, 768, 3072
-_REPEATS = 15
 
 
-def machine_limit(dtype: str) -> float:
-    """Return the operations per second that this CPU reaches in one large product of oneDNN, in `float32`, …
+class Limit:
+    """The operations per second that this CPU reaches in one large product of oneDNN, in `float32`, …
 
-    The median of a few; other programs that run at the time lower it.
+    Machines vary from one second to the next, by what else their host does: time a product beside each piece
+    of the work that is compared with it.
     """
-    kind = getattr(torch, dtype)
-    x, weight = torch.randn(_ROWS, _IN, dtype=kind), torch.randn(_OUT, _IN, dtype=kind)
-    bias = torch.randn(_OUT, dtype=kind)
-    laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
-    seconds = []
-    for _ in range(_REPEATS):
+
+    def __init__(self, dtype: str) -> None:
+        kind = getattr(torch, dtype)
+        self._x, weight = torch.randn(_ROWS, _IN, dtype=kind), torch.randn(_OUT, _IN, dtype=kind)
+        self._bias = torch.randn(_OUT, dtype=kind)
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+        self._seconds = 0.0
+        self._products = 0
+        self._product()
+
+    def time_product(self) -> None:
+        """Time one product, some 50 ms in bfloat16."""
         start = perf_counter()
-        torch.ops.mkldnn._linear_pointwise(x, laid_out, bias, "none", [], "")
-        seconds.append(perf_counter() - start)
-    return 2 * _ROWS * _IN * _OUT / statistics.median(seconds)
+        self._product()
+        self._seconds += perf_counter() - start
+        self._products += 1
+
+    def _product(self) -> None:
+        torch.ops.mkldnn._linear_pointwise(self._x, self._weight, self._bias, "none", [], "")
+
+    @property
+    def operations_per_s(self) -> float:
+        """Over all products timed so far, of which there is at least one."""
+        return 2 * _ROWS * _IN * _OUT * self._products / self._seconds
 
 
 def operations(folder: Path, lengths: Iterable[int]) -> float:
