@@ -153,6 +153,41 @@ def test_the_path_alone_tells_the_dialect_only_where_one_is_spoken() -> None:
     assert table.dialect_of("/nope") is None
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/voyage/v2/rerank", "voyage"),
+        ("/tei/info", "tei"),
+        ("/weaviate/meta", "weaviate"),
+        ("/vllm/nope", "vllm"),
+        ("/dashscope/nope", "dashscope"),
+        ("/llamacpp/nope", "llamacpp"),
+    ],
+)
+def test_a_prefix_tells_the_dialect_of_paths_that_rank_nothing(path: str, name: str) -> None:
+    assert (dialect := table.dialect_of(path)) is not None
+    assert dialect.name == name
+    with pytest.raises(errors.NotFound):
+        table.recognise(path, {}, b"{}")
+
+
+def test_a_shared_path_below_a_prefix_is_not_told_by_it() -> None:
+    assert table.dialect_of("/llamacpp/rerank") is None
+
+
+def test_what_is_asked_of_the_service_is_asked_below_the_prefixes_whose_vendors_have_it() -> None:
+    assert table.asked("/meta") == ["/meta", "/weaviate/meta"]
+    assert table.asked("/health", "/livez") == [
+        "/health",
+        "/livez",
+        "/infinity/health",
+        "/llamacpp/health",
+        "/tei/health",
+        "/vllm/health",
+    ]
+    assert {"/nim/v1/models", "/nim/models"} < set(table.asked("/v1/models"))
+
+
 def test_what_is_spoken_on_a_path_is_listed_in_the_order_of_the_rules() -> None:
     names = [dialect.name for dialect in table.spoken_on("/rerank")]
     assert names == ["tei", "pair", "weaviate", "pinecone", "voyage", "rankings", "results"]

@@ -142,6 +142,16 @@ _PREFIXED: Sequence[tuple[str, Sequence[Rule], Sequence[str]]] = (
 """A vendor's name, what is spoken below it, and the vendor's own paths."""
 PREFIXES = frozenset(prefix for prefix, _, _ in _PREFIXED)
 """First segments under which one vendor's API is spoken, for clients that cannot be told apart."""
+_VENDORS: Mapping[str, Dialect] = {prefix: rules[-1].dialect for prefix, rules, _ in reversed(_PREFIXED)}
+_ASKED: Mapping[str, Sequence[str]] = {
+    "infinity": ("/health", "/v1/models"),
+    "llamacpp": ("/health", "/v1/models"),
+    "nim": ("/v1/health/live", "/v1/health/ready", "/v1/models"),
+    "tei": ("/health", "/info", "/ping"),
+    "vllm": ("/health", "/ping", "/v1/models"),
+    "weaviate": ("/.well-known/live", "/.well-known/ready", "/meta"),
+}
+"""What each vendor's clients ask of the service below its prefix before they rank."""
 
 
 def _with_and_without_version(prefix: str, path: str) -> Sequence[str]:
@@ -164,6 +174,18 @@ ROUTES: Mapping[str, Sequence[Rule]] = MappingProxyType(
 """Each path to its rules; `{name}` in a path stands for one segment, `{name:path}` for one or more."""
 
 
+def asked(*paths: str) -> Sequence[str]:
+    """Return the paths on which a question about the service is answered: these, and those below prefixes."""
+    below = (
+        spelled
+        for prefix, known in _ASKED.items()
+        for path in known
+        if path in paths
+        for spelled in _with_and_without_version(prefix, path)
+    )
+    return list(dict.fromkeys((*paths, *below)))
+
+
 def recognise(path: str, headers: Headers, raw: bytes) -> Dialect:
     """Return the dialect of a request; the body is looked at only where the path is shared.
 
@@ -180,9 +202,13 @@ def recognise(path: str, headers: Headers, raw: bytes) -> Dialect:
 
 
 def dialect_of(path: str) -> Dialect | None:
-    """Return the dialect of a path that is not shared, else None."""
+    """Return the dialect that a path alone tells, else None: one is spoken there, or it is below a prefix.
+
+    Below a prefix this holds for unknown paths and for those that are asked, too: their failures are read by
+    that vendor's client.
+    """
     rules = rules_of(path)
-    return rules[0].dialect if len(rules) == 1 else None
+    return rules[0].dialect if len(rules) == 1 else None if rules else _VENDORS.get(path.split("/")[1])
 
 
 def spoken_on(path: str) -> Sequence[Dialect]:

@@ -10,12 +10,13 @@ from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
+from podium.dialects.table import asked
 from podium.errors import Unavailable
 from podium.models.base import ModelInfo
 from podium.server.state import START_RETRY_S, Service
 
 VERSION = version("podium-rerank")
-OPEN = frozenset({"/livez", "/readyz", "/health", "/metrics", "/"})
+OPEN = frozenset(asked("/livez", "/readyz", "/health", "/metrics", "/"))
 """Paths that need no API key: probes and scrapers have none."""
 
 
@@ -23,13 +24,13 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
     """Return the handlers that tell of the service."""
     created = int(time.time())
 
-    @get(["/livez", "/v1/health/live", "/.well-known/live"])
+    @get(asked("/livez", "/v1/health/live", "/.well-known/live"))
     async def livez() -> ASGIResponse:
         """Whether the process can go on: 503 asks for a restart. The other paths are NIM's and Weaviate's."""
         stuck = service.reranker.stuck if service.reranker else None
         return _json({"status": stuck or "ok"}, 503 if stuck else 200)
 
-    @get(["/readyz", "/v1/health/ready", "/.well-known/ready", "/ping"])
+    @get(asked("/readyz", "/v1/health/ready", "/.well-known/ready", "/ping"))
     async def readyz() -> ASGIResponse:
         """Whether rank requests are answered: the model is loaded, warm, and passed its self-test.
 
@@ -38,7 +39,7 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
         unready = service.unready
         return _json({"status": unready or "ready"}, 503 if unready else 200)
 
-    @get("/health")
+    @get(asked("/health"))
     async def health() -> ASGIResponse:
         """Readiness, with the model and its device."""
         unready, info = service.unready, service.info
@@ -51,12 +52,12 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
         """Prometheus' text format."""
         return ASGIResponse(body=service.metrics.exposition(), media_type="text/plain; version=0.0.4")
 
-    @get("/info")
+    @get(asked("/info"))
     async def info() -> ASGIResponse:
         """The model and the limits, in the words of text-embeddings-inference, and how the model runs."""
         return _json(_info(service, _loaded(service)))
 
-    @get(["/v1/models", "/models"])
+    @get(asked("/v1/models", "/models"))
     async def models() -> ASGIResponse:
         """The one model that is served, in OpenAI's form."""
         return _json({"object": "list", "data": [_card(service, created)]})
@@ -66,7 +67,7 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
         """The one model that is served, by whatever name: requests are not refused for theirs either."""
         return _json(_card(service, created) | {"model_type": "rerank"})  # Xinference's client wants to know
 
-    @get("/meta")
+    @get(asked("/meta"))
     async def meta() -> ASGIResponse:
         """The model, for Weaviate, which wants a JSON object and reads nothing of it."""
         return _json(msgspec.to_builtins(_loaded(service)))
