@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 FIRST_SPEED = 2_000.0
 """Tokens per second until the first batch was measured; the warm-up measures one before any request."""
 
+AHEAD = 2
+"""Batches of a request that are tokenized before they run. Tokenizing a large one as a whole, beside the
+model, made the first batches after its arrival twice as long on two cores, and the small requests in them."""
+
 
 class Engine:
     """Runs batches of waiting pairs until it is closed.
@@ -50,6 +54,7 @@ class Engine:
         self._changed = threading.Condition()
         # Below: guarded by _changed.
         self._groups: dict[Call, list[Window]] = {}
+        self._more: dict[Call, Callable[[], object]] = {}
         self._closed = False
         self.waiting_pairs = 0
         self.waiting_tokens = 0
@@ -83,8 +88,16 @@ class Engine:
             self.waiting_pairs += len(pairs)
             self.waiting_tokens += sum(pair.tokens for pair in pairs)
 
-    def submit(self, call: Call, pairs: Iterable[tuple[Pair, Sequence[Read]]]) -> None:
-        """Let tokenized pairs of a call wait for a batch; those that another call submitted stay shared."""
+    def submit(
+        self,
+        call: Call,
+        pairs: Iterable[tuple[Pair, Sequence[Read]]],
+        more: Callable[[], object] | None = None,
+    ) -> None:
+        """Let tokenized pairs of a call wait for a batch; those that another call submitted stay shared.
+
+        `more` is called once, on any thread, as soon as what waits of the call does not fill AHEAD batches.
+        """
         with self._changed:
             ready: list[Window] = []
             for pair, reads in pairs:
@@ -97,6 +110,9 @@ class Engine:
             # Longest first within a slice: neighbours of like length are what a padded batch wants.
             ready.sort(key=lambda window: -len(window.encoding.ids))
             self._groups.setdefault(call, []).extend(ready)
+            if more is not None:
+                self._more[call] = more
+                self._ask_for_more(call)
             self._changed.notify()
 
     def fail(self, call: Call, error: Exception) -> None:
@@ -107,6 +123,7 @@ class Engine:
         """Drop pairs that nobody waits for any more, and the group of a call that has ended."""
         with self._changed:
             self._groups.pop(call, None)
+            self._more.pop(call, None)
             for pair in pairs:
                 if not (pair.windows or pair.done):
                     self.waiting_pairs -= 1
@@ -152,9 +169,16 @@ class Engine:
             group = self._groups[call]
             batch += [window for window in group[:count] if self._leave_queue(window)]
             del group[:count]
+            self._ask_for_more(call)
             if not group:
                 del self._groups[call]
         return batch
+
+    def _ask_for_more(self, call: Call) -> None:
+        if call in self._more:
+            tokens = sum(len(window.encoding.ids) for window in self._groups[call])
+            if tokens < AHEAD * next_budget(self.tokens_per_s, self._max_batch_tokens):
+                self._more.pop(call)()
 
     def _score(self, windows: list[Window]) -> None:
         encodings = [window.encoding for window in windows]

@@ -2,7 +2,7 @@
 
 A call of the tokenizer cannot be interrupted: behind one with 10,000 documents, 10 documents would wait 1.4 s
 instead of 2 ms (measured). So a request is tokenized a slice at a time, and between slices whoever is due
-first goes first.
+first goes first. The engine says when it wants the next one: a large request is tokenized as it is computed.
 """
 
 import heapq
@@ -80,8 +80,6 @@ class Tokenization:
                 log.exception("tokenization failed")
                 self._engine.fail(job.call, ModelFailed("the tokenizer failed on this request"))
                 continue
-            if job.left:
-                self._push(job)
 
     def _next(self) -> _Job | None:
         with self._changed:
@@ -106,7 +104,7 @@ class Tokenization:
         ended = monotonic()
         job.call.tokenization = ((job.call.tokenization or (started, ended))[0], ended)
         self._metrics.tokenization_seconds.observe(ended - started)
-        self._engine.submit(job.call, ready)
+        self._engine.submit(job.call, ready, (lambda: self._push(job)) if job.left else None)
 
     def _tokenize(self, job: _Job, pairs: Sequence[Pair]) -> Sequence[Tokens]:
         """Return the tokens of the pairs' documents; their queries go into the job, each once."""

@@ -198,7 +198,7 @@ async def _run(
     await asyncio.wait((serving, watching, signals.asked), return_when=asyncio.FIRST_COMPLETED)
     service.phase = Phase.DRAINING
     if service.reranker is not None:
-        log.info("draining: /readyz says 503, admitted requests are answered")
+        log.info("draining: /readyz says 503, %d admitted requests are answered", service.reranker.active)
         draining = asyncio.create_task(service.reranker.drain(service.settings.drain_timeout_s))
         await asyncio.wait((draining, signals.urged), return_when=asyncio.FIRST_COMPLETED)
         await service.reranker.drain(0)

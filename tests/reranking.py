@@ -1,0 +1,35 @@
+"""What the tests of the data path share: a reranker over the model that misbehaves, and requests for it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from fakes import FakeModel
+
+from podium.ranking import Ranking, RankRequest
+from podium.reranker import Reranker
+from podium.telemetry.metrics import Metrics
+
+
+def ask(*documents: str, query: str = "query", **fields: object) -> RankRequest:
+    return RankRequest(queries=[query], documents=documents, **fields)
+
+
+@contextlib.asynccontextmanager
+async def running(model: FakeModel, **settings: object) -> AsyncIterator[Reranker]:
+    reranker = Reranker(model, **{"metrics": Metrics(), "max_batch_tokens": 4_096, **settings})
+    try:
+        yield reranker
+    finally:
+        model.unblock()
+        reranker.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def scores(ranking: Ranking) -> list[float]:
+    return list(ranking.scores)

@@ -1,0 +1,103 @@
+"""A model that misbehaves on command: its requests are told, and no other is touched."""
+
+import asyncio
+
+import pytest
+from fakes import FakeModel
+from reranking import ask, running, scores, until
+
+from podium.errors import DeadlineExceeded, ModelFailed, Unavailable
+from podium.telemetry.metrics import Metrics
+
+
+async def test_a_model_exception_fails_its_batch_and_no_more():
+    async with running(FakeModel()) as reranker:
+        with pytest.raises(ModelFailed) as failed:
+            await reranker.rank(ask("raise"))
+        assert failed.value.message == "the model failed on this request"
+        assert scores(await reranker.rank(ask("score=1", raw_scores=True))) == [1]
+
+
+async def test_a_failed_batch_takes_the_rest_of_its_request_out_of_the_queue():
+    model = FakeModel()
+    metrics = Metrics()
+    async with running(model, max_batch_tokens=6, metrics=metrics) as reranker:
+        with pytest.raises(ModelFailed):
+            await reranker.rank(ask("raise now please", *("b" for _ in range(50))))
+        assert metrics.registry.get_sample_value("podium_queue_pairs") == 0
+        assert await reranker.rank(ask("c"))
+    assert sum(map(len, model.batches)) < 20
+
+
+async def test_a_tokenizer_exception_fails_its_request_and_no_more():
+    metrics = Metrics()
+    async with running(FakeModel(), metrics=metrics) as reranker:
+        with pytest.raises(ModelFailed, match=r"^the tokenizer failed on this request$"):
+            await reranker.rank(ask("untokenizable"))
+        assert await reranker.rank(ask("fine"))
+        assert metrics.registry.get_sample_value("podium_queue_pairs") == 0
+
+
+async def test_out_of_memory_splits_the_batch_and_goes_on():
+    model = FakeModel()
+    model.oom_pairs = 2
+    async with running(model) as reranker:
+        ranking = await reranker.rank(ask("oom score=1", "oom score=2", "score=3", "oom", raw_scores=True))
+        assert scores(ranking) == [1, 2, 3, 0]
+        assert [len(batch) for batch in model.batches] == [4, 2, 2]
+
+
+async def test_out_of_memory_after_the_split_fails_the_request_and_no_more():
+    async with running(FakeModel()) as reranker:
+        with pytest.raises(ModelFailed):
+            await reranker.rank(ask("oom", "a", "b"))
+        assert await reranker.rank(ask("fine"))
+
+
+async def test_a_score_that_is_not_a_number_fails_its_request_and_no_other_in_the_batch():
+    model = FakeModel()
+    async with running(model) as reranker:
+        ahead = asyncio.create_task(reranker.rank(ask("block")))
+        await until(lambda: model.batches != [])
+        bad = asyncio.create_task(reranker.rank(ask("nan", "fine")))
+        good = asyncio.create_task(reranker.rank(ask("score=1", raw_scores=True)))
+        await asyncio.sleep(0.01)
+        model.unblock()
+        with pytest.raises(ModelFailed, match="a score that is not a number"):
+            await bad
+        assert scores(await good) == [1]
+        await ahead
+    assert sorted(model.batches[1]) == ["fine", "nan", "score=1"]
+
+
+async def test_a_failed_pair_is_not_remembered():
+    model = FakeModel()
+    async with running(model, cache_bytes=2**20) as reranker:
+        for _ in range(2):
+            with pytest.raises(ModelFailed):
+                await reranker.rank(ask("raise"))
+    assert len(model.batches) == 2
+
+
+async def test_a_request_that_runs_out_of_time_is_told_so():
+    async with running(FakeModel(), request_timeout_s=0.05) as reranker:
+        with pytest.raises(DeadlineExceeded, match=r"request_timeout_s \(0.05 s\)"):
+            await reranker.rank(ask("block"))
+
+
+async def test_a_stuck_device_fails_those_who_wait_and_those_who_come():
+    model = FakeModel()
+    async with running(model, stall_timeout_s=0.1) as reranker:
+        watch = asyncio.create_task(reranker.watch(0.01))
+        assert reranker.stuck is None
+        waiting = [asyncio.create_task(reranker.rank(ask(text))) for text in ("block", "behind it")]
+        for task in waiting:
+            with pytest.raises(Unavailable, match="busy with one batch"):
+                await task
+        assert reranker.stuck is not None
+        with pytest.raises(Unavailable, match="busy with one batch"):
+            await reranker.rank(ask("new"))
+        model.unblock()
+        await until(lambda: reranker.stuck is None)
+        assert await reranker.rank(ask("after it"))
+        watch.cancel()

@@ -1,0 +1,53 @@
+"""Documents that are too long: cut, read in windows, or limited by the request."""
+
+import pytest
+from fakes import FakeModel
+from reranking import ask, running, scores
+
+
+async def test_a_long_document_is_read_in_windows_and_its_best_one_counts():
+    model = FakeModel()
+    document = " ".join(["w"] * 100 + ["score=5"] + ["w"] * 100)
+    async with running(model) as reranker:
+        cut = await reranker.rank(ask(document, raw_scores=True))
+        read = await reranker.rank(ask(document, raw_scores=True, overflow="chunk"))
+    assert (scores(cut), cut.usage.truncated_documents) == ([0], 1)
+    assert (scores(read), read.usage.truncated_documents) == ([5], 0)
+    assert read.usage.tokens == 4 * 64
+
+
+async def test_max_chunks_bounds_the_windows_and_says_that_the_rest_was_cut():
+    document = " ".join(["w"] * 200 + ["score=5"])
+    async with running(FakeModel()) as reranker:
+        ranking = await reranker.rank(ask(document, raw_scores=True, overflow="chunk", max_chunks=2))
+    assert scores(ranking) == [0]
+    assert (ranking.usage.tokens, ranking.usage.truncated_documents) == (2 * 64, 1)
+
+
+async def test_the_spans_of_the_windows_are_told_when_asked_for():
+    document = " ".join(["abc"] * 61 + ["score=2"] + ["def"] * 8)
+    async with running(FakeModel(), cache_bytes=2**20) as reranker:
+        for _ in range(2):  # the second time from the cache
+            ranking = await reranker.rank(ask(document, "short", overflow="chunk", spans=True))
+            (first, last), (whole,) = ranking.spans
+            assert (first[0], last[1]) == (0, len(document))
+            assert document[first[0] : first[1]].endswith("score=2")
+            assert first[2] == pytest.approx(0.8808, abs=1e-4)
+            assert whole == (0, len("short"), 0.5)
+
+
+async def test_the_end_of_a_document_is_kept_when_its_beginning_is_to_be_cut():
+    document = " ".join(["score=1"] + ["w"] * 100 + ["score=2"])
+    async with running(FakeModel()) as reranker:
+        right = await reranker.rank(ask(document, raw_scores=True))
+        left = await reranker.rank(ask(document, raw_scores=True, truncate_side="left"))
+    assert (scores(right), scores(left)) == ([1], [2])
+    assert (right.usage, left.usage) == (right.usage, right.usage)
+
+
+async def test_a_limit_of_the_request_is_kept_and_does_not_count_as_cutting():
+    async with running(FakeModel(), cache_bytes=2**20) as reranker:
+        whole = await reranker.rank(ask("a b c d"))
+        limited = await reranker.rank(ask("a b c d", max_document_tokens=2, truncate=False))
+    assert (whole.usage.tokens, limited.usage.tokens) == (6, 4)
+    assert limited.usage.truncated_documents == 0
