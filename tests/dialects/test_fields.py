@@ -40,6 +40,13 @@ def parse(path: str, body: dict[str, Any]) -> RankRequest:
         pytest.param("/rerank", {"truncate": None, **TEXTS}, "truncate", True, id="tei truncate null"),
         pytest.param("/v1/rerank", {"truncation": False, **S}, "truncate", False, id="voyage truncation"),
         pytest.param("/jina/rerank", {"truncation": False, **S}, "truncate", False, id="jina truncation"),
+        pytest.param("/jina/rerank", {"truncate": False, **S}, "truncate", False, id="jina truncate"),
+        pytest.param("/v1/rerank", {"truncate": False, **S}, "truncate", False, id="results truncate"),
+        pytest.param("/v1/rerank", {"truncate": "NONE", **S}, "truncate", False, id="results NONE"),
+        pytest.param("/v1/rerank", {"truncate": "END", **S}, "truncate", True, id="results END"),
+        pytest.param(
+            "/v1/rerank", {"truncation": False, "top_n": 1, **S}, "truncate", False, id="results truncation"
+        ),
         pytest.param("/v1/ranking", {"truncate": "NONE", **PASSAGES}, "truncate", False, id="nim NONE"),
         pytest.param("/v1/ranking", {"truncate": "END", **PASSAGES}, "truncate", True, id="nim END"),
         pytest.param("/v1/ranking", PASSAGES, "truncate", True, id="nim says nothing"),
@@ -65,6 +72,8 @@ def parse(path: str, body: dict[str, Any]) -> RankRequest:
         pytest.param("/jina/rerank", {"max_doc_length": 9, **S}, "max_document_tokens", 9, id="jina doc"),
         pytest.param("/rerank", {"max_tokens_per_query": 8, **S}, "max_query_tokens", 8, id="query"),
         pytest.param("/jina/rerank", {"max_query_length": 8, **S}, "max_query_tokens", 8, id="jina query"),
+        pytest.param("/v1/rerank", {"max_doc_length": 9, **S}, "max_document_tokens", 9, id="shared doc"),
+        pytest.param("/v1/rerank", {"max_query_length": 8, **S}, "max_query_tokens", 8, id="shared query"),
         pytest.param("/rerank", {"truncate_prompt_tokens": 7, **S}, "max_pair_tokens", 7, id="pair"),
         pytest.param("/score", {"truncate_prompt_tokens": -1, **SCORE}, "max_pair_tokens", None, id="-1"),
         pytest.param("/v1/rerank", {"max_chunks_per_doc": 4, **S}, "max_chunks", 4, id="chunks"),
@@ -85,6 +94,72 @@ def parse(path: str, body: dict[str, Any]) -> RankRequest:
 )
 def test_a_field_becomes_what_it_means(path: str, body: dict[str, Any], name: str, value: Any) -> None:
     assert getattr(parse(path, body), name) == value
+
+
+OBJECTS = {"query": "q", "documents": [{"text": "a"}, {"text": "b"}]}
+IN_0_1 = [
+    pytest.param("/v1/rerank", S, id="results"),
+    pytest.param("/v2/rerank", S, id="cohere"),
+    pytest.param("/jina/rerank", S, id="jina"),
+    pytest.param("/infinity/rerank", S, id="infinity"),
+    pytest.param("/vllm/rerank", S, id="vllm"),
+    pytest.param("/llamacpp/rerank", S, id="llamacpp"),
+    pytest.param("/voyage/rerank", S, id="voyage"),
+    pytest.param("/weaviate/rerank", S, id="weaviate"),
+    pytest.param("/pinecone/rerank", S, id="pinecone"),
+    pytest.param("/rerank", TEXTS, id="tei"),
+    pytest.param("/rerank", OBJECTS, id="rankings"),
+    pytest.param("/v1/reranking", {"query": "q", "input": ["a", "b"]}, id="mixedbread"),
+    pytest.param("/inference/m", {"queries": ["q"], "documents": ["a", "b"]}, id="deepinfra"),
+    pytest.param("/score", SCORE, id="score"),
+]
+"""A request in each API whose scores are in [0, 1]; DashScope keeps its fields elsewhere."""
+
+
+@pytest.mark.parametrize(("path", "body"), IN_0_1)
+@pytest.mark.parametrize(
+    ("fields", "raw"),
+    [
+        ({}, False),
+        ({"raw_scores": True}, True),
+        ({"raw_scores": "true"}, True),
+        ({"use_activation": False}, True),
+        ({"raw_scores": False, "use_activation": None}, False),
+    ],
+    ids=str,
+)
+def test_logits_are_had_in_every_api_under_either_name(
+    path: str, body: dict[str, Any], fields: dict[str, Any], raw: bool
+) -> None:
+    assert parse(path, body | fields).raw_scores is raw
+
+
+@pytest.mark.parametrize("fields", [{"raw_scores": True}, {"use_activation": "false"}], ids=str)
+def test_dashscopes_parameters_hold_them(fields: dict[str, Any]) -> None:
+    assert parse("/reranks", {"input": S, "parameters": fields}).raw_scores
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kept"),
+    [
+        ("/voyage/rerank", {"return_documents": True}, ["a", "b"]),
+        ("/v1/rerank", {"return_documents": True, "top_k": 2, "documents": ["a", {"text": "b"}]}, ["a", "b"]),
+        ("/weaviate/rerank", {}, ["a", "b"]),
+    ],
+)
+def test_documents_of_both_kinds_come_back_as_strings_where_the_vendor_has_strings(
+    path: str, body: dict[str, Any], kept: list[str]
+) -> None:
+    raw = json.dumps({"query": "q", "documents": [{"text": "a", "id": 1}, "b"], **body}).encode()
+    dialect = table.recognise(path, {}, raw)
+    answer = dialect.respond(decode(dialect.body, raw), Ranking([0.9, 0.1], [0, 1], Usage(7, 0)), CONTEXT)
+    built = msgspec.to_builtins(answer)
+    assert [item["document"] for item in built.get("data", built.get("scores"))] == kept
+
+
+def test_a_truncate_that_is_no_word_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r'^`truncate` must be true or false, not "middle"$'):
+        parse("/v1/rerank", {"truncate": "middle", **S})
 
 
 def test_a_request_without_them_leaves_every_default() -> None:

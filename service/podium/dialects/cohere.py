@@ -5,10 +5,10 @@ vLLM serves /v2/rerank as well, so its fields count here.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import UNSET
 
 from podium.dialects import answers, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
@@ -41,7 +41,8 @@ class CohereBody(msgspec.Struct):
     max_tokens_per_query: parts.MaxQueryTokens = None
     truncate_prompt_tokens: parts.MaxPairTokens = None
     truncation_side: parts.Side = None
-    use_activation: Annotated[parts.Flag, Meta(description="false: logits instead of their sigmoid")] = None
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
     priority: parts.Priority = None
     relevant_spans: RelevantSpans | None = None
 
@@ -56,7 +57,7 @@ def parse(body: CohereBody) -> RankRequest:
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n),
-        raw_scores=not parts.flag(body.use_activation, "use_activation", default=True),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate_side=body.truncation_side or "right",
         max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
         max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),

@@ -24,6 +24,8 @@ class DashScopeParameters(msgspec.Struct):
 
     top_n: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
 
 
 class DashScopeBody(msgspec.Struct):
@@ -76,6 +78,7 @@ def parse(body: DashScopeBody) -> RankRequest:
         queries=parts.queries(body.input.query, "input.query"),
         documents=parts.texts(body.input.documents, "input.documents"),
         top_n=parts.top_n(parameters.top_n, "parameters.top_n"),
+        raw_scores=parts.raw_scores(parameters.raw_scores, parameters.use_activation),
     )
 
 

@@ -16,6 +16,8 @@ class DeepInfraBody(msgspec.Struct):
 
     queries: Annotated[list[str], Meta(description="one for all documents, or one a document")]
     documents: parts.Documents
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
 
 
 class DeepInfraAnswer(msgspec.Struct, frozen=True):
@@ -44,7 +46,11 @@ def parse(body: DeepInfraBody) -> RankRequest:
         raise EmptyDocuments("`queries` is empty; send one query, or one a document", "queries")
     documents = parts.texts(body.documents)
     parts.check_queries(body.queries, len(documents), "queries")
-    return RankRequest(queries=body.queries, documents=documents)
+    return RankRequest(
+        queries=body.queries,
+        documents=documents,
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
+    )
 
 
 def respond(body: DeepInfraBody, ranking: Ranking, context: Context) -> DeepInfraAnswer:

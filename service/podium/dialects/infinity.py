@@ -5,10 +5,8 @@ its clients get what all do; litellm's `infinity` provider asks for documents an
 """
 
 from types import MappingProxyType
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from podium import errors
 from podium.dialects import answers, parts
@@ -24,7 +22,8 @@ class InfinityBody(msgspec.Struct):
     model: parts.Model = None
     top_n: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
-    raw_scores: Annotated[parts.Flag, Meta(description="logits instead of their sigmoid")] = None
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
 
 
 def parse(body: InfinityBody) -> RankRequest:
@@ -34,7 +33,7 @@ def parse(body: InfinityBody) -> RankRequest:
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents),
         top_n=parts.top_n(body.top_n),
-        raw_scores=parts.flag(body.raw_scores, "raw_scores"),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
     )
 
 

@@ -4,10 +4,8 @@ The vendor returns texts unless told not to; its clients do not read them, so he
 """
 
 from types import MappingProxyType
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from podium import errors
 from podium.dialects import answers, parts
@@ -23,9 +21,10 @@ class JinaBody(msgspec.Struct):
     model: parts.Model = None
     top_n: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
-    truncation: Annotated[
-        parts.Flag, Meta(description="false: refuse pairs that do not fit instead of cutting them")
-    ] = None
+    truncation: parts.Truncate = None
+    truncate: parts.Truncate = None
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
     max_query_length: parts.MaxQueryTokens = None
     max_doc_length: parts.MaxDocumentTokens = None
 
@@ -37,7 +36,9 @@ def parse(body: JinaBody) -> RankRequest:
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents),
         top_n=parts.top_n(body.top_n),
-        truncate=parts.flag(body.truncation, "truncation", default=True),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
+        truncate=parts.truncates(body.truncation, "truncation")
+        and parts.truncates(body.truncate, "truncate"),
         max_query_tokens=parts.limit(body.max_query_length, "max_query_length"),
         max_document_tokens=parts.limit(body.max_doc_length, "max_doc_length"),
     )

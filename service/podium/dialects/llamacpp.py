@@ -4,10 +4,9 @@ Its scores are raw logits for cross-encoders and probabilities for decoders, wit
 (ggml-org/llama.cpp#8555 asks for one). Here they are in [0, 1], as everywhere, unless `raw_scores`.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
 from podium.dialects import parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
@@ -21,7 +20,8 @@ class LlamaCppBody(msgspec.Struct):
     documents: parts.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
-    raw_scores: Annotated[parts.Flag, Meta(description="logits instead of their sigmoid")] = None
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
 
 
 class LlamaCppResult(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +46,7 @@ def parse(body: LlamaCppBody) -> RankRequest:
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents),
         top_n=parts.top_n(body.top_n),
-        raw_scores=parts.flag(body.raw_scores, "raw_scores"),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
     )
 
 

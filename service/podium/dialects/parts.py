@@ -46,6 +46,12 @@ Overflow = Annotated[
     Meta(description="a long document is cut, or read in windows; default: chunk with `max_chunks_per_doc`"),
 ]
 Side = Annotated[Literal["left", "right"] | None, Meta(description="the end at which documents are cut")]
+Truncate = Annotated[
+    Flag,
+    Meta(description="false or NONE: refuse pairs that do not fit instead of cutting them; also true, END"),
+]
+RawScores = Annotated[Flag, Meta(description="logits instead of their sigmoid")]
+UseActivation = Annotated[Flag, Meta(description="false: logits instead of their sigmoid")]
 Priority = Annotated[int | None, Meta(description="lower is served earlier")]
 Model = Annotated[str | None, Meta(description="echoed; a server holds one model and ranks with it")]
 
@@ -169,6 +175,17 @@ def flag(value: Flag, field: str, default: bool = False) -> bool:
     if word not in ("true", "false"):
         raise InvalidRequest(f"`{field}` must be true or false, not {_shown(value)}", field)
     return word == "true"
+
+
+def truncates(value: Flag, field: str) -> bool:
+    """Return whether pairs that do not fit are cut: null and END mean yes, NONE no. Raises InvalidRequest."""
+    word = value.upper() if isinstance(value, str) else ""
+    return word == "END" if word in ("END", "NONE") else flag(value, field, default=True)
+
+
+def raw_scores(raw: Flag, use_activation: Flag) -> bool:
+    """Return whether logits are asked for, by TEI's field or by vLLM's. Raises InvalidRequest."""
+    return flag(raw, "raw_scores") or not flag(use_activation, "use_activation", default=True)
 
 
 def _shown(value: str) -> str:

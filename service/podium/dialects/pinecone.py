@@ -32,6 +32,8 @@ class PineconeBody(msgspec.Struct):
     ] = None
     rank_fields: parts.RankFields = None
     parameters: PineconeParameters | None = None
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
 
 
 class PineconeResult(msgspec.Struct, frozen=True, gc=False):
@@ -77,6 +79,7 @@ def parse(body: PineconeBody) -> RankRequest:
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate=body.parameters is None or body.parameters.truncate != "NONE",
     )
 

@@ -16,6 +16,8 @@ class RankingsBody(msgspec.Struct):
     query: parts.Query
     documents: parts.Documents
     top_k: Annotated[parts.TopN, Meta(description="how many of the best to return; null and 0: all")] = None
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
 
 
 class RankedDocument(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +40,7 @@ def parse(body: RankingsBody) -> RankRequest:
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents),
         top_n=parts.top_n(body.top_k, "top_k"),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
     )
 
 

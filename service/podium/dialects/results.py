@@ -22,10 +22,18 @@ class ResultsBody(msgspec.Struct):
     top_k: Annotated[int | None, Meta(description="`top_n` under the name that Voyage gave it")] = None
     return_documents: parts.ReturnDocuments = None
     rank_fields: parts.RankFields = None
-    raw_scores: Annotated[parts.Flag, Meta(description="logits instead of their sigmoid")] = None
-    use_activation: Annotated[parts.Flag, Meta(description="false: logits instead of their sigmoid")] = None
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
+    truncate: parts.Truncate = None
+    truncation: parts.Truncate = None
     max_tokens_per_doc: parts.MaxDocumentTokens = None
     max_tokens_per_query: parts.MaxQueryTokens = None
+    max_doc_length: Annotated[
+        parts.MaxDocumentTokens, Meta(description="`max_tokens_per_doc` under Jina's name")
+    ] = None
+    max_query_length: Annotated[
+        parts.MaxQueryTokens, Meta(description="`max_tokens_per_query` under Jina's name")
+    ] = None
     truncate_prompt_tokens: parts.MaxPairTokens = None
     truncation_side: parts.Side = None
     max_chunks_per_doc: parts.MaxChunks = None
@@ -34,18 +42,21 @@ class ResultsBody(msgspec.Struct):
 
 
 def parse(body: ResultsBody) -> RankRequest:
-    """Read what to rank; `top_n` counts before `top_k`."""
+    """Read what to rank; of two names for one limit the first counts, `top_n` before `top_k`."""
     parts.flag(body.return_documents, "return_documents")
     max_chunks = parts.limit(body.max_chunks_per_doc, "max_chunks_per_doc")
     return RankRequest(
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n) or parts.top_n(body.top_k, "top_k"),
-        raw_scores=parts.flag(body.raw_scores, "raw_scores")
-        or not parts.flag(body.use_activation, "use_activation", default=True),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
+        truncate=parts.truncates(body.truncate, "truncate")
+        and parts.truncates(body.truncation, "truncation"),
         truncate_side=body.truncation_side or "right",
-        max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
-        max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
+        max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query")
+        or parts.limit(body.max_query_length, "max_query_length"),
+        max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc")
+        or parts.limit(body.max_doc_length, "max_doc_length"),
         max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
         max_chunks=max_chunks,
         overflow=parts.overflow(body.overflow, max_chunks),

@@ -3,10 +3,9 @@
 Source: vllm/entrypoints/pooling/scoring/protocol.py.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
 from podium.dialects import parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
@@ -27,7 +26,8 @@ class ScoreBody(msgspec.Struct):
     text_1: Side | None = None
     text_2: Side | None = None
     model: parts.Model = None
-    use_activation: Annotated[parts.Flag, Meta(description="false: logits instead of their sigmoid")] = None
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
     max_tokens_per_doc: parts.MaxDocumentTokens = None
     max_tokens_per_query: parts.MaxQueryTokens = None
     truncate_prompt_tokens: parts.MaxPairTokens = None
@@ -68,7 +68,7 @@ def parse(body: ScoreBody) -> RankRequest:
     return RankRequest(
         queries=queries,
         documents=documents,
-        raw_scores=not parts.flag(body.use_activation, "use_activation", default=True),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate_side=body.truncation_side or "right",
         max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
         max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),

@@ -14,11 +14,11 @@ from podium.ranking import Ranking, RankRequest
 
 
 class TeiBody(msgspec.Struct):
-    """A query and its texts; `top_n` is no field of TEI's, but its clients send it."""
+    """A query and its texts; `top_n` and `use_activation` are no fields of TEI's, but clients send them."""
 
     query: parts.Query
     texts: Annotated[list[str], Meta(description="what is ranked: at least one")]
-    raw_scores: Annotated[parts.Flag, Meta(description="logits instead of their sigmoid")] = None
+    raw_scores: parts.RawScores = None
     return_text: Annotated[parts.Flag, Meta(description="put each text into the answer")] = None
     truncate: Annotated[
         parts.Flag, Meta(description="false: refuse pairs that do not fit instead of cutting them")
@@ -27,6 +27,7 @@ class TeiBody(msgspec.Struct):
         Literal["Left", "left", "Right", "right"] | None, Meta(description="the end at which texts are cut")
     ] = None
     top_n: parts.TopN = None
+    use_activation: parts.UseActivation = None
 
 
 class TeiRank(msgspec.Struct, frozen=True, gc=False):
@@ -51,7 +52,7 @@ def parse(body: TeiBody) -> RankRequest:
         queries=parts.queries(body.query),
         documents=parts.texts(body.texts, "texts"),
         top_n=parts.top_n(body.top_n),
-        raw_scores=parts.flag(body.raw_scores, "raw_scores"),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate=parts.flag(body.truncate, "truncate", default=True),
         truncate_side="left" if body.truncation_direction in ("Left", "left") else "right",
     )

@@ -23,7 +23,8 @@ class VllmBody(msgspec.Struct):
     return_documents: Annotated[
         parts.Flag, Meta(description="put each document's text into the answer; true unless false")
     ] = None
-    use_activation: Annotated[parts.Flag, Meta(description="false: logits instead of their sigmoid")] = None
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
     max_tokens_per_doc: parts.MaxDocumentTokens = None
     max_tokens_per_query: parts.MaxQueryTokens = None
     truncate_prompt_tokens: parts.MaxPairTokens = None
@@ -38,7 +39,7 @@ def parse(body: VllmBody) -> RankRequest:
         queries=parts.queries(body.query),
         documents=parts.texts(_documents(body)),
         top_n=parts.top_n(body.top_n),
-        raw_scores=not parts.flag(body.use_activation, "use_activation", default=True),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate_side=body.truncation_side or "right",
         max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
         max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),

@@ -3,10 +3,10 @@
 Its SDK reads `detail` as a string and nothing else of a failure, and every field of an answer.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from podium.dialects import parts
 from podium.dialects.base import Context, Dialect, sentence, status
@@ -17,13 +17,13 @@ class VoyageBody(msgspec.Struct):
     """A query and its documents."""
 
     query: parts.Query
-    documents: Annotated[list[str], Meta(description="what is ranked: at least one")]
+    documents: parts.Documents
     model: parts.Model = None
     top_k: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
-    truncation: Annotated[
-        parts.Flag, Meta(description="false: refuse pairs that do not fit instead of cutting them")
-    ] = None
+    truncation: parts.Truncate = None
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
 
 
 class VoyageResult(msgspec.Struct, frozen=True, gc=False):
@@ -62,15 +62,17 @@ def parse(body: VoyageBody) -> RankRequest:
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents),
         top_n=parts.top_n(body.top_k, "top_k"),
-        truncate=parts.flag(body.truncation, "truncation", default=True),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
+        truncate=parts.truncates(body.truncation, "truncation"),
     )
 
 
 def respond(body: VoyageBody, ranking: Ranking, context: Context) -> VoyageAnswer:
     """Write documents best first."""
-    scores, documents = ranking.scores, body.documents
+    scores = ranking.scores
     if parts.flag(body.return_documents, "return_documents"):
-        data = [VoyageResult(index, scores[index], documents[index]) for index in ranking.order]
+        texts = parts.texts(body.documents)
+        data = [VoyageResult(index, scores[index], texts[index]) for index in ranking.order]
     else:
         data = [VoyageResult(index, scores[index]) for index in ranking.order]
     return VoyageAnswer(data, body.model or context.model, VoyageUsage(ranking.usage.tokens))

@@ -4,10 +4,7 @@ Source: weaviate/modules/reranker-transformers/clients/ranker.go. It always send
 reads the body as JSON before it looks at the status.
 """
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from podium.dialects import parts
 from podium.dialects.base import Context, Dialect, sentence, status
@@ -18,7 +15,9 @@ class WeaviateBody(msgspec.Struct):
     """A query and its documents."""
 
     query: parts.Query
-    documents: Annotated[list[str], Meta(description="what is scored: at least one")]
+    documents: parts.Documents
+    raw_scores: parts.RawScores = None
+    use_activation: parts.UseActivation = None
 
 
 class WeaviateScore(msgspec.Struct, frozen=True, gc=False):
@@ -43,13 +42,18 @@ class WeaviateError(msgspec.Struct, frozen=True):
 
 def parse(body: WeaviateBody) -> RankRequest:
     """Read what to score."""
-    return RankRequest(queries=parts.queries(body.query), documents=parts.texts(body.documents))
+    return RankRequest(
+        queries=parts.queries(body.query),
+        documents=parts.texts(body.documents),
+        raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
+    )
 
 
 def respond(body: WeaviateBody, ranking: Ranking, context: Context) -> WeaviateAnswer:
     """Write every score, in input order."""
+    texts = parts.texts(body.documents)
     return WeaviateAnswer(
-        body.query, [WeaviateScore(*pair) for pair in zip(body.documents, ranking.scores, strict=True)]
+        body.query, [WeaviateScore(*pair) for pair in zip(texts, ranking.scores, strict=True)]
     )
 
 
