@@ -16,6 +16,7 @@ from podium_operator.metrics import API_REQUESTS
 from podium_operator.observed import Listing, WarningEvent
 
 APPLY, JSON = "application/apply-patch+yaml", "application/json"
+_MERGE = "application/merge-patch+json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500
 _NO_SUCH_VERSION = "1"
@@ -101,6 +102,13 @@ class Cluster:
         path = RERANKER.path(metadata["namespace"], metadata["name"]) + "/status"
         query = {"fieldManager": MANAGER, "force": "true"}
         return msgspec.json.decode(await self._request("PATCH", path, query, patch, APPLY))
+
+    async def patch_spec(self, kind: Kind, live: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+        """Merge `spec` (a JSON merge patch) into that very version of an object."""
+        metadata = live["metadata"]
+        path = kind.path(metadata["namespace"], metadata["name"])
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "spec": spec}
+        await self._request("PATCH", path, {"fieldManager": MANAGER}, body, _MERGE)
 
     async def find(self, kind: Kind, namespace: str, name: str) -> Any | None:
         """Return an object, or None where there is none; by a list, so that the role needs no `get`."""

@@ -18,6 +18,12 @@ _LIST_KEYS: dict[str, tuple[str, ...]] = {
     "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
 }
 """Lists that managers share item by item, and the fields that tell items apart; other lists belong to one."""
+_ALTERNATIVES: tuple[frozenset[str], ...] = (
+    frozenset({"value", "valueFrom"}),
+    frozenset({"exec", "grpc", "httpGet", "sleep", "tcpSocket"}),
+    frozenset({"minAvailable", "maxUnavailable"}),
+)
+"""Fields that exclude each other: of an environment variable, of a probe or hook, of a disruption budget."""
 
 
 def lacks(live: Any, wanted: Any, path: str = "") -> Iterator[str]:
@@ -45,6 +51,49 @@ def lacks(live: Any, wanted: Any, path: str = "") -> Iterator[str]:
             yield from lacks(live[index], value, f"{path}[{index}]")
     elif live != wanted and not same_quantity(live, wanted):
         yield path
+
+
+def restored(live: Any, wanted: Any, name: str = "") -> Any:
+    """Return the live value of the field `name` with ours put back and without what cannot stand beside it.
+
+    An apply only adds: beside a port whose number someone changed it puts ours, under the same name, and
+    beside a reference that someone put in place of a variable's value, the value. Both are refused.
+    """
+    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
+        rivals = set().union(*(group for group in _ALTERNATIVES if group & wanted.keys())) - wanted.keys()
+        kept = {key: value for key, value in live.items() if key not in rivals}
+        return {**kept, **{key: restored(live.get(key), value, key) for key, value in wanted.items()}}
+    if isinstance(wanted, list) and isinstance(live, list) and name in _LIST_KEYS:
+        return _restored_items(live, wanted, name)
+    return wanted
+
+
+def _restored_items(live: list[Any], wanted: list[Any], name: str) -> list[Any]:
+    keys = _LIST_KEYS[name]
+    known = {_identity(item, keys): item for item in live}
+    whole = name == "volumes"  # all but its name is its source, of which it has one
+    ours = {
+        _identity(item, keys): item if whole else restored(known.get(_identity(item, keys)), item)
+        for item in wanted
+    }
+    # Ports are told apart by their numbers and must differ in their names too; none will do beside another.
+    names = {None, *(item.get("name") for item in wanted)} if name == "ports" else set()
+    foreign = [
+        item
+        for identity, item in known.items()
+        if identity not in ours and not (names and item.get("name") in names)
+    ]
+    return [*ours.values(), *foreign]
+
+
+def difference(live: Any, wanted: Any) -> Any:
+    """Return the JSON merge patch that makes `live` into `wanted`: null takes a field out, lists go whole."""
+    if not isinstance(live, Mapping) or not isinstance(wanted, Mapping):
+        return wanted
+    changed = {
+        key: difference(live.get(key), value) for key, value in wanted.items() if live.get(key) != value
+    }
+    return {**dict.fromkeys(live.keys() - wanted.keys()), **changed}
 
 
 def _lacks_items(live: Any, wanted: list[Any], path: str, keys: Sequence[str]) -> Iterator[str]:

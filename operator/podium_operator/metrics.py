@@ -24,7 +24,7 @@ RECONCILE_SECONDS = Histogram(
     buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 30),
 )  # fmt: skip
 WRITES = Counter(
-    "podium_operator_writes", "Writes to the API server: apply, delete, status, event.", ["what"],
+    "podium_operator_writes", "Writes to the API server: apply, patch, delete, status, event.", ["what"],
     registry=REGISTRY,
 )  # fmt: skip
 QUEUE_DEPTH = Gauge(

@@ -12,6 +12,7 @@ import msgspec
 from podium_operator.api import MANAGER, RerankerStatus, read_status
 from podium_operator.cluster import ApiError, Cluster, Unreachable
 from podium_operator.decision import Decision, decide, read
+from podium_operator.drift import difference, restored
 from podium_operator.kinds import BY_NAME, RERANKER
 from podium_operator.memory import Memory
 from podium_operator.metrics import CONDITIONS, RECONCILE_SECONDS, RECONCILES, WRITES
@@ -145,12 +146,11 @@ class Reconciler:
         if apply.taken:
             memory.taken(apply.taken, self._clock())
         try:
-            WRITES.labels(what="apply").inc()
-            live = await self._cluster.apply(apply.manifest, uid=apply.uid)
+            live = await self._put(key, apply)
         except ApiError as error:
             if error.status not in _REFUSED:
                 raise
-            if error.status == 409 or (error.status == 422 and "metadata.uid" in error.message):
+            if _is_another(error):
                 return await self._resolve(key, apply, decision, memory, error)
             memory.refuse(
                 child, apply.manifest, Refusal(code=error.status, message=error.message), self._clock()
@@ -161,6 +161,27 @@ class Reconciler:
         memory.accept(child)
         self._store.put(live)
         return True
+
+    async def _put(self, key: Key, apply: Apply) -> Any:
+        """Apply one object; return it. What someone made of a field of ours may have to go first."""
+        manifest, kind = apply.manifest, BY_NAME[apply.manifest["kind"]]
+        WRITES.labels(what="apply").inc()
+        try:
+            return await self._cluster.apply(manifest, uid=apply.uid)
+        except ApiError as error:
+            if error.status != 422 or _is_another(error):
+                raise
+            live = await self._cluster.find(kind, key[0], manifest["metadata"]["name"])
+            if live is None or live["metadata"]["uid"] != apply.uid:
+                raise
+            spec = difference(live.get("spec"), restored(live.get("spec"), manifest.get("spec")))
+            if not spec:
+                raise
+            logger.info("%s %s of %s/%s is restored: %s", *key_of(manifest), *key, error)
+            await self._cluster.patch_spec(kind, live, spec)
+            WRITES.labels(what="patch").inc()
+        WRITES.labels(what="apply").inc()
+        return await self._cluster.apply(manifest, uid=apply.uid)
 
     async def _resolve(
         self, key: Key, apply: Apply, decision: Decision, memory: Memory, error: ApiError
@@ -221,6 +242,11 @@ class Reconciler:
             due.append(PATIENCE_S)
         wake_s = memory.wake_s(self._clock())
         return min(due if wake_s is None else [*due, wake_s])
+
+
+def _is_another(error: ApiError) -> bool:
+    """Whether an apply was refused because the object of that name is not the one that was meant."""
+    return error.status == 409 or (error.status == 422 and "metadata.uid" in error.message)
 
 
 def wire_status(status: RerankerStatus) -> dict[str, Any]:

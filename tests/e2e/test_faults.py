@@ -148,7 +148,6 @@ def test_a_field_that_another_manager_keeps_taking_back_is_named_and_then_left(n
     assert namespace.condition("contested", "Ready")["status"] == "True"
 
 
-@pytest.mark.xfail(reason="the apply adds port 80 beside the other manager's entry: 422, duplicate name")
 def test_a_port_that_someone_changed_is_put_right(namespace: Namespace) -> None:
     namespace.reranker("moved", suspend=True)
     wait_for("the Service", lambda: namespace.get("svc", "moved"))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from podium_operator.drift import lacks, taker
+from podium_operator.drift import difference, lacks, restored, taker
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,67 @@ def test_the_taker_is_the_manager_that_has_the_field_the_newest_first() -> None:
     assert taker(live, "spec.replicas") == "new"
     assert taker(live, "spec.selector") == "other", "a removed field has no manager: who wrote last did it"
     assert taker({}, "spec.replicas") == "unknown"
+
+
+SERVICE_PORT = {"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}
+
+
+@pytest.mark.parametrize(
+    ("live", "wanted", "result"),
+    [
+        pytest.param(
+            {"ports": [{"name": "http", "port": 81, "protocol": "TCP"}, {"name": "x", "port": 9}]},
+            {"ports": [SERVICE_PORT]},
+            {"ports": [SERVICE_PORT, {"name": "x", "port": 9}]},
+            id="a-port-that-was-moved-goes-and-another-stays",
+        ),
+        pytest.param(
+            {"ports": [{"port": 81}]}, {"ports": [SERVICE_PORT]}, {"ports": [SERVICE_PORT]}, id="no-name"
+        ),
+        pytest.param(
+            {"ports": [{**SERVICE_PORT, "nodePort": 30080, "targetPort": 1}]},
+            {"ports": [SERVICE_PORT]},
+            {"ports": [{**SERVICE_PORT, "nodePort": 30080}]},
+            id="what-the-server-added-to-ours-stays",
+        ),
+        pytest.param(
+            {"env": [{"name": "a", "valueFrom": {}}, {"name": "theirs"}]},
+            {"env": [{"name": "a", "value": "1"}]},
+            {"env": [{"name": "a", "value": "1"}, {"name": "theirs"}]},
+            id="a-variable-has-one-source",
+        ),
+        pytest.param(
+            {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "theirs", "emptyDir": {}}]},
+            {"volumes": [{"name": "a", "hostPath": {}}]},
+            {"volumes": [{"name": "a", "hostPath": {}}, {"name": "theirs", "emptyDir": {}}]},
+            id="a-volume-has-one-source",
+        ),
+        pytest.param(
+            {"minAvailable": 2, "selector": {"a": "b"}},
+            {"maxUnavailable": 1},
+            {"maxUnavailable": 1, "selector": {"a": "b"}},
+            id="a-budget-has-one-bound",
+        ),
+        pytest.param(
+            {"probe": {"exec": {}, "periodSeconds": 5}},
+            {"probe": {"httpGet": {"port": 1}}},
+            {"probe": {"httpGet": {"port": 1}, "periodSeconds": 5}},
+            id="a-probe-has-one-kind",
+        ),
+        pytest.param({"replicas": 5}, {"paused": True}, {"replicas": 5, "paused": True}, id="the-rest-stays"),
+    ],
+)
+def test_ours_is_put_back_and_only_what_cannot_stand_beside_it_goes(
+    live: Any, wanted: Any, result: Any
+) -> None:
+    assert restored(live, wanted) == result
+    assert list(lacks(result, wanted)) == []
+
+
+def test_a_merge_patch_takes_out_changes_and_adds_and_leaves_the_rest() -> None:
+    live = {"same": 1, "old": 2, "deep": {"keep": 1, "move": 2, "drop": 3}, "list": [1, 2]}
+    wanted = {"same": 1, "deep": {"keep": 1, "move": 4}, "list": [2], "new": 5}
+    assert difference(live, wanted) == {
+        "old": None, "deep": {"move": 4, "drop": None}, "list": [2], "new": 5,
+    }  # fmt: skip
+    assert difference(live, live) == {}

@@ -53,6 +53,11 @@ class FakeCluster:
         self.log.append("status")
         return self.keep({**resource, "status": status}, resource["metadata"]["uid"])
 
+    async def patch_spec(self, kind: Kind, live: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+        self.log.append(f"patch {kind.name} {spec}")
+        del self.refusals[kind.name]
+        self.keep({**live, "spec": {**live["spec"], **spec}}, live["metadata"]["uid"])
+
     async def find(self, kind: Kind, namespace: str, name: str) -> Any | None:
         return self.objects.get((kind.name, name))
 
@@ -134,6 +139,28 @@ async def test_an_answer_that_may_be_another_next_time_ends_the_look(error: Exce
     world.cluster.refusals.clear()
     await world.look()
     assert world.cluster.log == ["apply Service", "apply Deployment", "status"]
+
+
+async def test_a_port_that_was_moved_is_taken_out_before_ours_is_applied_again() -> None:
+    world = World()
+    await world.look()
+    service = world.cluster.objects["Service", "demo"]
+    good = service["spec"]["ports"]
+    moved = {**service, "spec": {**service["spec"], "ports": [{**good[0], "port": 81}]}}
+    world.store.put(world.cluster.keep(moved, service["metadata"]["uid"]))
+    world.cluster.refusals["Service"] = ApiError(422, 'spec.ports[1].name: Duplicate value: "http"')
+    await world.look()
+    patch = f"patch Service {{'ports': {good}}}"
+    assert world.cluster.log == ["apply Service", patch, "apply Service"]
+    assert world.cluster.objects["Service", "demo"]["spec"] == service["spec"]
+
+
+async def test_a_refusal_that_has_nothing_to_do_with_others_is_told_as_it_is() -> None:
+    world = World(replicas=2)
+    world.cluster.refusals["Deployment"] = ApiError(422, "spec.template: Invalid value")
+    await world.look()
+    assert world.condition("Scheduled") == ("False", "Refused")
+    assert not [entry for entry in world.cluster.log if entry.startswith("patch")]
 
 
 async def test_a_foreign_object_is_found_out_by_the_refused_making_and_left_alone() -> None:
