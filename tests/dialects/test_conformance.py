@@ -34,3 +34,30 @@ def test_the_error_of_the_document_is_what_is_sent() -> None:
     with pytest.raises(InvalidRequest) as caught:
         queries("")
     assert json.loads(shown[1]) == msgspec.to_builtins(superset(caught.value)[1])
+
+
+def row_of(label: str) -> list[str]:
+    (line,) = (line for line in conformance.apis().splitlines() if f"| `{label}` |" in line)
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [("tei", "`texts`; the path"), ("nim", "the path"), ("similarity", "an `id` in the first document")],
+)
+def test_a_row_tells_how_the_api_is_recognised(label: str, told: str) -> None:
+    assert row_of(label)[4] == told
+
+
+@pytest.mark.parametrize(
+    ("label", "field"),
+    [
+        ("dashscope", "`input.documents`"),
+        ("dashscope", "`parameters.return_documents`"),
+        ("pinecone", "`parameters.truncate`"),
+        ("cohere", "`relevant_spans.max_spans`"),
+        ("cohere", "`rank_fields`"),
+    ],
+)
+def test_a_row_names_every_field_also_those_within_others(label: str, field: str) -> None:
+    assert field in row_of(label)[5].split(", ")

@@ -5,6 +5,7 @@
 
 import re
 import sys
+import typing
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -24,16 +25,18 @@ def renew(document: str) -> str:
 
 
 def apis() -> str:
-    """Return a table of the APIs: paths, fields that count, known fields that do not, clients tried."""
+    """Return a table of the APIs: paths, what tells them, fields that count and do not, clients tried."""
     rows = []
     for dialect in _dialects():
         paths = [path for path in table.ROUTES if dialect in table.spoken_on(path)]
         prefixes = dict.fromkeys(f"/{prefix}" for path in paths if (prefix := _prefix(path)))
         own = [path for path in paths if not _prefix(path)]
-        columns = (own, prefixes, _fields(dialect), dialect.ignored)
+        fields = (_names(_fields(dialect.body)), _names(dialect.ignored))
         proven = ", ".join(dict.fromkeys(one.name for one in CLIENTS if one.dialect == dialect.name))
-        rows.append((dialect.title, f"`{dialect.name}`", *map(_names, columns), proven))
-    head = ("API", "Label", "Paths", "Prefix", "Fields honoured", "Fields ignored", "Clients proven")
+        name = f"`{dialect.name}`"
+        rows.append((dialect.title, name, _names(own), _names(prefixes), _told(dialect), *fields, proven))
+    head = ["API", "Label", "Paths", "Prefix", "Recognised by", "Fields honoured", "Fields ignored"]
+    head.append("Clients proven")
     return _table(head, rows)
 
 
@@ -76,8 +79,22 @@ def _prefix(path: str) -> str | None:
     return first if first in table.PREFIXES else None
 
 
-def _fields(dialect: Dialect) -> Sequence[str]:
-    return [field.encode_name for field in msgspec.structs.fields(dialect.body)]
+def _told(dialect: Dialect) -> str:
+    rules = (rule for rules in table.ROUTES.values() for rule in rules if rule.dialect is dialect)
+    return "; ".join(dict.fromkeys(rule.when for rule in rules))
+
+
+def _fields(body: type[msgspec.Struct]) -> Sequence[str]:
+    """Return the fields of a body; for one that holds others, those, behind its name and a dot."""
+    names = []
+    for field in msgspec.structs.fields(body):
+        kinds = (field.type, *typing.get_args(field.type))
+        inner = next(
+            (one for one in kinds if isinstance(one, type) and issubclass(one, msgspec.Struct)), None
+        )
+        below = [f"{field.encode_name}.{name}" for name in _fields(inner)] if inner else []
+        names += below or [field.encode_name]
+    return names
 
 
 def _names(names: Iterable[str]) -> str:
