@@ -79,8 +79,9 @@ def test_every_dialect_has_a_golden_file_and_every_file_a_dialect() -> None:
 
 
 @pytest.mark.parametrize(("name", "golden"), sorted(GOLDEN.items()))
-def test_a_golden_file_names_its_sources_and_holds_answers_and_errors(name: str, golden: Any) -> None:
-    assert all(golden["sources"])
+def test_a_golden_file_names_the_sources_of_all_that_it_holds(name: str, golden: Any) -> None:
+    assert golden["sources"].keys() == {"request", "response", "error"}
+    assert all(sources and all(sources) for sources in golden["sources"].values())
     assert {200, 400, 422} & {one["status"] for one in golden["exchanges"]} > {200}
 
 
