@@ -1,5 +1,6 @@
 """Rerankers and observations for the operator's tests, as few words as possible."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -159,3 +160,23 @@ def children_of(resource: Mapping[str, Any], observed: Observed | None = None) -
     decision = look(resource, observed)
     view = decision.view
     return render_children(view.reranker, view.source, view.progress, view.observed, SETTINGS)
+
+
+def with_pods(observed: Observed, *pods: Mapping[str, Any]) -> Observed:
+    """Return the observation with these pods and no other."""
+    return msgspec.structs.replace(observed, pods=pods)
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    """Return the state of a container that waits."""
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def ended(code: int = 1, message: Any = "", **more: Any) -> dict[str, Any]:
+    """Return the state of a container that ended, with these last words, an object as JSON."""
+    text = message if isinstance(message, str) else json.dumps(message)
+    return {"terminated": {"exitCode": code, "message": text, **more}}
+
+
+CRASH = waiting("CrashLoopBackOff")
+NO_GPU = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) had untolerated taint {a: b}."
