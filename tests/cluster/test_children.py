@@ -5,7 +5,6 @@ import time
 
 import pytest
 from cluster.harness import wait_for
-from cluster.operator_process import OperatorProcess
 from cluster.space import CHILDREN, Space
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -39,34 +38,6 @@ def test_a_builtin_reranker_has_all_its_children_and_a_status(space: Space) -> N
     assert status["desiredReplicas"] == 2
     assert space.condition("Accepted")[0] == "True"
     assert space.condition("Ready")[:2] == ("False", "NoReadyReplicas")
-
-
-def test_a_hub_model_is_downloaded_before_it_is_served(space: Space) -> None:
-    space.rerank(model=HUB)
-    job = space.download_job()
-    space.settled()
-    assert space.get("deployments") is None
-    assert space.condition("CacheReady")[:2] == ("False", "Downloading")
-    space.end_job(job)
-    space.wait("deployments")
-    space.wait_condition("CacheReady", "True", "Downloaded")
-    claim = space.get("persistentvolumeclaims", "demo-cache")
-    assert "ownerReferences" not in claim["metadata"]
-
-
-def test_another_model_is_downloaded_while_the_old_pods_serve(space: Space) -> None:
-    space.rerank(model=HUB)
-    first = space.download_job()
-    space.end_job(first)
-    template = space.wait("deployments")["spec"]["template"]
-    space.rerank(model={**HUB, "revision": "v2"}, replicas=2)
-    wait_for("second Job", lambda: space.download_job() != first)
-    space.settled()
-    deployment = space.get("deployments")
-    assert deployment["spec"]["template"] == template
-    assert deployment["spec"]["replicas"] == 2
-    space.end_job(space.download_job())
-    wait_for("roll", lambda: space.get("deployments")["spec"]["template"] != template)
 
 
 def test_what_is_changed_removed_or_deleted_is_back_and_foreign_fields_stay(space: Space) -> None:
@@ -206,41 +177,6 @@ def test_keda_and_hpa_replace_each_other(space: Space) -> None:
     wait_for("ScaledObject gone", lambda: space.get("scaledobjects") is None)
 
 
-def test_a_failed_download_is_tried_again_until_it_succeeds(space: Space) -> None:
-    space.rerank(model=HUB)
-    name = space.download_job()
-    first = space.get("jobs", name)["metadata"]["uid"]
-    words = {"reason": "Unauthorized", "message": "the hub wants a token (401)", "httpStatus": 401}
-    space.end_job(name, code=42, words=json.dumps(words))
-    message = space.wait_condition("CacheReady", "False", "Unauthorized")
-    assert "the hub wants a token (401)" in message
-    assert "To mend it: put a token that the hub accepts" in message
-    wait_for(
-        "second try",
-        lambda: (space.get("jobs", name) or {}).get("metadata", {}).get("uid") not in (None, first),
-    )
-    wait_for("attempts", lambda: space.get("rerankers")["status"]["download"]["attempts"] == 2)
-    assert space.condition("CacheReady")[1] == "Unauthorized", "the last failure stays in sight"
-    space.end_job(name, words=json.dumps({"resolvedRevision": "c" * 40, "bytes": 77}))
-    space.wait_condition("CacheReady", "True", "Downloaded")
-    assert space.get("rerankers")["status"]["model"] == {
-        "uri": "hf://org/model", "resolvedRevision": "c" * 40, "sizeBytes": 77,
-    }  # fmt: skip
-    assert "lastFailure" not in space.get("rerankers")["status"]["download"]
-
-
-def test_a_gpu_claim_is_bound_first(space: Space) -> None:
-    space.rerank(model=HUB, gpu={})
-    wait_for("binder", lambda: any("-bind-" in job["metadata"]["name"] for job in space.list("jobs")))
-    space.settled()
-    assert not any("-dl-" in job["metadata"]["name"] for job in space.list("jobs"))
-    space.bind_claim("demo-cache")
-    space.download_job()
-    wait_for(
-        "binder gone", lambda: not any("-bind-" in job["metadata"]["name"] for job in space.list("jobs"))
-    )
-
-
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])
 def test_a_deleted_reranker_takes_its_children_and_the_claim_by_its_policy(space: Space, policy: str) -> None:
     space.rerank(
@@ -262,29 +198,6 @@ def test_a_deleted_reranker_takes_its_children_and_the_claim_by_its_policy(space
 
     wanted = {"persistentvolumeclaims/demo-cache"} if policy == "Retain" else set()
     wait_for("children gone", lambda: left() == wanted, timeout_s=40)
-
-
-def test_a_retained_claim_is_taken_up_again(space: Space) -> None:
-    space.rerank(model=HUB)
-    space.download_job()
-    uid = space.get("persistentvolumeclaims", "demo-cache")["metadata"]["uid"]
-    space.delete("rerankers")
-    wait_for("job gone", lambda: not space.list("jobs"), timeout_s=30)
-    space.rerank(model=HUB)
-    space.download_job()
-    assert space.get("persistentvolumeclaims", "demo-cache")["metadata"]["uid"] == uid
-    assert space.condition("Accepted")[0] in ("", "True")
-
-
-def test_a_missing_claim_and_a_quota_say_so_and_heal(space: Space, operator: OperatorProcess) -> None:
-    space.rerank("a", model={"uri": "pvc://weights/minilm"})
-    message = space.wait_condition("CacheReady", "False", "ClaimNotFound", "a")
-    assert "claim weights does not exist" in message
-    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "weights"}}
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-    space.plane.apply({**claim, "spec": spec}, namespace=space.name)
-    space.wait_condition("CacheReady", "True", "Existing", "a", timeout_s=30)
-    assert "ownerReferences" not in space.get("persistentvolumeclaims", "weights")["metadata"]
 
 
 def test_events_tell_of_transitions_once(space: Space) -> None:
