@@ -157,6 +157,17 @@ def test_a_process_that_is_killed_leaves_no_model_and_its_bytes_for_the_next(hub
     assert int(begin.removeprefix("bytes=").removesuffix("-")) >= 4_000_000
 
 
+def test_a_download_hears_sigterm_as_process_1_of_a_container_too(hub, tmp_path):
+    """Its exit code is its own: the kernel ends no process 1 that has no handler."""
+    hub.hangs = {"/model.safetensors": 1}
+    with subprocess.Popen(**command(hub, tmp_path)) as process:
+        while not list(tmp_path.glob("cache/*/.podium-*/*.part")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(10) == 128 + signal.SIGTERM
+
+
 def test_a_hub_that_never_answers_is_given_up(hub, tmp_path):
     hub.hangs = {"/api/models/org/model": 0}
     ended, log = fetch(hub, tmp_path, HF_HUB_ETAG_TIMEOUT="1")

@@ -1,6 +1,8 @@
 """`podium` itself: the table of its commands, each imported when it is called."""
 
 import importlib
+import signal
+import sys
 from importlib.metadata import version
 
 import click
@@ -55,4 +57,6 @@ def podium(context: click.Context) -> None:
 
 def main() -> None:
     """Run the executable."""
+    # As process 1 of a container, one without a handler is deaf to SIGTERM: a download would be waited for.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     podium(prog_name="podium")

@@ -28,7 +28,7 @@ def serve(termination_log: Path | None, **values: str | None) -> None:
     settings = to_settings(values.items())
     for warning in environment.unknown(os.environ.items()):
         click.echo(f"podium: {warning}", err=True)
-    # Until the server has handlers of its own: as process 1 of a container, one without is deaf to SIGTERM.
+    # Until the server has handlers of its own: nobody has been let in, so nothing is left undone.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from podium.server import app  # torch and litestar, which no help needs
 
