@@ -208,7 +208,7 @@ def dialect_of(path: str) -> Dialect | None:
     that vendor's client.
     """
     rules = rules_of(path)
-    return rules[0].dialect if len(rules) == 1 else None if rules else _VENDORS.get(path.split("/")[1])
+    return rules[0].dialect if len(rules) == 1 else None if rules else _VENDORS.get(path.strip("/").split("/")[0])
 
 
 def spoken_on(path: str) -> Sequence[Dialect]:
