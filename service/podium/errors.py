@@ -6,7 +6,7 @@ PodiumError
 │   ├── InvalidRequest       a field of the wrong type or value
 │   ├── PairTooLong          a pair does not fit and the caller forbade cutting it
 │   ├── BodyTooLarge         more bytes than `max_body_bytes`
-│   ├── BodyTimeout          the body did not arrive in `body_timeout_s`
+│   ├── BodyTimeout          headers or body did not arrive in `body_timeout_s`
 │   ├── UnsupportedEncoding  a Content-Encoding that we cannot read
 │   ├── Unauthorized         no key, or one that we do not know
 │   ├── NotFound             no such path
@@ -76,10 +76,10 @@ class BodyTooLarge(RequestError):
 
 
 class BodyTimeout(RequestError):
-    """The body did not arrive within `limit_s` seconds."""
+    """Headers or body did not arrive within `limit_s` seconds."""
 
     def __init__(self, limit_s: float) -> None:
-        super().__init__(f"the body did not arrive within body_timeout_s ({limit_s:g} s)")
+        super().__init__(f"the request did not arrive whole within body_timeout_s ({limit_s:g} s)")
 
 
 class UnsupportedEncoding(RequestError):

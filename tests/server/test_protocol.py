@@ -92,7 +92,7 @@ def test_a_body_shorter_than_announced_is_a_408_and_a_closed_connection(client):
     answer = client.receive()
     assert (answer.status, answer.body["message"]) == (
         408,
-        "the body did not arrive within body_timeout_s (0.5 s)",
+        "the request did not arrive whole within body_timeout_s (0.5 s)",
     )
     assert answer.headers["connection"] == "close"
     assert client.closed()
@@ -138,6 +138,7 @@ def test_headers_that_never_end_are_a_408(client):
     client.send(HEAD)
     answer = client.receive()
     assert (answer.status, answer.headers["connection"]) == (408, "close")
+    assert answer.body["message"] == "the request did not arrive whole within body_timeout_s (0.5 s)"
     assert client.closed()
 
 

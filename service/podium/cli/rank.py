@@ -21,8 +21,7 @@ from podium.cli.progress import downloading
 from podium.errors import ModelFailed, PodiumError
 from podium.models.base import Model
 from podium.ranking import Ranking, Usage
-from podium.settings import Settings
-from podium.weights.fetch import Fetched, fetch
+from podium.weights.fetch import fetch
 
 BATCH_TOKENS = 4096
 """Tokens of a batch at most, or one pair: enough to keep a processor busy, and a progress bar moving."""
@@ -86,7 +85,9 @@ def rank(
                 progress=report,
             )
         with console.status(f"Loading {escape(settings.model)} …"):
-            model = _load(fetched, settings)
+            from podium.server.startup import load_fetched  # torch, which no help needs
+
+            model = load_fetched(fetched, settings)
     try:
         result = score(model, query, [document.text for document in documents], console, top_n=top_n, raw=raw)
     except PodiumError as error:
@@ -120,21 +121,6 @@ def read(files: Sequence[str], by: str) -> list[Document]:
             lines = enumerate(text.split("\n"), 1)
             documents += [Document(line.strip(), f"{file}:{n}") for n, line in lines if line.strip()]
     return documents
-
-
-def _load(fetched: Fetched, settings: Settings) -> Model:
-    from podium.models.load import load  # torch, which no help needs
-
-    return load(
-        fetched.folder,
-        uri=settings.model,
-        revision=fetched.revision,
-        device=settings.device,
-        dtype=settings.dtype,
-        max_length=settings.max_length,
-        trust_remote_code=settings.trust_remote_code,
-        allow_pickle=settings.allow_pickle,
-    )
 
 
 def score(

@@ -17,7 +17,7 @@ from podium.ranking import RankRequest
 from podium.reranker import Reranker
 from podium.server.state import Phase, Service
 from podium.settings import Settings
-from podium.weights.fetch import fetch
+from podium.weights.fetch import Fetched, fetch
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -95,6 +95,11 @@ def load_model(settings: Settings) -> Model:
         offline=settings.offline,
         progress=_log_progress(settings.model),
     )
+    return load_fetched(fetched, settings)
+
+
+def load_fetched(fetched: Fetched, settings: Settings) -> Model:
+    """Load the model in a complete folder as the settings say."""
     return load(
         fetched.folder,
         uri=settings.model,
