@@ -208,7 +208,9 @@ def dialect_of(path: str) -> Dialect | None:
     that vendor's client.
     """
     rules = rules_of(path)
-    return rules[0].dialect if len(rules) == 1 else None if rules else _VENDORS.get(path.strip("/").split("/")[0])
+    if not rules:
+        return _VENDORS.get(path.strip("/").split("/")[0])
+    return rules[0].dialect if len(rules) == 1 else None
 
 
 def spoken_on(path: str) -> Sequence[Dialect]:
