@@ -10,6 +10,7 @@ from haystack_integrations.components.rankers.huggingface_api import HuggingFace
 from haystack_integrations.components.rankers.jina import JinaRanker
 from haystack_integrations.components.rankers.nvidia import NvidiaRanker
 from haystack_integrations.components.rankers.vllm import VLLMRanker
+from mixedbread_ai_haystack.rerankers import MixedbreadReranker
 
 Ranking = Iterable[tuple[int, float]]
 Maker = Callable[[str, Secret], Any]
@@ -22,7 +23,8 @@ def of(maker: Maker) -> Callable[[str, str, str, list[str]], Ranking]:
             ranker.warm_up()
         told = [Document(content=text, meta={"index": index}) for index, text in enumerate(documents)]
         ranked = ranker.run(query=query, documents=told)["documents"]
-        return [(each.meta["index"], each.score) for each in ranked]
+        # Mixedbread's keeps its score among the metadata.
+        return [(each.meta["index"], each.meta.get("rerank_score", each.score)) for each in ranked]
 
     return call
 
@@ -30,6 +32,9 @@ def of(maker: Maker) -> Callable[[str, str, str, list[str]], Ranking]:
 CLIENTS = {
     "haystack cohere": of(lambda url, key: CohereRanker(model="m", api_key=key, api_base_url=url, top_k=5)),
     "haystack jina": of(lambda url, key: JinaRanker(model="m", api_key=key, base_url=url, top_k=5)),
+    "haystack mixedbread": of(
+        lambda url, key: MixedbreadReranker(model="m", api_key=key, base_url=url, top_k=5)
+    ),
     "haystack nvidia": of(lambda url, key: NvidiaRanker(model="builtin", api_url=url, api_key=key, top_k=5)),
     "haystack huggingface-api": of(lambda url, key: HuggingFaceTEIRanker(url=url, token=key, top_k=5)),
     "haystack vllm": of(lambda url, key: VLLMRanker(model="m", api_base_url=url, api_key=key, top_k=5)),

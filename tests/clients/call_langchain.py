@@ -9,6 +9,7 @@ from langchain_cohere import CohereRerank
 from langchain_community.document_compressors import InfinityRerank, JinaRerank, jina_rerank
 from langchain_core.documents import Document
 from langchain_nvidia_ai_endpoints import NVIDIARerank
+from langchain_voyageai import VoyageAIRerank
 
 Ranking = Iterable[tuple[int, float]]
 
@@ -20,6 +21,13 @@ def cohere(url: str, key: str, query: str, documents: list[str]) -> Ranking:
 
 def nvidia(url: str, key: str, query: str, documents: list[str]) -> Ranking:
     ranker = NVIDIARerank(model="builtin", base_url=url, api_key=key, top_n=len(documents))
+    told = [Document(text, metadata={"index": index}) for index, text in enumerate(documents)]
+    ranked = ranker.compress_documents(told, query)
+    return [(each.metadata["index"], each.metadata["relevance_score"]) for each in ranked]
+
+
+def voyage(url: str, key: str, query: str, documents: list[str]) -> Ranking:
+    ranker = VoyageAIRerank(model="rerank-2.5", voyage_api_key=key, base_url=url, top_k=5)
     told = [Document(text, metadata={"index": index}) for index, text in enumerate(documents)]
     ranked = ranker.compress_documents(told, query)
     return [(each.metadata["index"], each.metadata["relevance_score"]) for each in ranked]
@@ -49,6 +57,7 @@ def infinity_client(url: str, key: str, query: str, documents: list[str]) -> Ran
 CLIENTS: dict[str, Callable[[str, str, str, list[str]], Ranking]] = {
     "langchain-cohere": cohere,
     "langchain-nvidia-ai-endpoints": nvidia,
+    "langchain-voyageai": voyage,
     "langchain-community JinaRerank": jina,
     "langchain-community InfinityRerank": infinity,
     "infinity-client": infinity_client,

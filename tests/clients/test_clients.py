@@ -165,6 +165,7 @@ def test_the_client_returns_the_order_and_the_scores_of_the_bare_model(
 
 
 MUTE = {
+    "haystack mixedbread": "returns the documents as they are for a blank query",
     "pinecone": "refuses a blank query itself",
     "langchain-community InfinityRerank": "reads only rankings",
     "llama-index nvidia": "tells the status only",

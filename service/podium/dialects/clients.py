@@ -66,6 +66,7 @@ CLIENTS: Sequence[Client] = (
     Client("langchain-cohere", "", "cohere", "langchain"),
     Client("langchain-nvidia-ai-endpoints", "/v1", "nim", "langchain"),
     Client("langchain-nvidia-ai-endpoints", "/nim/v1", "nim", "langchain"),
+    Client("langchain-voyageai", "/v1", "voyage", "langchain"),
     Client("langchain-community JinaRerank", "/v1/rerank", "results", "langchain"),
     Client("langchain-community InfinityRerank", "", "results", "langchain"),
     Client("langchain-community InfinityRerank", "/infinity", "infinity", "langchain"),
@@ -80,6 +81,7 @@ CLIENTS: Sequence[Client] = (
     Client("haystack cohere", "", "cohere", "haystack"),
     Client("haystack huggingface-api", "", "tei", "haystack"),
     Client("haystack jina", "/v1/rerank", "results", "haystack"),
+    Client("haystack mixedbread", "", "mixedbread", "haystack"),
     Client("haystack nvidia", "/v1", "nim", "haystack"),
     Client("haystack vllm", "/v1", "results", "haystack"),
 )
@@ -95,7 +97,20 @@ NOT_TRIED: Sequence[tuple[str, str]] = (
         "langchain-community VolcengineRerank",
         "speaks Volcengine's own API, with signed requests; Podium does not",
     ),
-    ("llama-index voyageai, mixedbreadai, dashscope", "take no base URL"),
+    ("langchain-pinecone", "takes a client of the package pinecone, which is tried"),
+    (
+        "langchain-xinference",
+        "wants langchain-core < 0.4; the package xinference-client, which it calls, is tried",
+    ),
+    ("llama-index voyageai, mixedbreadai, dashscope; haystack voyage", "take no base URL"),
+    (
+        "llama-index xinference",
+        "sends no API key, and the tests' server wants one; what it sends is what xinference-client sends",
+    ),
+    (
+        "llama-index bedrock, google, ibm, alibabacloud, contextual, aimon; haystack bedrock, isaacus",
+        "speak APIs that Podium does not",
+    ),
     (
         "Dify, RAGFlow, Open WebUI, Onyx, LightRAG, FastGPT, n8n",
         "applications, not libraries; what some of them send stands in tests/dialects/golden",
