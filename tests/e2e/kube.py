@@ -43,7 +43,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "KUBECONFIG": os.environ["PODIUM_E2E_KUBECONFIG"]}
 
 
-def wait_for(what: str, probe: Callable[[], T | None], *, timeout_s: float = 60, every_s: float = 0.3) -> T:
+def wait_for(what: str, probe: Callable[[], T | None], *, timeout_s: float = 60, every_s: float = 0.5) -> T:
     """Call `probe` until it returns something true, and return that; else AssertionError with the last.
 
     PODIUM_E2E_PATIENCE multiplies the time, for machines that do other work meanwhile.
@@ -104,9 +104,10 @@ class Namespace:
         self.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(patch))
 
     def clear(self) -> None:
-        """Delete the namespace; its pods are ended at once, so that they hold no CPU of the next test."""
-        self.kubectl("delete", "rerankers,jobs,deployments", "--all", "--timeout=60s")
-        self.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=60s")
+        """Delete the namespace, and have its pods end at once; nobody waits for that."""
+        # The Rerankers first, and ReplicaSets with the rest: what is left alone makes its pods anew.
+        self.kubectl("delete", "rerankers,jobs,deployments,replicasets", "--all", "--wait=false")
+        self.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false")
         self.kubectl("delete", "namespace", self.name, "--wait=false")
 
     def delete(self, kind: str, name: str) -> None:

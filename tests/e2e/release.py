@@ -1,5 +1,6 @@
 """The chart on the cluster, installed, upgraded and uninstalled as a user does."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -32,7 +33,10 @@ class Release:
         }
         given = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
         where = ["-n", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s"]
-        self.helm("upgrade", "--install", "podium", str(CHART), *where, *given)
+        # Several runs of pytest may share a cluster, and Helm refuses a release that another one is at.
+        with Path(os.environ["PODIUM_E2E_KUBECONFIG"]).open() as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            self.helm("upgrade", "--install", "podium", str(CHART), *where, *given)
 
     def uninstall(self) -> None:
         """Uninstall as a user does."""

@@ -18,8 +18,10 @@ else
     echo "tests/e2e/run.sh: needs kind and docker, or a program in PODIUM_CLUSTER_TOOL" >&2
     exit 2
 fi
+running=
 finish() {
     status=$?
+    for started in $running; do kill "${started%%:*}" 2>/dev/null || true; done
     [ -n "${PODIUM_E2E_KEEP:-}" ] || down
     exit $status
 }
@@ -59,5 +61,29 @@ fi
 export PODIUM_E2E_KUBECONFIG PODIUM_E2E_NODE PODIUM_E2E_NODE_STOP PODIUM_E2E_NODE_START
 export PODIUM_E2E_SERVICE_IMAGE=$service PODIUM_E2E_OPERATOR_IMAGE=$operator
 unset KUBECONFIG
-[ $# -gt 0 ] || set -- tests/e2e
-"$python" -m pytest "$@"
+if [ $# -gt 0 ]; then
+    "$python" -m pytest "$@"
+    exit
+fi
+
+# Most of a test is waiting for a pod to start, so three sets of files run beside each other, what asks for GPUs in one
+# of them; then come the files that take nodes or the operator away and need the cluster for themselves.
+logs=$(mktemp -d)
+beside() {
+    set_name=$1
+    shift
+    PODIUM_E2E_PATIENCE=${PODIUM_E2E_PATIENCE:-3} "$python" -m pytest -p no:cacheprovider "$@" >"$logs/$set_name" 2>&1 &
+    running="$running $!:$set_name"
+}
+beside gpu tests/e2e/test_gpu.py tests/e2e/test_rollout.py
+beside hub tests/e2e/test_hub.py tests/e2e/test_images.py
+beside pods tests/e2e/test_faults.py tests/e2e/test_cpu.py
+failed=
+for started in $running; do
+    wait "${started%%:*}" || failed="$failed ${started#*:}"
+    cat "$logs/${started#*:}"
+done
+running=
+rm -r "$logs"
+"$python" -m pytest tests/e2e/test_nodes.py tests/e2e/test_release.py || failed="$failed alone"
+[ -z "$failed" ] || { echo "tests/e2e: failed:$failed" >&2; exit 1; }

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from e2e.kube import Namespace, Object, wait_for
-from e2e.nodes import NodeFault
 from e2e.private_hub import PrivateHub
 
 REQUESTS = {"cpu": "50m", "memory": "300Mi"}
@@ -116,22 +115,6 @@ def test_a_download_that_takes_too_long_is_cut_and_resumed(namespace: Namespace,
     ranges = [request["range"] for request in [*asked, *hub.downloads()]]
     assert ranges[0] is None
     assert all(ranges[1:]), "a later try began anew"
-
-
-def test_a_node_that_stops_answering_is_named_and_comes_back(
-    namespace: Namespace, node_fault: NodeFault
-) -> None:
-    there = {
-        "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
-        "nodeSelector": {"kubernetes.io/hostname": node_fault.node},
-    }
-    namespace.reranker("lost", scheduling=there)
-    namespace.wait_condition("lost", "Ready", "True")
-    node_fault.begin()
-    condition = namespace.wait_condition("lost", "Available", "False", "NodeNotReady", timeout_s=90)
-    assert node_fault.node in condition["message"]
-    node_fault.end()
-    namespace.wait_condition("lost", "Ready", "True", timeout_s=120)
 
 
 def test_a_field_that_another_manager_keeps_taking_back_is_named_and_then_left(namespace: Namespace) -> None:
