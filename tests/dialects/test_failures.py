@@ -81,6 +81,25 @@ def test_no_documents_are_refused(server: Serving, speech: Speech) -> None:
     assert_failed(spoken, answer, "EmptyDocuments", "is empty; send at least one")
 
 
+UNCUT: dict[str, dict[str, Any]] = {
+    "jina": {"truncation": False},
+    "nim": {"truncate": "NONE"},
+    "pinecone": {"parameters": {"truncate": "NONE"}},
+    "results": {"truncate": False},
+    "tei": {"truncate": False},
+    "voyage": {"truncation": False},
+}
+"""What asks a dialect to refuse what does not fit."""
+
+
+@each(one for one in SPEECHES if one.dialect in UNCUT)
+def test_a_pair_that_does_not_fit_is_refused_where_it_must_not_be_cut(
+    server: Serving, speech: Speech
+) -> None:
+    answer = rank(server, speech, ["short", "w " * 1000], **UNCUT[speech.dialect])
+    assert_failed(speech, answer, "PairTooLong", "document 1 and the query need")
+
+
 @EACH
 def test_a_model_that_fails_is_told_and_shows_nothing_of_itself(server: Serving, speech: Speech) -> None:
     answer = rank(server, speech, ["raise"])

@@ -1,5 +1,6 @@
 """Every API over a real socket: any number of documents, equal, empty, long and odd ones."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from fakes import FakeModel
 from serving import Serving, serving
 
 from podium.dialects import table
+from podium.dialects.base import Dialect
 
 
 def test_every_dialect_is_spoken() -> None:
@@ -86,3 +88,20 @@ def test_unicode_is_ranked_and_comes_back_as_it_was_sent(server: Serving, speech
 def test_a_text_comes_back_only_where_it_was_asked_for(server: Serving, speech: Speech) -> None:
     for item in assert_ranked(speech, rank(server, speech, ["score=1", "score=2"]), [1, 2]):
         assert not item.keys() & {"document", "text", "input"}
+
+
+EVERY_PATH = [
+    (re.sub(r"\{[^}]*\}", "m", path), rule.dialect) for path, rules in table.ROUTES.items() for rule in rules
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect"), [pytest.param(*one, id=f"{one[0]} {one[1].name}") for one in EVERY_PATH]
+)
+def test_every_path_answers_each_api_that_is_spoken_there(
+    server: Serving, path: str, dialect: Dialect
+) -> None:
+    counted = {"dialect": dialect.name, "status": "200"}
+    before = server.metric("podium_requests_total", **counted) or 0
+    assert server.post(path, dialect.example).status == 200
+    assert server.metric("podium_requests_total", **counted) == before + 1
