@@ -30,6 +30,10 @@ WRITES = Counter(
 QUEUE_DEPTH = Gauge(
     "podium_operator_queue_depth", "Rerankers that are due and wait for a worker.", registry=REGISTRY
 )
+UNDECLARED_FIELDS = Gauge(
+    "podium_operator_undeclared_status_fields", "Fields of status that the cluster's CRD lacks: it is older.",
+    registry=REGISTRY,
+)  # fmt: skip
 WATCH_BEHIND = Gauge(
     "podium_operator_watch_behind", "Objects whose newest version a watch has not delivered.", ["kind"],
     registry=REGISTRY,

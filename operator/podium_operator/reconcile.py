@@ -9,19 +9,18 @@ from typing import Any
 
 import msgspec
 
-from podium_operator.api import MANAGER, RerankerStatus, read_status
-from podium_operator.cluster import ApiError, Cluster, Unreachable
+from podium_operator.api import MANAGER
+from podium_operator.cluster import ApiError, Cluster
 from podium_operator.decision import Decision, decide, read
 from podium_operator.drift import difference, restored
-from podium_operator.kinds import BY_NAME, RERANKER
+from podium_operator.kinds import BY_NAME
 from podium_operator.memory import Memory
 from podium_operator.metrics import CONDITIONS, RECONCILE_SECONDS, RECONCILES, WRITES
 from podium_operator.observed import Body, Observed, Refusal, is_owned
 from podium_operator.plan import Apply, Plan, key_of
-from podium_operator.posting import event_body
+from podium_operator.reporting import Reporter
 from podium_operator.settings import Settings
 from podium_operator.source import model_source, own_claim_name
-from podium_operator.status import make_status, transitions
 from podium_operator.store import Key, Store
 from podium_operator.suspects import PATIENCE_S, may_become_suspect, suspects
 
@@ -50,6 +49,7 @@ class Reconciler:
     ) -> None:
         self._store, self._cluster, self._settings = store, cluster, settings
         self._wall, self._clock = wall, clock
+        self._reporter = Reporter(store, cluster, wall)
         self._memories: dict[Key, Memory] = {}
         self.addons: frozenset[str] = frozenset()
         """Kinds of add-ons that the API server has and the settings allow."""
@@ -82,7 +82,7 @@ class Reconciler:
                 break
         else:
             return 1.0
-        await self._write_status(key, body, decision)
+        await self._reporter.report(key, body, decision)
         return self._again_s(decision, memory)
 
     async def _foreign_claim(self, body: Mapping[str, Any]) -> Body | None:
@@ -203,30 +203,6 @@ class Reconciler:
         logger.warning("%s %s exists and does not belong to %s/%s", kind, name, *key)
         return True
 
-    async def _write_status(self, key: Key, body: Mapping[str, Any], decision: Decision) -> None:
-        before = read_status(body)
-        generation = body["metadata"].get("generation", 0)
-        after = make_status(decision.view, before, generation, decision.pinned, self._wall())
-        CONDITIONS.set(*key, {condition.type: condition.status for condition in after.conditions})
-        if after == before:
-            return
-        try:
-            patched = await self._cluster.apply_status(body, wire_status(after))
-        except ApiError as error:
-            if error.status == 404 or (error.status in (409, 422) and "uid" in error.message):
-                self._store.forget((RERANKER.name, *key))  # deleted meanwhile; its watch says so too
-                return
-            raise
-        WRITES.labels(what="status").inc()
-        self._store.put(patched)
-        for transition in transitions(before, after):
-            try:
-                await self._cluster.post_event(event_body(body, transition, self._wall()))
-                WRITES.labels(what="event").inc()
-            except (ApiError, Unreachable) as error:
-                # Status has the same words; an Event is not worth another pass.
-                logger.warning("Event %s of %s/%s was not posted: %s", transition.reason, *key, error)
-
     def _again_s(self, decision: Decision, memory: Memory) -> float:
         """Return when to look again though nothing may change: the sooner of all that is due."""
         view, now = decision.view, self._wall()
@@ -247,14 +223,3 @@ class Reconciler:
 def _is_another(error: ApiError) -> bool:
     """Whether an apply was refused because the object of that name is not the one that was meant."""
     return error.status == 409 or (error.status == 422 and "metadata.uid" in error.message)
-
-
-def wire_status(status: RerankerStatus) -> dict[str, Any]:
-    """Return status as it is written; the numbers that people read are there also when they are 0."""
-    numbers = {
-        "replicas": status.replicas,
-        "readyReplicas": status.ready_replicas,
-        "desiredReplicas": status.desired_replicas,
-    }
-    written: dict[str, Any] = msgspec.to_builtins(status)
-    return {**numbers, **written}

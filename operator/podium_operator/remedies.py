@@ -42,6 +42,8 @@ REMEDIES = {
     "spread them",
     "ClaimNotResizable": "set allowVolumeExpansion on the StorageClass, or set cache.size back",
     "ConflictingFieldManager": "stop the other manager from writing that field, or set it in the Reranker",
+    "OutdatedCRD": "apply manifests/crd.yaml of the operator's version, or upgrade the release with "
+    "crds.enabled=true",
     "APINotInstalled": "install the API that the message names, or switch the field off",
     "KEDAMissing": "install KEDA, or use autoscaling.engine HPA",
     "PrometheusAddressMissing": "set autoscaling.prometheusAddress, or PODIUM_OPERATOR_PROMETHEUS_ADDRESS on "
