@@ -17,9 +17,11 @@ def ask(*documents: str, query: str = "query", **fields: object) -> RankRequest:
 
 @contextlib.asynccontextmanager
 async def running(model: FakeModel, **settings: object) -> AsyncIterator[Reranker]:
+    """Give a test so long that only a request that is never answered fails for it."""
     reranker = Reranker(model, **{"metrics": Metrics(), "max_batch_tokens": 4_096, **settings})
     try:
-        yield reranker
+        async with asyncio.timeout(60):
+            yield reranker
     finally:
         model.unblock()
         reranker.close()

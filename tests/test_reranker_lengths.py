@@ -16,6 +16,14 @@ async def test_a_long_document_is_read_in_windows_and_its_best_one_counts():
     assert read.usage.tokens == 4 * 64
 
 
+async def test_a_document_of_megabytes_is_clipped_before_anything_else_looks_at_it():
+    model = FakeModel()
+    async with running(model, cache_bytes=2**20) as reranker:
+        ranking = await reranker.rank(ask("w" * 10_000_000))
+    assert max(len(text) for texts in model.slices for text in texts) == 128 * 64 + 1
+    assert ranking.usage.truncated_documents == 1
+
+
 async def test_max_chunks_bounds_the_windows_and_says_that_the_rest_was_cut():
     document = " ".join(["w"] * 200 + ["score=5"])
     async with running(FakeModel()) as reranker:
