@@ -13,6 +13,7 @@ from rerankers import (
     SETTINGS,
     body,
     condition_of,
+    downloaded,
     ended,
     look,
     numbers,
@@ -68,6 +69,7 @@ def test_every_look_has_all_conditions_in_order_and_ready_follows_from_them(
     kinds = [condition.type for condition in status.conditions]
     wanted = [kind for kind in ConditionType if kind != "AutoscalingReady" or "autoscaling" in spec]
     assert kinds == wanted
+    assert {condition.observed_generation for condition in status.conditions} == {1}
     found = {condition.type: condition for condition in status.conditions}
     assert (found["Ready"].status == "True") == (found["Available"].status == "True")
     if found["Ready"].status == "False":
@@ -125,3 +127,23 @@ def test_settings_decide_nothing_about_status_but_the_prometheus() -> None:
     addons = frozenset({"ScaledObject"})
     status = status_of(resource, settle(resource, settings, addons=addons), settings)
     assert condition_of(status, "AutoscalingReady")[:2] == ("Unknown", "Starting")
+
+
+def test_status_tells_the_address_the_selector_the_model_the_cache_and_the_download() -> None:
+    resource = body(generation=4, model={"uri": HUB}, replicas=3, service={"port": 8080})
+    told = msgspec.to_builtins(status_of(resource, serving(downloaded(resource), 2)))
+    path = told["cache"]["path"]
+    pinned = told.pop("pinned")
+    del told["conditions"], told["download"]["source"]
+    assert told == {
+        "observedGeneration": 4,
+        "replicas": 2,
+        "readyReplicas": 2,
+        "desiredReplicas": 3,
+        "selector": "app.kubernetes.io/instance=demo,app.kubernetes.io/name=reranker",
+        "url": "http://demo.search.svc:8080",
+        "image": pinned["image"],
+        "model": {"uri": HUB},
+        "cache": {"claimName": "demo-cache", "path": path, "state": "Ready"},
+        "download": {"attempts": 1},
+    }
