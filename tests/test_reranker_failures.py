@@ -1,6 +1,7 @@
 """A model that misbehaves on command: its requests are told, and no other is touched."""
 
 import asyncio
+import sys
 
 import pytest
 from fakes import FakeModel
@@ -100,4 +101,17 @@ async def test_a_stuck_device_fails_those_who_wait_and_those_who_come():
         model.unblock()
         await until(lambda: reranker.stuck is None)
         assert await reranker.rank(ask("after it"))
+        watch.cancel()
+
+
+@pytest.mark.parametrize("work", ["score", "tokenize"])
+async def test_a_thread_that_ends_fails_those_who_wait_and_those_who_come(work):
+    """An exit that a model's own code asks for is no Exception: it ends the thread in which it is raised."""
+    model = FakeModel()
+    setattr(model, work, lambda *_, **__: sys.exit())
+    async with running(model) as reranker:
+        watch = asyncio.create_task(reranker.watch(0.01))
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=r"^a thread of the model has ended$"):
+                await reranker.rank(ask("a"))
         watch.cancel()
