@@ -104,6 +104,7 @@ async def test_a_stuck_device_fails_those_who_wait_and_those_who_come():
         watch.cancel()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("work", ["score", "tokenize"])
 async def test_a_thread_that_ends_fails_those_who_wait_and_those_who_come(work):
     """An exit that a model's own code asks for is no Exception: it ends the thread in which it is raised."""
