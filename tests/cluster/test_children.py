@@ -69,6 +69,22 @@ def test_what_is_changed_removed_or_deleted_is_back_and_foreign_fields_stay(spac
     assert time.monotonic() - start < 10
 
 
+def test_every_child_that_is_deleted_is_made_again(space: Space) -> None:
+    space.rerank(**EVERYTHING)
+    before = space.settled()
+    children = [child.split("/") for child in before if not child.startswith("rerankers/")]
+    uids = {name: space.get(*name.split("/"))["metadata"]["uid"] for name in map("/".join, children)}
+    for plural, name in children:
+        space.delete(plural, name)
+
+    def again() -> bool:
+        bodies = {name: space.get(*name.split("/")) for name in uids}
+        return all(found and found["metadata"]["uid"] != uids[name] for name, found in bodies.items())
+
+    wait_for("all children", again, timeout_s=10)
+    assert space.settled().keys() == before.keys()
+
+
 def test_a_label_by_which_we_find_a_child_is_put_back(space: Space) -> None:
     space.rerank()
     space.settled()

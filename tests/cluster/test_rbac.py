@@ -96,14 +96,21 @@ def test_the_role_has_no_secrets_no_wildcard_and_no_get() -> None:
         assert verb != "get", "lists and watches tell all"
 
 
-def test_a_namespaced_operator_leaves_other_namespaces_alone(
+def test_an_operator_of_two_namespaces_does_both_and_leaves_others_alone(
     plane: ControlPlane, space: Space, alone: None
 ) -> None:
-    other = Space.make(plane)
-    user = grant(plane, namespaces=(space.name,), account="podium-one")
-    with OperatorProcess(plane, user=user, settings={"PODIUM_OPERATOR_NAMESPACES": space.name}):
-        other.rerank()
-        space.rerank()
+    second, other = Space.make(plane), Space.make(plane)
+    namespaces = (space.name, second.name)
+    user = grant(plane, namespaces=namespaces, account="podium-two")
+    since = plane.audit_log.stat().st_size
+    with OperatorProcess(plane, user=user, settings={"PODIUM_OPERATOR_NAMESPACES": ",".join(namespaces)}):
+        for each in (other, space, second):
+            each.rerank()
         space.wait("deployments")
+        second.wait("deployments")
+        second.delete("services")
+        second.wait("services")
         assert other.versions().keys() == {"rerankers/demo"}
-    other.delete("rerankers")
+    assert audited(plane, "podium-two", since)[1] == []
+    for each in (second, other):
+        each.delete("rerankers")
