@@ -129,7 +129,7 @@ def schedule_cause(pod: Body, gpu_resource: str | None) -> Cause | None:
     if scheduled is None or scheduled["status"] == "True" or not scheduled.get("message"):
         return None
     message = scheduled["message"]
-    complaints = _COMPLAINT.findall(message.partition(" preemption:")[0])
+    complaints = _COMPLAINT.findall(message.partition(". ")[0])  # then what preemption would bring
     lacking = {text.removeprefix("Insufficient ") for text in complaints if text.startswith("Insufficient ")}
     reasons = (
         (

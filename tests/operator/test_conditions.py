@@ -70,6 +70,11 @@ def test_a_pod_that_does_not_run_gives_available_its_reason_and_remedy(trouble: 
     ("message", "reason"),
     [
         (NO_GPU, "InsufficientGPU"),
+        (
+            "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. no new claims to deallocate, "
+            "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.",
+            "InsufficientGPU",
+        ),
         ("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.", "NoMatchingNode"),
         ("0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: x}.", "UntoleratedTaint"),
         (
