@@ -57,7 +57,7 @@ def release() -> Release:
 
 @pytest.fixture
 def namespace(request: pytest.FixtureRequest, release: Release) -> Iterator[Namespace]:
-    """Make a namespace for one test; its pods end with it."""
+    """Make a namespace for one test; its pods are gone before the next."""
     made = restricted_namespace(request.node.name.removeprefix("test_"))
     yield made
     made.clear()

@@ -104,10 +104,10 @@ class Namespace:
         self.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(patch))
 
     def clear(self) -> None:
-        """Delete the namespace, and have its pods end at once; nobody waits for that."""
+        """Delete the namespace; its pods are ended at once, so that they hold nothing of the next test."""
         # The Rerankers first, and ReplicaSets with the rest: what is left alone makes its pods anew.
         self.kubectl("delete", "rerankers,jobs,deployments,replicasets", "--all", "--wait=false")
-        self.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false")
+        self.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=60s")
         self.kubectl("delete", "namespace", self.name, "--wait=false")
 
     def delete(self, kind: str, name: str) -> None:

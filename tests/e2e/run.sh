@@ -67,7 +67,8 @@ if [ $# -gt 0 ]; then
 fi
 
 # Most of a test is waiting for a pod to start, so three sets of files run beside each other, what asks for GPUs in one
-# of them; then come the files that take nodes or the operator away and need the cluster for themselves.
+# of them; then come the files that need the cluster for themselves: one has a minute to keep to, the others take nodes
+# or the operator away.
 logs=$(mktemp -d)
 beside() {
     set_name=$1
@@ -77,7 +78,7 @@ beside() {
 }
 beside gpu tests/e2e/test_gpu.py tests/e2e/test_rollout.py
 beside hub tests/e2e/test_hub.py tests/e2e/test_images.py
-beside pods tests/e2e/test_faults.py tests/e2e/test_cpu.py
+beside pods tests/e2e/test_faults.py
 failed=
 for started in $running; do
     wait "${started%%:*}" || failed="$failed ${started#*:}"
@@ -85,5 +86,5 @@ for started in $running; do
 done
 running=
 rm -r "$logs"
-"$python" -m pytest tests/e2e/test_nodes.py tests/e2e/test_release.py || failed="$failed alone"
+"$python" -m pytest tests/e2e/test_cpu.py tests/e2e/test_nodes.py tests/e2e/test_release.py || failed="$failed alone"
 [ -z "$failed" ] || { echo "tests/e2e: failed:$failed" >&2; exit 1; }
