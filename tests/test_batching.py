@@ -57,7 +57,16 @@ def test_repeated_batches_take_every_pair_once(waiting, budget, padded):
 def test_a_small_request_runs_before_a_large_one_that_came_a_little_earlier():
     large = Waiting((0, due_at(0.0, 100_000, 1_000.0)), [100] * 1_000)
     small = Waiting((0, due_at(5.0, 1_000, 1_000.0)), [100] * 10)
-    assert plan_batch([large, small], 2_000) == [10, 10]
+    assert plan_batch([large, small], 2_000) == [0, 10]
+
+
+def test_a_batch_that_ends_a_request_is_filled_only_where_it_would_be_tiny_or_ends_another_one():
+    large = Waiting((0, 3), [100] * 1_000)
+    small = Waiting((0, 1), [100] * 5)
+    assert plan_batch([large, small], 2_000) == [0, 5]
+    assert plan_batch([large, small], 2_001) == [15, 5]
+    assert plan_batch([large, small, Waiting((0, 2), [100] * 15)], 2_000) == [0, 5, 15]
+    assert plan_batch([large, small, Waiting((0, 2), [100] * 16)], 2_000) == [0, 5, 0]
 
 
 def test_a_large_request_comes_before_small_ones_that_arrive_after_it_is_due():

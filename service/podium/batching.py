@@ -10,6 +10,10 @@ BATCH_S = 0.25
 """What a batch aims at: a request that arrives waits for at most one. Measured: shorter batches cost a
 large model throughput, longer ones make small requests wait."""
 
+WORTH_RUNNING = 0.25
+"""Share of the budget from which a batch is large enough to run by itself. Where it ends a request it is then
+not filled with pairs of one that it does not end: the answer would wait for them."""
+
 
 class Waiting(NamedTuple):
     """The waiting pairs of one request."""
@@ -34,18 +38,23 @@ def plan_batch(waiting: Sequence[Waiting], budget: int, *, padded: bool = False)
 
     `budget` is in tokens as the model computes them: the sum of the lengths, or with `padded` the longest
     times their number. A request's pair that does not fit ends that request's share; later requests may
-    still fill the batch.
+    still fill the batch, those that it does not end only up to WORTH_RUNNING once it ends one.
     """
     counts = [0] * len(waiting)
     used = pairs = longest = 0
+    ends_one = False
     for index in sorted(range(len(waiting)), key=lambda i: waiting[i].order):
-        for length in waiting[index].lengths:
+        lengths = waiting[index].lengths
+        if ends_one and used >= WORTH_RUNNING * budget and used + sum(lengths) > budget:
+            continue
+        for length in lengths:
             longest_then = max(longest, length)
             used_then = longest_then * (pairs + 1) if padded else used + length
             if pairs and used_then > budget:
                 break
             used, longest, pairs = used_then, longest_then, pairs + 1
             counts[index] += 1
+        ends_one = ends_one or 0 < counts[index] == len(lengths)
         if used >= budget:
             break
     return counts
