@@ -89,5 +89,10 @@ def pod_troubles(view: View) -> Iterator[Cause]:
             yield Cause("NodeNotReady", f"node {node} of pod {pod['metadata']['name']} does not report")
     names = {pod["metadata"]["name"] for pod in view.pods}
     for warning in view.observed.warnings:
-        if warning.name in names and warning.reason.startswith("Failed"):
+        # The scheduler's words are in the pod itself; its Events outlive them.
+        if (
+            warning.name in names
+            and warning.reason.startswith("Failed")
+            and warning.reason != "FailedScheduling"
+        ):
             yield Cause(warning.reason, f"pod {warning.name}: {warning.message}")

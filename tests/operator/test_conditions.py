@@ -144,6 +144,15 @@ def test_a_mount_that_fails_is_read_from_the_event() -> None:
     assert "Multi-Attach" in message
 
 
+def test_what_the_scheduler_said_before_is_no_trouble_of_a_pod_that_has_a_node() -> None:
+    creating = pod(state=waiting("ContainerCreating"), phase="Pending")
+    event = WarningEvent(
+        kind="Pod", name="demo-abc-12345", reason="FailedScheduling", message="0/2 nodes are available: …"
+    )
+    seen = msgspec.structs.replace(with_pods(settle(body()), creating), warnings=(event,))
+    assert condition_of(status_of(body(), seen), "Available")[:2] == ("False", "NoReadyReplicas")
+
+
 def test_ready_carries_the_first_failing_condition_in_the_stated_order() -> None:
     crash = pod(state=CRASH, last=ended(1))
     tainted = "0/1 nodes are available: 1 node(s) had untolerated taint {a: b}."
