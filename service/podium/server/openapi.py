@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from podium.dialects.base import Dialect, ErrorBody
-from podium.dialects.table import ROUTES, rules_of
+from podium.dialects.table import ROUTES, asked, rules_of
 from podium.server.probes import OPEN, VERSION
 
 Schema = dict[str, Any]
@@ -85,7 +85,8 @@ def openapi(root_path: str = "") -> dict[str, Any]:
     made = schemas()
     paths: dict[str, Any] = {path.replace(":path", ""): {"post": _rank(path, made)} for path in ROUTES}
     for path, summary in GETS.items():
-        paths.setdefault(path, {})["get"] = _get(path, summary)
+        for spelled in asked(path):
+            paths.setdefault(spelled, {})["get"] = _get(spelled, summary)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -161,7 +162,7 @@ def _rank(path: str, made: Schemas) -> dict[str, Any]:
 def _get(path: str, summary: str) -> dict[str, Any]:
     kind = "text/plain" if path == "/metrics" else "application/json"
     answers = {HTTPStatus.OK: summary}
-    if path not in ("/metrics", "/v1/models", "/v1/models/{name}"):
+    if path != "/metrics" and "/models" not in path:
         answers[HTTPStatus.SERVICE_UNAVAILABLE] = "Not now"
     return {
         "operationId": _identifier("get", path),
