@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
+from podium.batching import BATCH_S
 from podium.bench.results import Way
 from podium.bench.texts import Pair
 from podium.models.base import Encoding, Model
 from podium.models.limit import Limit, operations
 
-AIM_S = 0.25
-"""Batches as the engine makes them: as many tokens as take so long."""
 MEASURED_S = 12.0
 """Rounds over the pairs are begun until so much work is measured: less would catch one whim of the host."""
 
@@ -45,14 +44,14 @@ def measure(model: Model, name: str, folder: Path, pairs: Sequence[Pair]) -> tup
 
 
 def tokens_per_batch(model: Model, pairs: Sequence[Pair]) -> int:
-    """Return how many tokens this model scores in AIM_S, and warm it up."""
+    """Return how many tokens this model scores in BATCH_S, as the engine's batches have, and warm it up."""
     encodings = encode(model, pairs[:32])
     tokens = sum(len(encoding.ids) for encoding in encodings)
     model.score(encodings[:8])
     start = perf_counter()
     for batch in batches(encodings, 1024):
         model.score(batch)
-    return max(1, int(tokens / (perf_counter() - start) * AIM_S))
+    return max(1, int(tokens / (perf_counter() - start) * BATCH_S))
 
 
 def encode(model: Model, pairs: Sequence[Pair]) -> list[Encoding]:
