@@ -33,31 +33,33 @@ def due_at(arrival: float, tokens: int, tokens_per_s: float) -> float:
     return arrival + PATIENCE * tokens / tokens_per_s
 
 
-def plan_batch(waiting: Sequence[Waiting], budget: int, *, padded: bool = False) -> list[int]:
-    """Return how many pairs to take from the front of each request, at least one in all.
+def plan_batch(waiting: Sequence[Waiting], budget: int, *, padded: bool = False) -> list[list[int]]:
+    """Return which pairs of each request to take, as ascending positions, at least one in all.
 
     `budget` is in tokens as the model computes them: the sum of the lengths, or with `padded` the longest
-    times their number. A request's pair that does not fit ends that request's share; later requests may
-    still fill the batch, those that it does not end only up to WORTH_RUNNING once it ends one.
+    times their number. A pair that does not fit leaves its room to shorter ones behind it and to later
+    requests, to those that the batch does not end only up to WORTH_RUNNING once it ends one.
     """
-    counts = [0] * len(waiting)
+    taken: list[list[int]] = [[] for _ in waiting]
     used = pairs = longest = 0
     ends_one = False
     for index in sorted(range(len(waiting)), key=lambda i: waiting[i].order):
         lengths = waiting[index].lengths
         if ends_one and used >= WORTH_RUNNING * budget and used + sum(lengths) > budget:
             continue
-        for length in lengths:
+        for position, length in enumerate(lengths):
             longest_then = max(longest, length)
             used_then = longest_then * (pairs + 1) if padded else used + length
             if pairs and used_then > budget:
-                break
+                continue
             used, longest, pairs = used_then, longest_then, pairs + 1
-            counts[index] += 1
-        ends_one = ends_one or 0 < counts[index] == len(lengths)
+            taken[index].append(position)
+            if used >= budget:
+                break
+        ends_one = ends_one or 0 < len(taken[index]) == len(lengths)
         if used >= budget:
             break
-    return counts
+    return taken
 
 
 def next_budget(tokens_per_s: float, max_batch_tokens: int) -> int:

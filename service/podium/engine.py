@@ -161,14 +161,15 @@ class Engine:
         waiting = [
             Waiting(call.order, [len(window.encoding.ids) for window in self._groups[call]]) for call in calls
         ]
-        counts = plan_batch(
+        taken = plan_batch(
             waiting, next_budget(self.tokens_per_s, self._max_batch_tokens), padded=self._padded
         )
         batch = []
-        for call, count in zip(calls, counts, strict=True):
+        for call, positions in zip(calls, taken, strict=True):
             group = self._groups[call]
-            batch += [window for window in group[:count] if self._leave_queue(window)]
-            del group[:count]
+            batch += [group[position] for position in positions if self._leave_queue(group[position])]
+            for position in reversed(positions):
+                del group[position]
             self._ask_for_more(call)
             if not group:
                 del self._groups[call]

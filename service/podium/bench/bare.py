@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from podium.batching import BATCH_S
+from podium.batching import BATCH_S, Waiting, plan_batch
 from podium.bench.results import Way
 from podium.bench.texts import Pair
 from podium.models.base import Encoding, Model
@@ -62,13 +62,12 @@ def encode(model: Model, pairs: Sequence[Pair]) -> list[Encoding]:
 
 
 def batches(encodings: Sequence[Encoding], budget: int) -> list[list[Encoding]]:
-    """Cut encodings, in their order, into batches of at most `budget` tokens or one pair."""
-    cut: list[list[Encoding]] = [[]]
-    tokens = 0
-    for encoding in encodings:
-        if cut[-1] and tokens + len(encoding.ids) > budget:
-            cut.append([])
-            tokens = 0
-        cut[-1].append(encoding)
-        tokens += len(encoding.ids)
+    """Cut encodings into batches of at most `budget` tokens or one pair, as the engine cuts one request."""
+    left = list(encodings)
+    cut = []
+    while left:
+        [positions] = plan_batch([Waiting((0, 0), [len(encoding.ids) for encoding in left])], budget)
+        cut.append([left[position] for position in positions])
+        for position in reversed(positions):
+            del left[position]
     return cut
