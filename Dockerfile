@@ -112,6 +112,8 @@ RUN --mount=type=secret,id=hf_token \
 
 # --------------------------------------------------------------------------------------------------------- images
 FROM base AS service-base
+# A named volume that is mounted here begins with this owner, else with root, and no model could be kept in it.
+RUN install -d -o 65532 -g 65532 /models
 COPY --from=dependencies-service /opt/podium /opt/podium
 
 FROM service-base AS service-cpu

@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 8080
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Podium needs Python 3.11 or newer: make PYTHON=python3.12 …")'
@@ -40,6 +40,14 @@ bench-operator: .venv/.dev ## measure the operator with 1,000 Rerankers; needs K
 e2e: .venv/.dev ## bring up a cluster (PODIUM_CLUSTER_TOOL, else kind), build and load the images, run tests/e2e
 	tests/e2e/run.sh $(ARGS)
 
+generate: .venv/.dev ## write anew what follows from other files: CRD, references, tables, charts; needs helm on the PATH
+	$(BIN)/python -m podium_operator.crd >manifests/crd.yaml
+	$(BIN)/python -m podium_operator.reference >docs/reranker.md
+	$(BIN)/python -m podium.dialects.conformance docs/apis.md
+	$(BIN)/python tests/test_configuration.py
+	$(BIN)/python tests/test_repository.py
+	$(BIN)/python charts/generate.py
+
 image: ## build the images of the service on the CPU and of the operator
 	docker build -t podium:dev-cpu --target service-cpu .
 	docker build -t podium-operator:dev --target operator .
@@ -47,4 +55,4 @@ image: ## build the images of the service on the CPU and of the operator
 image-cuda: ## build the image of the service on CUDA
 	docker build -t podium:dev --target service .
 
-.PHONY: help run lint test bench bench-operator e2e image image-cuda
+.PHONY: help run lint test bench bench-operator e2e generate image image-cuda

@@ -71,6 +71,8 @@ class Cluster:
         else:
             load_incluster_config(client_configuration=configuration)
         configuration.connection_pool_maxsize = connections
+        # Else ~/.netrc is looked for before every request, in a thread; kopf's watches heed no proxy either.
+        configuration.client_session_kwargs = {"trust_env": False}
         return cls(configuration, timeout_s=timeout_s)
 
     async def close(self) -> None:

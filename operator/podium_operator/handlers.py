@@ -25,6 +25,19 @@ class _Endless:
         return itertools.chain((1.0, 1.0, 2.0, 3.0), itertools.repeat(5.0))
 
 
+class _NoDifferences(kopf.DiffBaseStorage):
+    """kopf copies each object twice to find what changed in it; handlers of events never ask."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: object) -> None:
+        raise NotImplementedError  # only handlers of changes store anything
+
+
 def make_registry(store: Store, queue: WorkQueue[Key], kinds: Sequence[Kind]) -> kopf.OperatorRegistry:
     """Return handlers that write nothing to anybody's objects: `on.event` alone needs no finalizer."""
     registry = kopf.OperatorRegistry()
@@ -55,6 +68,7 @@ def watch_settings(kinds: Sequence[Kind]) -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.peering.standalone = True
+    settings.persistence.diffbase_storage = _NoDifferences()
     settings.watching.chunk_size = 100
     settings.queueing.worker_limit = 20
     settings.queueing.idle_timeout = 0.01

@@ -62,7 +62,9 @@ class Program:
         if self._stopping.is_set():
             return False
         self._reconciler.addons = frozenset(kind.name for kind in kinds if kind.addon)
-        sweep = self._sweep = Sweep(self._store, self._cluster, kinds, self._settings.namespaces)
+        sweep = self._sweep = Sweep(
+            self._store, self._cluster, kinds, self._settings.namespaces, changed=self._queue.add
+        )
         watches = asyncio.create_task(
             kopf.operator(
                 registry=make_registry(self._store, self._queue, kinds),

@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 _ROUNDS = 6
 """Looks in one pass: what was made leads to what is made next, and status is written once at the end."""
+_FIRST_STATUS_S = 1.0
+"""Seconds from the first children to the first status: what controllers say of them meanwhile is in it, where
+a status written at once would be written again, two or three times."""
 _POLL_S = 10.0
 """Seconds between looks at a claim that bears no label of ours, so that no watch tells of it."""
 _REFUSED = frozenset({400, 403, 404, 405, 409, 413, 422})
@@ -68,6 +71,7 @@ class Reconciler:
     async def _look(self, key: Key) -> float | None:
         memory = self._memories.setdefault(key, Memory())
         claim: Body | None = None
+        made = False
         for round_ in range(_ROUNDS):
             body = self._store.reranker(key)
             if body is None or body["metadata"].get("deletionTimestamp"):
@@ -80,8 +84,11 @@ class Reconciler:
             decision = decide(body, observed, self._settings, self._wall())
             if not await self._carry_out(key, decision, memory):
                 break
+            made = True
         else:
             return 1.0
+        if made and not body.get("status"):
+            return _FIRST_STATUS_S
         await self._reporter.report(key, body, decision)
         return self._again_s(decision, memory)
 
@@ -159,7 +166,7 @@ class Reconciler:
             return True
         logger.info("applied %s %s of %s/%s: %s", *child, *key, apply.reason)
         memory.accept(child)
-        self._store.put(live)
+        self._store.put(live, watched=False)
         return True
 
     async def _put(self, key: Key, apply: Apply) -> Any:

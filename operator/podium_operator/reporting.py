@@ -47,7 +47,7 @@ class Reporter:
                 return
             raise
         WRITES.labels(what="status").inc()
-        self._store.put(patched)
+        self._store.put(patched, watched=False)
         for transition in transitions(before, after):
             await self._post(key, body, transition)
 

@@ -51,14 +51,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     download_retry_max_s: Annotated[
         float, Meta(description="seconds at most between two tries of a failed download", gt=0)
     ] = 300.0
-    workers: Annotated[int, Meta(description="Rerankers worked on at the same time", ge=1, le=256)] = 8
+    workers: Annotated[int, Meta(description="Rerankers worked on at the same time", ge=1, le=256)] = 16
     resync_s: Annotated[
         float, Meta(description="seconds after which each Reranker is looked at again (± 20 %)", gt=0)
     ] = 600.0
     sweep_s: Annotated[
         float,
         Meta(description="seconds between two checks that the watches deliver what the API lists", gt=0),
-    ] = 20.0
+    ] = 15.0
     api_timeout_s: Annotated[float, Meta(description="seconds for one API request", gt=0)] = 10.0
     http_host: Annotated[str, Meta(description="address of /healthz, /readyz and /metrics")] = "0.0.0.0"  # noqa: S104 a pod's server
     http_port: Annotated[int, Meta(description="its port; 0 takes a free one", ge=0, le=65535)] = 8080

@@ -24,6 +24,8 @@ class _Record(msgspec.Struct):
 
     uid: str
     version: int
+    heard: int
+    """The newest version that the watch delivered; less than `version` after an apply's answer."""
     owner: str | None
     content: bytes
 
@@ -36,15 +38,19 @@ class Store:
         self._owned: dict[Key, set[_Place]] = {}
         self._gone: OrderedDict[_Place, int] = OrderedDict()
 
-    def put(self, body: Mapping[str, Any]) -> Key | None:
+    def put(self, body: Mapping[str, Any], *, watched: bool = True) -> Key | None:
         """Take an object as it is now; return its Reranker where something that counts has changed.
 
-        What is older than the record (a watch that lags behind an apply's answer) is not taken.
+        `watched` tells what a watch delivered from the answer to an apply. What is older than the record (a
+        watch that lags behind such an answer) is not taken.
         """
         metadata = body["metadata"]
         place = (body["kind"], metadata["namespace"], metadata["name"])
         version = int(metadata["resourceVersion"])
         known = self._records.get(place)
+        heard = max(version if watched else 0, known.heard if known else 0)
+        if known:
+            known.heard = heard
         if (known and version <= known.version) or version <= self._gone.get(place, 0):
             return None
         content = msgspec.json.encode(trim(body))
@@ -54,7 +60,7 @@ class Store:
         owner = metadata.get("labels", {}).get(OWNER_LABEL) if place[0] != RERANKER.name else None
         if known and known.owner and known.owner != owner:
             self._owned.get((place[1], known.owner), set()).discard(place)
-        self._records[place] = _Record(metadata["uid"], version, owner, content)
+        self._records[place] = _Record(metadata["uid"], version, heard, owner, content)
         if owner:
             self._owned.setdefault((place[1], owner), set()).add(place)
         return self._key(place, owner)
@@ -72,11 +78,15 @@ class Store:
             self._gone.popitem(last=False)
         return self.forget(place)
 
-    def forget(self, place: tuple[str, str, str]) -> Key | None:
-        """Drop a record of (kind, namespace, name) that turned out to be wrong; return its Reranker."""
-        known = self._records.pop(place, None)
-        if known is None:
+    def forget(self, place: tuple[str, str, str], uid: str | None = None) -> Key | None:
+        """Drop a record of (kind, namespace, name) that turned out to be wrong; return its Reranker.
+
+        With `uid` only the record of that very object is dropped.
+        """
+        known = self._records.get(place)
+        if known is None or (uid and known.uid != uid):
             return None
+        del self._records[place]
         if known.owner:
             owned = self._owned.get((place[1], known.owner), set())
             owned.discard(place)
@@ -111,25 +121,23 @@ class Store:
                 children[place[0], place[2]] = body
         return Observed(children=children, pods=tuple(pods))
 
-    def behind(
-        self, kind: str, namespace: str | None, listed: Iterable[tuple[str, str, str, int]]
-    ) -> set[Listing]:
-        """Return what the watch of a kind has not delivered.
+    def known(self, kind: str, namespace: str | None) -> set[tuple[str, str, str]]:
+        """Return (namespace, name, uid) of the records of a kind."""
+        return {
+            (place[1], place[2], record.uid)
+            for place, record in self._records.items()
+            if place[0] == kind and namespace in (None, place[1])
+        }
 
-        That is (namespace, name, uid, version) of what is listed and newer than its record, and, with
-        version 0, records of what is not listed any more.
-        """
+    def behind(self, kind: str, listed: Iterable[Listing]) -> set[Listing]:
+        """Return those of (namespace, name, uid, version) that the watch of a kind has not delivered."""
         found: set[Listing] = set()
-        seen: set[_Place] = set()
         for space, name, uid, version in listed:
             place = (kind, space, name)
-            seen.add(place)
-            known = self._records.get(place)
-            if (known is None or known.version < version) and version > self._gone.get(place, 0):
+            record = self._records.get(place)
+            heard = max(record.heard if record else 0, self._gone.get(place, 0))
+            if heard < version:
                 found.add((space, name, uid, version))
-        for place, record in self._records.items():
-            if place[0] == kind and (namespace is None or place[1] == namespace) and place not in seen:
-                found.add((place[1], place[2], record.uid, 0))
         return found
 
     def _key(self, place: _Place, owner: str | None) -> Key | None:

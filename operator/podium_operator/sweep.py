@@ -1,7 +1,7 @@
 """A second look past the watches: does the API list anything that they have not delivered?
 
-It tells when the store is complete after a start, and when a watch has gone deaf, which no silence can tell:
-a quiet cluster is silent too.
+It tells when the store is complete after a start, when a watch has gone deaf, which no silence can tell (a
+quiet cluster is silent too), and what went while a watch was cut, which its next list does not say.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from podium_operator.cluster import ApiError, Cluster, Unreachable
 from podium_operator.kinds import RERANKER, Kind
 from podium_operator.metrics import WATCH_BEHIND
 from podium_operator.observed import Listing
-from podium_operator.store import Store
+from podium_operator.store import Key, Store
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +38,10 @@ class Sweep:
         kinds: Sequence[Kind],
         namespaces: Sequence[str],
         *,
+        changed: Callable[[Key], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store, self._cluster, self._clock = store, cluster, clock
+        self._store, self._cluster, self._changed, self._clock = store, cluster, changed, clock
         self._targets = [(kind, space) for kind in kinds for space in (namespaces or (None,))]
         self._behind: dict[tuple[str, str | None], dict[Listing, float]] = {}
         self._looked: dict[tuple[str, str | None], float] = {}
@@ -59,16 +60,13 @@ class Sweep:
         """Wait until the store has all that was listed; what goes meanwhile is missed by a later list too."""
         waiting = {target: await self._list(*target) for target in self._targets}
         since = self._clock()
-        while waiting := {target: listed for target, listed in waiting.items() if self._owes(target, listed)}:
+        while waiting := {
+            target: listed for target, listed in waiting.items() if self._store.behind(target[0].name, listed)
+        }:
             await asyncio.sleep(0.25)
             if self._clock() - since >= _LIST_AGAIN_S:
                 waiting = {target: await self._list(*target) for target in waiting}
                 since = self._clock()
-
-    def _owes(self, target: tuple[Kind, str | None], listed: list[Listing]) -> bool:
-        """Whether the watch has not delivered something; what was made after the list does not count."""
-        behind = self._store.behind(target[0].name, target[1], listed)
-        return any(version > 0 for _, _, _, version in behind)
 
     async def _list(self, kind: Kind, namespace: str | None) -> list[Listing]:
         return await self._cluster.list_metadata(kind, namespace, selector_of(kind))
@@ -85,13 +83,17 @@ class Sweep:
                     self._behind.pop((target[0].name, target[1]), None)
                     logger.debug("no list of %s: %s", target[0].plural, error)
 
-    async def _look(self, kind: Kind, namespace: str | None) -> set[Listing]:
-        """Compare one list with the store; remember since when each difference stands."""
+    async def _look(self, kind: Kind, namespace: str | None) -> None:
+        """Compare one list with the store: drop what is gone, remember since when the watch owes what."""
+        known = self._store.known(kind.name, namespace)
         listed = await self._list(kind, namespace)
-        behind = self._store.behind(kind.name, namespace, listed)
-        known = self._behind.get((kind.name, namespace), {})
+        for space, name, uid in known - {(space, name, uid) for space, name, uid, _ in listed}:
+            if key := self._store.forget((kind.name, space, name), uid):
+                logger.debug("%s %s/%s is gone, and the watch did not say so", kind.name, space, name)
+                self._changed(key)
+        behind = self._store.behind(kind.name, listed)
+        owed = self._behind.get((kind.name, namespace), {})
         now = self._clock()
-        self._behind[kind.name, namespace] = {item: known.get(item, now) for item in behind}
+        self._behind[kind.name, namespace] = {item: owed.get(item, now) for item in behind}
         self._looked[kind.name, namespace] = now
         WATCH_BEHIND.labels(kind=kind.name).set(len(behind))
-        return behind

@@ -47,7 +47,7 @@ def install(plane: ControlPlane, definition: dict) -> None:
     plane.apply(definition)
 
     def established() -> bool:
-        conditions = plane.get(path).get("status", {}).get("conditions", [])
+        conditions = plane.get(path).get("status", {}).get("conditions") or ()  # null at first
         return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 
     wait_for(definition["metadata"]["name"], established)

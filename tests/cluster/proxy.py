@@ -27,6 +27,8 @@ class Faults:
     """Keep watches open and swallow what they would deliver."""
     cut: int = 0
     """Number of the generation of watches; those of an older one are closed."""
+    expired_before: int = 0
+    """Watches that ask for what came after an older version than this are told that it is too old."""
     after_write: Callable[[int], None] | None = None
     """Called with the number of each write that the API server has taken."""
     writes: list[tuple[str, str]] = field(default_factory=list)
@@ -105,6 +107,8 @@ class Proxy:
         async with answer:
             kept = {key: value for key, value in answer.headers.items() if key.lower() not in HOP_BY_HOP}
             if request.query.get("watch") in ("true", "1"):
+                if int(request.query.get("resourceVersion") or 0) < faults.expired_before:
+                    return web.json_response({"type": "ERROR", "object": status(410, "Expired")})
                 return await self._watch(request, answer, kept)
             content = await answer.read()
         if request.method in ("PATCH", "POST", "DELETE") and answer.status < 300:

@@ -46,6 +46,7 @@ def test_nothing_is_written_over_hundreds_of_looks_and_a_restart(
     space.rerank(
         "d", engine={"resources": resources}, cache={"size": "10240Mi"}, model={"uri": "hf://org/model"}
     )
+    wait_for("the cluster's controllers have seen all", lambda: tended(space), timeout_s=60)
     for name in "abcd":
         space.settled(name)
     looks = quick.metric("podium_operator_reconciles_total")
@@ -57,6 +58,13 @@ def test_nothing_is_written_over_hundreds_of_looks_and_a_restart(
     wait_for("looks after the restart", lambda: quick.metric("podium_operator_reconciles_total") > 10)
     assert writes(space, since) == []
     assert space.versions() == before
+
+
+def tended(space: Space) -> bool:
+    """Whether Jobs and budgets have a status; right after an outage their controllers take their time."""
+    budgets = [item["status"].get("observedGeneration") for item in space.list("poddisruptionbudgets")]
+    jobs = [item["status"].get("active") for item in space.list("jobs")]
+    return len(budgets) == len(jobs) == 2 and all(budgets + jobs)
 
 
 def template(space: Space) -> str:

@@ -121,13 +121,7 @@ class Namespace:
 
     def ready_pods(self, reranker: str) -> list[Object]:
         """Return those of them that are ready."""
-        return [
-            pod
-            for pod in self.pods(reranker)
-            if any(
-                c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", [])
-            )
-        ]
+        return [pod for pod in self.pods(reranker) if _is_ready(pod)]
 
     def reranker(self, name: str, **spec: Any) -> None:
         """Apply a Reranker: built-in model, modest requests, a quick end where the spec says nothing else."""

@@ -32,6 +32,15 @@ def test_the_air_gapped_example_serves_what_lies_on_a_claim(
     assert answer["results"][0]["index"] == 1
 
 
+def test_the_manifest_without_the_operator_answers(
+    namespace: Namespace, client: Client, service_image: str
+) -> None:
+    image = {"ghcr.io/podium-rerank/podium:0.1.0-cpu": service_image}
+    namespace.apply_file(EXAMPLES.parent / "service.yaml", **image)
+    namespace.kubectl("rollout", "status", "deployment/podium", "--timeout=90s")
+    assert client.ask(f"http://podium.{namespace.name}.svc")["results"][0]["index"] == 1
+
+
 def test_get_and_describe_say_what_a_person_wants_to_know(namespace: Namespace) -> None:
     namespace.apply_file(EXAMPLES / "cpu.yaml")
     namespace.wait_condition("reranker", "Ready", "True")

@@ -76,20 +76,28 @@ def test_a_child_whose_label_moves_belongs_to_the_other() -> None:
     assert set(store.observe(("search", "other")).children) == {("Service", "demo")}
 
 
-def test_what_a_watch_owes_is_what_is_listed_newer_or_not_listed_any_more() -> None:
+def test_a_watch_owes_what_is_listed_newer_than_it_delivered() -> None:
     store = Store()
     store.put(service("a", 5))
     store.put(service("b", 5))
-    listed = [("search", "a", "u-a", 6), ("search", "c", "u-c", 1)]
-    assert store.behind("Service", None, listed) == {
-        ("search", "a", "u-a", 6),
-        ("search", "c", "u-c", 1),
-        ("search", "b", "u-b", 0),
-    }
-    assert store.behind("Service", "elsewhere", []) == set()
-    assert store.behind("Service", None, [("search", "a", "u-a", 5), ("search", "b", "u-b", 5)]) == set()
+    listed = [("search", "a", "u-a", 6), ("search", "b", "u-b", 5), ("search", "c", "u-c", 1)]
+    assert store.behind("Service", listed) == {("search", "a", "u-a", 6), ("search", "c", "u-c", 1)}
+    store.put(service("a", 6), watched=False)
+    assert ("search", "a", "u-a", 6) in store.behind("Service", listed), "an answer is no delivery"
+    store.put(service("a", 6))
+    assert store.behind("Service", listed) == {("search", "c", "u-c", 1)}
     store.drop(service("b", 7))
-    assert ("search", "b", "u-b", 6) not in store.behind("Service", None, [("search", "b", "u-b", 6)])
+    assert store.behind("Service", [("search", "b", "u-b", 6)]) == set()
+
+
+def test_records_are_known_by_kind_and_namespace_and_forgotten_by_uid() -> None:
+    store = Store()
+    store.put(service("a", 5))
+    assert store.known("Service", None) == store.known("Service", "search") == {("search", "a", "u-a")}
+    assert store.known("Service", "elsewhere") == store.known("Job", None) == set()
+    assert store.forget(("Service", "search", "a"), "another") is None
+    assert store.forget(("Service", "search", "a"), "u-a") == KEY
+    assert store.known("Service", None) == set()
 
 
 def test_records_keep_foreign_managers_and_leave_out_what_nobody_reads() -> None:

@@ -1,17 +1,20 @@
 """The second look past the watches: complete after a start, deaf later."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+from podium_operator.api import OWNER_LABEL
 from podium_operator.kinds import BY_NAME, Kind
-from podium_operator.store import Store
+from podium_operator.store import Key, Store
 from podium_operator.sweep import DEAF_AFTER_S, Sweep
 
 SERVICE = BY_NAME["Service"]
 
 
 def service(version: int) -> dict[str, Any]:
-    metadata = {"name": "a", "namespace": "s", "uid": "u", "resourceVersion": str(version), "labels": {}}
+    metadata: dict[str, Any] = {"name": "a", "namespace": "s", "uid": "u", "resourceVersion": str(version)}
+    metadata["labels"] = {OWNER_LABEL: "demo"}
     return {"kind": "Service", "metadata": metadata, "spec": {"version": version}}
 
 
@@ -26,8 +29,8 @@ class FakeLists:
         return list(self.listed)
 
 
-def sweep(lists: FakeLists, now: list[float]) -> Sweep:
-    return Sweep(lists.store, lists, [SERVICE], [], clock=lambda: now[0])  # type: ignore[arg-type]
+def sweep(lists: FakeLists, now: list[float], changed: Callable[[Key], None] = lambda _: None) -> Sweep:
+    return Sweep(lists.store, lists, [SERVICE], [], changed=changed, clock=lambda: now[0])  # type: ignore[arg-type]
 
 
 async def test_the_store_is_complete_once_the_watches_have_delivered_what_is_listed() -> None:
@@ -76,3 +79,40 @@ async def test_a_busy_watch_that_always_owes_something_else_is_not_deaf() -> Non
         lists.listed = [("s", "a", "u", 6 + step)]
         await looking._look(SERVICE, None)
         assert looking.deaf() == []
+
+
+async def test_a_watch_that_does_not_confirm_what_was_applied_is_deaf() -> None:
+    store, now = Store(), [0.0]
+    store.put(service(6), watched=False)
+    looking = sweep(FakeLists(store, ("s", "a", "u", 6)), now)
+    await looking._look(SERVICE, None)
+    now[0] = DEAF_AFTER_S + 1
+    await looking._look(SERVICE, None)
+    assert looking.deaf() == ["Service"]
+    store.put(service(6))
+    await looking._look(SERVICE, None)
+    assert looking.deaf() == []
+
+
+async def test_what_is_listed_no_more_is_dropped_and_its_reranker_looked_at() -> None:
+    store, changed = Store(), list[Key]()
+    store.put(service(5))
+    looking = sweep(FakeLists(store), [0.0], changed.append)
+    await looking._look(SERVICE, None)
+    assert changed == [("s", "demo")]
+    assert store.observe(("s", "demo")).children == {}
+    assert looking.deaf() == []
+
+
+async def test_what_is_made_while_the_list_is_on_its_way_is_kept() -> None:
+    store, changed = Store(), list[Key]()
+    lists = FakeLists(store)
+
+    async def list_metadata(*_: object) -> list[Any]:
+        store.put(service(5))
+        return []
+
+    lists.list_metadata = list_metadata  # type: ignore[method-assign]
+    await sweep(lists, [0.0], changed.append)._look(SERVICE, None)
+    assert changed == []
+    assert set(store.observe(("s", "demo")).children) == {("Service", "a")}
