@@ -26,19 +26,23 @@ def test_the_operators_image_adds_little_and_has_no_torch(release: Release) -> N
     assert (pip, torch, service) == ("False", "False", "False")
 
 
-def test_the_services_image_has_torch_and_nothing_to_build_with(namespace: Namespace) -> None:
-    namespace.reranker("looked-at")
-    namespace.wait_condition("looked-at", "Ready", "True")
-    user, tools, (pip, torch, service), compiled = look(namespace, "deploy/looked-at")
+@pytest.fixture
+def looked_at(shared_namespace: Namespace) -> Namespace:
+    """Return a namespace with a Reranker of that name."""
+    shared_namespace.reranker("looked-at")
+    shared_namespace.wait_condition("looked-at", "Ready", "True")
+    return shared_namespace
+
+
+def test_the_services_image_has_torch_and_nothing_to_build_with(looked_at: Namespace) -> None:
+    user, tools, (pip, torch, service), compiled = look(looked_at, "deploy/looked-at")
     assert (user, tools, compiled) == (["65532", "65532"], ["none"], ["True"])
     assert (pip, torch, service) == ("False", "True", "True")
 
 
-def test_the_root_file_system_is_read_only(namespace: Namespace) -> None:
-    namespace.reranker("read-only")
-    namespace.wait_condition("read-only", "Ready", "True")
+def test_the_root_file_system_is_read_only(looked_at: Namespace) -> None:
     with pytest.raises(KubectlError, match="Read-only file system"):
-        namespace.kubectl("exec", "deploy/read-only", "--", "touch", "/opt/podium/x")
+        looked_at.kubectl("exec", "deploy/looked-at", "--", "touch", "/opt/podium/x")
 
 
 def test_the_executable_answers_without_loading_a_model(client: Client) -> None:
