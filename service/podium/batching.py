@@ -55,10 +55,8 @@ def plan_batch(waiting: Sequence[Waiting], budget: int, *, padded: bool = False)
             used, longest, pairs = used_then, longest_then, pairs + 1
             taken[index].append(position)
             if used >= budget:
-                break
+                return taken
         ends_one = ends_one or 0 < len(taken[index]) == len(lengths)
-        if used >= budget:
-            break
     return taken
 
 

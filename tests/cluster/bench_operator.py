@@ -7,18 +7,14 @@ two idle minutes, then a restart. Prints a table beside the goals, after some si
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-import msgspec
 import yaml
 from rich.console import Console
 from rich.progress import Progress
@@ -27,110 +23,13 @@ from rich.table import Table
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from cluster.bare_loop import applies, in_flight, resources  # noqa: E402
 from cluster.conftest import ADDONS, addon_crd, install  # noqa: E402
-from cluster.harness import ADMIN, ControlPlane, assets, wait_for  # noqa: E402
+from cluster.harness import ControlPlane, assets, wait_for  # noqa: E402
 from cluster.operator_process import AUDIT_USER, OperatorProcess, grant  # noqa: E402
 from cluster.space import CHILDREN, Space  # noqa: E402
 
-from podium_operator.api import API_VERSION, RerankerStatus  # noqa: E402
-from podium_operator.decision import decide  # noqa: E402
-from podium_operator.kinds import BY_NAME  # noqa: E402
-from podium_operator.observed import Observed  # noqa: E402
-from podium_operator.plan import key_of  # noqa: E402
-from podium_operator.reporting import wire_status  # noqa: E402
-from podium_operator.settings import Settings  # noqa: E402
-from podium_operator.status import make_status  # noqa: E402
-
-IN_FLIGHT = 16
 STEPS = 6
-_SPECS: tuple[dict[str, Any], ...] = (
-    {"model": {"uri": "builtin"}, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}},
-    {"model": {"uri": "hf://org/model"}, "replicas": 2},
-)
-
-
-def spec_of(number: int) -> dict[str, Any]:
-    """Return the spec of one Reranker: half are served at once and scaled, half are downloaded first."""
-    more = {"networkPolicy": {"enabled": True}, "monitoring": {"serviceMonitor": {"enabled": True}}}
-    return {**_SPECS[number % len(_SPECS)], **more}
-
-
-def applied(body: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the children and the status that the operator applies for one Reranker that has nothing yet."""
-    observed = Observed(addons=frozenset({"ServiceMonitor", "ScaledObject"}))
-    found: list[dict[str, Any]] = []
-    now = datetime.now(UTC)
-    while True:
-        decision = decide(body, observed, Settings(), now)
-        if decision.plan.empty:
-            status = make_status(decision.view, RerankerStatus(), 1, decision.pinned, now)
-            return found, wire_status(status)
-        found += [apply.manifest for apply in decision.plan.applies]
-        live = {
-            key_of(m): {
-                **m,
-                "metadata": {**m["metadata"], "uid": "x", "creationTimestamp": "2026-01-01T00:00:00Z"},
-            }
-            for m in found
-        }
-        claim = live.get(("PersistentVolumeClaim", f"{body['metadata']['name']}-cache"))
-        observed = msgspec.structs.replace(observed, children=live, claim=claim)
-
-
-async def in_flight(plane: ControlPlane, bodies: Iterable[tuple[str, bytes]]) -> float:
-    """Send server-side applies, 16 at a time; return the seconds."""
-    headers = {
-        "Authorization": f"Bearer {plane.tokens[ADMIN]}",
-        "Content-Type": "application/apply-patch+yaml",
-    }
-    work = iter(list(bodies))
-    start = time.monotonic()
-    connector = aiohttp.TCPConnector(ssl=False, limit=IN_FLIGHT)
-    async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
-
-        async def worker() -> None:
-            for path, body in work:
-                async with session.patch(plane.url + path, data=body) as response:
-                    await response.read()
-                    response.raise_for_status()
-
-        await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
-    return time.monotonic() - start
-
-
-def resources(space: Space, count: int) -> list[tuple[str, bytes]]:
-    """Return the Rerankers to apply."""
-    found = []
-    for number in range(count):
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "Reranker",
-            "metadata": {"name": f"r{number:04d}"},
-            "spec": spec_of(number),
-        }
-        path = space.path("rerankers", f"r{number:04d}") + "?fieldManager=bench&force=true"
-        found.append((path, json.dumps(body).encode()))
-    return found
-
-
-def applies(space: Space) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
-    """Return the children and the statuses of all Rerankers in a namespace."""
-    children, statuses = [], []
-    query = "?fieldManager=podium-operator&force=true"
-    for item in space.list("rerankers"):
-        manifests, status = applied({**item, "kind": "Reranker"})
-        for manifest in manifests:
-            path = BY_NAME[manifest["kind"]].path(space.name, manifest["metadata"]["name"])
-            children.append((path + query, msgspec.json.encode(manifest)))
-        name = item["metadata"]["name"]
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "Reranker",
-            "metadata": {"name": name, "uid": item["metadata"]["uid"]},
-            "status": status,
-        }
-        statuses.append((f"{space.path('rerankers', name)}/status{query}", msgspec.json.encode(body)))
-    return children, statuses
 
 
 def count(space: Space, plural: str) -> int:

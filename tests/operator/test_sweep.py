@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from podium_operator.api import OWNER_LABEL
 from podium_operator.kinds import BY_NAME, Kind
 from podium_operator.store import Key, Store
@@ -54,9 +56,13 @@ async def test_what_went_before_it_was_delivered_is_not_waited_for() -> None:
     await asyncio.wait_for(waiting, 5)
 
 
-async def test_a_watch_is_deaf_when_two_looks_apart_find_it_owing_the_same() -> None:
+@pytest.mark.parametrize(
+    ("known", "watched"),
+    [pytest.param(5, True, id="a-change-of-others"), pytest.param(6, False, id="what-was-applied")],
+)
+async def test_a_watch_is_deaf_when_two_looks_apart_find_it_owing_the_same(known: int, watched: bool) -> None:
     store, now = Store(), [0.0]
-    store.put(service(5))
+    store.put(service(known), watched=watched)
     lists = FakeLists(store, ("s", "a", "u", 6))
     looking = sweep(lists, now)
     await looking._look(SERVICE, None)
@@ -79,19 +85,6 @@ async def test_a_busy_watch_that_always_owes_something_else_is_not_deaf() -> Non
         lists.listed = [("s", "a", "u", 6 + step)]
         await looking._look(SERVICE, None)
         assert looking.deaf() == []
-
-
-async def test_a_watch_that_does_not_confirm_what_was_applied_is_deaf() -> None:
-    store, now = Store(), [0.0]
-    store.put(service(6), watched=False)
-    looking = sweep(FakeLists(store, ("s", "a", "u", 6)), now)
-    await looking._look(SERVICE, None)
-    now[0] = DEAF_AFTER_S + 1
-    await looking._look(SERVICE, None)
-    assert looking.deaf() == ["Service"]
-    store.put(service(6))
-    await looking._look(SERVICE, None)
-    assert looking.deaf() == []
 
 
 async def test_what_is_listed_no_more_is_dropped_and_its_reranker_looked_at() -> None:
