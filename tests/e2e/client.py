@@ -9,12 +9,22 @@ from e2e.kube import Namespace, environment, program
 
 POD = "client"
 
+# A node routes to a pod a moment after the pod's readiness has been written; until then the Service's address
+# refuses. That refusal alone is tried again.
 _ASK = """
-import json, sys, urllib.request
+import sys, time, urllib.error, urllib.request
 request = urllib.request.Request(
     sys.argv[1] + "/v2/rerank", sys.argv[2].encode(), {"content-type": "application/json"}
 )
-print(urllib.request.urlopen(request, timeout=30).read().decode())
+patience = time.monotonic() + 10
+while True:
+    try:
+        print(urllib.request.urlopen(request, timeout=30).read().decode())
+        break
+    except urllib.error.URLError as error:
+        if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > patience:
+            raise
+        time.sleep(0.2)
 """
 
 # Two askers, a new connection for each request, so that each may reach another pod; what fails is counted
