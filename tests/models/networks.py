@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -14,6 +15,9 @@ from podium.models.base import Encoding
 from podium.models.packing import PackedForward
 
 BUILTIN = Path(podium.__file__).parent / "builtin"
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+CUDA = pytest.param("cuda", marks=needs_cuda)
 
 VOCABULARY = 2_000
 """Cut from up to 250,002: an embedding's row does not know how many others there are."""
@@ -83,9 +87,9 @@ def network(shape: str, **changes: Any) -> Any:
     return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32).eval()
 
 
-def packed(model: Any, dtype: torch.dtype = torch.float32) -> PackedForward:
-    """Take a model over into the packed forward; it is of no other use afterwards."""
-    return PackedForward(model, torch.device("cpu"), dtype)
+def packed(model: Any, device: str = "cpu") -> PackedForward:
+    """Take a model over into the packed forward in float32; it is of no other use afterwards."""
+    return PackedForward(model, torch.device(device), torch.float32)
 
 
 def encodings(lengths: Sequence[int], seed: int = 7) -> list[Encoding]:

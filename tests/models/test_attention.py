@@ -1,8 +1,12 @@
 """Each way to attend gives what the definition of attention gives, pair by pair."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
+from models.networks import needs_cuda
+from torch.nn.functional import scaled_dot_product_attention
 
 from podium.models import attention, layout
 from podium.models.attention import attend
@@ -56,6 +60,40 @@ def dtype(request):
 @pytest.mark.parametrize("window", [None, 7, 65])
 def test_attention_stays_inside_each_pair_and_its_window(dtype, window):
     assert close(attended(LENGTHS, dtype, window=window), expected(LENGTHS, dtype, window=window), dtype)
+
+
+def documented_varlen_attn(
+    query, key, value, starts, key_starts, longest, longest_key, *, scale, window_size
+):
+    """Do what torch documents of its `varlen_attn`, which itself runs on CUDA alone: (t, heads, d) each."""
+    assert starts.dtype == key_starts.dtype == torch.int32
+    assert (longest, longest_key) == (max(starts.diff()), max(key_starts.diff()))
+    left, right = window_size
+    results = []
+    for start, end in pairwise(starts.tolist()):
+        q, k, v = (x[start:end].transpose(0, 1) for x in (query, key, value))
+        places = torch.arange(end - start)
+        ahead = places - places[:, None]  # of the key, from the query
+        seen = ((left < 0) | (ahead >= -left)) & ((right < 0) | (ahead <= right))
+        results.append(scaled_dot_product_attention(q, k, v, seen, scale=scale).transpose(0, 1))
+    return torch.cat(results)
+
+
+@pytest.mark.parametrize("window", [None, 7, 65])
+def test_variable_length_attention_is_asked_for_the_same(dtype, window, monkeypatch):
+    monkeypatch.setattr(attention, "varlen_attn", documented_varlen_attn)
+    laid = Layout(np.array(LENGTHS), torch.device("cpu"), HEADS * dtype.itemsize)
+    got = attention._attend_varlen(*states(LENGTHS, dtype), laid, 0.25, window)
+    assert close(got, expected(LENGTHS, dtype, window=window), dtype)
+
+
+@pytest.mark.parametrize("window", [None, 7, 65])
+@needs_cuda
+def test_attention_on_cuda_is_the_same(dtype, window):
+    query, key, value = states(LENGTHS, dtype).to("cuda")
+    laid = Layout(np.array(LENGTHS), torch.device("cuda"), HEADS * dtype.itemsize)
+    got = attend(query, key, value, laid, scaling=0.25, window=window)
+    assert close(got.cpu(), expected(LENGTHS, dtype, window=window), dtype)
 
 
 @pytest.mark.parametrize("window", [None, 30])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from models.networks import BUILTIN
+from models.networks import BUILTIN, needs_cuda
 from scipy.stats import spearmanr
 
 from podium.errors import OutOfMemory
@@ -31,9 +31,6 @@ CHECKS = [
         },
     ),
 ]
-needs_bfloat16 = pytest.mark.skipif(
-    not precision._cpu_has_bfloat16(), reason="needs a processor with AVX512-BF16 or AMX"
-)
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +64,38 @@ def test_no_pairs_have_no_scores(model):
     assert model.score([]).shape == (0,)
 
 
-@needs_bfloat16
-def test_bfloat16_ranks_as_float32_does_and_keeps_scores_apart(model, random_pairs):
+@pytest.mark.parametrize(
+    ("device", "dtype"),
+    [
+        ("cpu", "bfloat16"),
+        pytest.param("cuda", "bfloat16", marks=needs_cuda),
+        pytest.param("cuda", "float16", marks=needs_cuda),
+    ],
+)
+def test_half_precision_ranks_as_float32_does_and_keeps_scores_apart(device, dtype, model, random_pairs):
+    able = [precision.name(each) for each in precision.dtypes(precision.choose_device(device))]
+    if dtype not in able:
+        pytest.skip(f"this {device} computes in {', '.join(able)}")
     exact = scores(model, random_pairs)
-    fast = scores(load(BUILTIN, uri="builtin", device="cpu", dtype="bfloat16"), random_pairs)
+    fast = scores(load(BUILTIN, uri="builtin", device=device, dtype=dtype), random_pairs)
     assert spearmanr(exact, fast).statistic >= 0.999
     assert len(set(fast.tolist())) >= 190
+
+
+@needs_cuda
+def test_a_batch_that_does_not_fit_the_device_leaves_it_usable():
+    model = load(BUILTIN, uri="builtin", device="cuda")
+    query, document = model.tokenize(["panda", "bear " * 500])
+    pair = model.pair(query, document)
+    _, total = torch.cuda.mem_get_info()
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_allocated() + (256 << 20)) / total)
+    try:
+        with pytest.raises(OutOfMemory, match="a batch of 2000 pairs"):
+            model.score([pair] * 2000)
+        assert np.isfinite(model.score([pair])).all()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def test_a_warm_model_ranks_the_known_pair(model):

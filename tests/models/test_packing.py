@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from models.networks import encodings, network, packed, reference
+from models.networks import CUDA, encodings, network, packed, reference
 
 from podium.models import packing
 from podium.models.layout import Group, Layout
@@ -15,20 +15,21 @@ BOUND = 1e-4
 SHORT = [3, 130, 17, 64, 65, 64, 16, 33, 128]
 
 
-def difference(model, pairs, *batches) -> float:
+def difference(model, pairs, *batches, device="cpu") -> float:
     """Return the greatest difference between all pairs packed at once and `batches` of them padded."""
     expected = np.concatenate([reference(model, batch) for batch in batches or [pairs]])
-    got = packed(model).logits(pairs)
+    got = packed(model, device).logits(pairs)
     assert got.dtype == np.float32
     return float(np.abs(got - expected).max())
 
 
+@pytest.mark.parametrize("device", ["cpu", CUDA])
 @pytest.mark.parametrize(
     "shape", ["ms-marco-MiniLM-L6-v2", "podium-tiny", "bge-reranker-base", "gte-reranker-modernbert-base"]
 )
-def test_all_layers_give_the_logits_of_the_padded_forward_up_to_512_tokens(shape):
+def test_all_layers_give_the_logits_of_the_padded_forward_up_to_512_tokens(shape, device):
     short, long = encodings(SHORT), encodings([512, 400], seed=8)
-    assert difference(network(shape), short + long, short, long) < BOUND
+    assert difference(network(shape), short + long, short, long, device=device) < BOUND
 
 
 @pytest.mark.parametrize("shape", ["bge-reranker-v2-m3", "gte-reranker-modernbert-base"])

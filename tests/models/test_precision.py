@@ -13,6 +13,32 @@ def test_auto_finds_a_device_and_a_dtype():
     assert precision.choose_dtype("auto", device) in (torch.bfloat16, torch.float16, torch.float32)
 
 
+@pytest.mark.parametrize(
+    ("cuda", "mps", "device"), [(1, True, "cuda:0"), (0, True, "mps"), (0, False, "cpu")]
+)
+def test_auto_takes_cuda_then_mps_then_the_processor(cuda, mps, device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cuda))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert precision.choose_device("auto") == torch.device(device)
+
+
+@pytest.mark.parametrize(
+    ("device", "native", "dtypes"),
+    [
+        ("cuda", True, [torch.bfloat16, torch.float16, torch.float32]),
+        ("cuda", False, [torch.float16, torch.float32]),
+        ("mps", False, [torch.float16, torch.float32]),
+    ],
+)
+def test_half_precision_is_taken_on_accelerators(device, native, dtypes, monkeypatch):
+    # emulated bfloat16 is slower than float16
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation
+    )
+    assert precision.dtypes(torch.device(device)) == dtypes
+    assert precision.choose_dtype("auto", torch.device(device)) is dtypes[0]
+
+
 def test_a_device_that_is_not_there_is_refused_with_what_is():
     with pytest.raises(PermanentStartError) as caught:
         precision.choose_device("cuda:97")
