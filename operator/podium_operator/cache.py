@@ -7,10 +7,11 @@ from typing import Literal
 import msgspec
 
 from podium_operator.api import ATTEMPT_ANNOTATION, SHAPE_ANNOTATION, DownloadStatus, Failure, Reranker
-from podium_operator.causes import Cause, pod_cause, schedule_cause, termination
+from podium_operator.causes import Cause, pod_cause, termination
 from podium_operator.jobs import binder_job_name, download_job_name
 from podium_operator.observed import Body, Observed, condition, condition_is
 from podium_operator.pod import BINDER, DOWNLOAD
+from podium_operator.scheduler import schedule_cause
 from podium_operator.source import Source, job_shape, own_claim_name
 
 FIRST_RETRY_S = 10.0

@@ -12,8 +12,6 @@ _MESSAGE_LENGTH = 400
 _IMAGE = frozenset(
     {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 )
-_COMPLAINT = re.compile(r"[:,] \d+ (.+?)(?=, \d+ |\.?\s*$)")
-"""What a number of nodes lacks: "0/3 nodes are available: 2 Insufficient cpu, 1 Too many pods."."""
 _KILLED_BY_PROBE = (0, 137, 143)
 """Exit codes of a process that was told to end, or killed."""
 
@@ -116,32 +114,6 @@ def _ran_s(end: Body) -> float:
     except (KeyError, ValueError):
         return 0.0
     return (finished - started).total_seconds()
-
-
-def schedule_cause(pod: Body, gpu_resource: str | None) -> Cause | None:
-    """Return why a pod has no node, by the scheduler's words; None where it has one.
-
-    The scheduler looks at taints first, at resources after that and at volumes last, and tells each node's
-    first hindrance. So a node that lacks a resource has no other fault known by then, and a taint is the
-    cause only where every node has one: most clusters have nodes that are not meant for these pods.
-    """
-    scheduled = condition(pod, "PodScheduled")
-    if scheduled is None or scheduled["status"] == "True" or not scheduled.get("message"):
-        return None
-    message = scheduled["message"]
-    complaints = _COMPLAINT.findall(message.partition(". ")[0])  # then what preemption would bring
-    lacking = {text.removeprefix("Insufficient ") for text in complaints if text.startswith("Insufficient ")}
-    reasons = (
-        (
-            "VolumeNodeAffinityConflict",
-            "volume node affinity conflict" in message and lacking <= {gpu_resource},
-        ),
-        ("InsufficientGPU", gpu_resource in lacking),
-        ("UntoleratedTaint", complaints and all("untolerated taint" in text for text in complaints)),
-        ("NoMatchingNode", True),
-    )
-    reason = next(name for name, matches in reasons if matches)
-    return Cause(reason, f"pod {pod['metadata']['name']}: {clean(message)}")
 
 
 def lost_node(pod: Body) -> str | None:

@@ -6,9 +6,10 @@ import msgspec
 
 from podium_operator.api import Reranker
 from podium_operator.cache import CacheProgress
-from podium_operator.causes import Cause, lost_node, pod_cause, schedule_cause
+from podium_operator.causes import Cause, lost_node, pod_cause
 from podium_operator.observed import Body, ObjectKey, Observed
 from podium_operator.pod import BINDER, SERVING
+from podium_operator.scheduler import schedule_cause
 from podium_operator.settings import Settings
 from podium_operator.source import Source
 from podium_operator.validate import Problem
