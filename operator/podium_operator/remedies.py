@@ -28,7 +28,8 @@ REMEDIES = {
     "for fewer",
     "NoMatchingNode": "check scheduling, gpu.product and gpu.minMemory against `kubectl get nodes "
     "--show-labels`, and the requests against what is free",
-    "UntoleratedTaint": "add the taint to scheduling.tolerations",
+    "UntoleratedTaint": "add the taint (`kubectl describe node` shows it) to scheduling.tolerations, or take "
+    "it off the node",
     "VolumeNodeAffinityConflict": "the claim's volume lies where these pods cannot run: use a StorageClass "
     "with ReadWriteMany, or delete the claim so that it is made anew",
     "Preempted": "raise scheduling.priorityClassName",
