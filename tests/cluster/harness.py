@@ -136,6 +136,19 @@ class ControlPlane:
             "--controllers", "*,-persistentvolume-binder-controller,-nodelifecycle,-cloud-node-lifecycle",
         )  # fmt: skip
 
+    def start_scheduler(self, name: str) -> None:
+        """Start a scheduler for the pods that ask for it by name: those of other tests stay unplaced."""
+        config = {
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "clientConnection": {"kubeconfig": str(self.kubeconfig(ADMIN))},
+            "leaderElection": {"leaderElect": False},
+            "profiles": [{"schedulerName": name}],
+        }
+        path = self.folder / "scheduler.yaml"
+        path.write_text(yaml.safe_dump(config))
+        self._start("kube-scheduler", "--config", str(path), "--secure-port", "0")
+
     def stop(self, name: str, *, kill: bool = False) -> None:
         """End one program and wait for it."""
         process = self.processes.pop(name)
