@@ -30,12 +30,47 @@ def test_every_path_that_a_document_names_exists(document: str) -> None:
 
 
 def test_every_value_that_operations_sets_is_one_of_the_charts() -> None:
-    values = yaml.safe_load((CHARTS / "podium" / "values.yaml").read_text())
     for path in set(re.findall(r"`((?:crds|rbac|addons|rerankerImage)\.[\w.]+)", OPERATIONS)):
-        here = values
-        for key in path.split("."):
-            assert key in here, path
-            here = here[key]
+        assert is_value_of_the_chart(path), path
+
+
+def is_value_of_the_chart(path: str) -> bool:
+    here = yaml.safe_load((CHARTS / "podium" / "values.yaml").read_text())
+    for key in path.split("."):
+        if key not in here:
+            return False
+        here = here[key]
+    return True
+
+
+@pytest.mark.parametrize(("profile", "target"), [("kind", "service-cpu"), ("gpu", "service")])
+def test_skaffold_builds_installs_applies_and_forwards_what_there_is(profile: str, target: str) -> None:
+    config = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
+    chosen = next(each for each in config["profiles"] if each["name"] == profile)
+    for patch in chosen["patches"]:
+        *above, last = patch["path"].strip("/").split("/")
+        here = config
+        for key in above:
+            here = here[int(key) if isinstance(here, list) else key]
+        assert (last in here) == (patch["op"] == "replace")
+        here[last] = patch["value"]
+
+    images = {artifact["image"]: artifact["docker"]["target"] for artifact in config["build"]["artifacts"]}
+    assert images == {"podium-operator": "operator", "podium": target}
+    assert set(images.values()) <= set(re.findall(r" AS (\S+)", (ROOT / "Dockerfile").read_text()))
+
+    (release,) = config["deploy"]["helm"]["releases"]
+    assert (ROOT / release["chartPath"] / "Chart.yaml").exists()
+    for path, template in release["setValueTemplates"].items():
+        assert is_value_of_the_chart(path), path
+        image = re.fullmatch(r"\{\{\.IMAGE_(?:REPO|TAG)_(\w+)\}\}", template)
+        assert image is not None
+        assert image[1].replace("_", "-") in images
+
+    (hook,) = config["deploy"]["helm"]["hooks"]["after"]
+    example = yaml.safe_load((ROOT / hook["host"]["command"][-1].split(" -f ")[1]).read_text())
+    (forward,) = chosen["portForward"]
+    assert forward["resourceName"] == example["metadata"]["name"]
 
 
 @pytest.mark.skipif(shutil.which("terraform") is None, reason="needs `terraform` on the PATH")
