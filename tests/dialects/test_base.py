@@ -110,6 +110,10 @@ def test_unknown_fields_are_ignored_and_the_last_of_two_equal_keys_counts() -> N
         pytest.param(r"\ud83d\ude00\ude00", "😀\ufffd", id="low after a pair"),
         pytest.param(r"\uD83D\n", "\ufffd\n", id="capitals"),
         pytest.param(r"\ud83d \\ud83d", "\ufffd \\ud83d", id="beside the text \\ud83d"),
+        pytest.param(r"C:\\\ud83d", "C:\\\ufffd", id="behind a backslash"),
+        pytest.param(r"\\ud83d\ude00", r"\ud83d" "\ufffd", id="low after the text \\ud83d"),
+        pytest.param(r"\ud83d\\ude00", "\ufffd" r"\ude00", id="high before the text \\ude00"),
+        pytest.param(r"\n\"\\\u00e4\ud83d\ude00\t\\\ud83d", '\n"\\ä😀\t\\\ufffd', id="other escapes"),
         pytest.param(r"\u0000", "\0", id="NUL is a character"),
     ],
 )

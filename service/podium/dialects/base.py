@@ -64,16 +64,19 @@ def decode(kind: type[T], raw: bytes) -> T:
     try:
         return _decode(kind, raw)
     except errors.MalformedBody:
-        mended = _LONE_SURROGATE.sub(rb"\\ufffd", raw)
+        mended = _ESCAPES.sub(lambda found: rb"\ufffd" if found["half"] else found[0], raw)
         if mended == raw:
             raise
         return _decode(kind, mended)
 
 
-# High without a low after it, or low without a high before it; a backslash before makes it plain text.
-_LONE_SURROGATE = re.compile(
-    rb"(?<!\\)\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
-    rb"|[c-fC-F][0-9a-fA-F]{2}(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
+# Read from the left, each backslash with what it escapes: a surrogate pair; half a one; any other, and
+# with it all text up to the next surrogate, since a call for every `\n` of a large body would take seconds.
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|.(?:[^\\]*+\\(?!u[dD][89a-fA-F]).)*+)",
+    re.DOTALL,
 )
 
 
