@@ -101,7 +101,7 @@ def results(
 ) -> ResultsAnswer:
     """Write the answer: the best first, each with its document in the given form.
 
-    An object document keeps its keys, and has its text in `text` where it had none.
+    An object document keeps its keys, and has its text in `text` where it had no string there.
     """
     scores = ranking.scores
     if form is None:
@@ -111,8 +111,8 @@ def results(
         for index in ranking.order:
             document = documents[index]
             text = text_of(document, "documents", index, rank_fields)
-            kept = document if isinstance(document, dict) else {}
-            items.append(Result(index, scores[index], text if form == "string" else {"text": text, **kept}))
+            shown = text if form == "string" else _as_object(document, text)
+            items.append(Result(index, scores[index], shown))
     tokens = ranking.usage.tokens
     units = -(-len(scores) // DOCUMENTS_PER_SEARCH_UNIT)
     return ResultsAnswer(
@@ -123,3 +123,9 @@ def results(
         usage=token_usage(ranking.usage),
         meta=CohereMeta(ApiVersion(), BilledUnits(units, tokens), Tokens(tokens)),
     )
+
+
+def _as_object(document: Document, text: str) -> dict[str, Any]:
+    if isinstance(document, str):
+        return {"text": text}
+    return document if isinstance(document.get("text"), str) else {**document, "text": text}
