@@ -89,9 +89,9 @@ def test_what_is_not_text_is_refused(content: Any) -> None:
         parts.texts([{"content": content}])
 
 
-def test_rank_fields_are_written_as_yaml_in_the_order_asked_for() -> None:
-    document = {"text": "a", "year": 1999, "title": "b", "tags": ["x", None], "other": "c"}
-    assert parts.texts([document], rank_fields=["title", "text", "year", "tags", "absent"]) == [
+def test_rank_fields_are_lines_of_key_and_value_in_the_order_asked_for() -> None:
+    document = {"text": "a", "year": 1999, "title": "b", "tags": ["x", None], "other": "c", "null": None}
+    assert parts.texts([document], rank_fields=["title", "text", "year", "tags", "absent", "null"]) == [
         'title: b\ntext: a\nyear: 1999\ntags: ["x",null]'
     ]
 
@@ -104,7 +104,11 @@ def test_no_rank_fields_are_the_text() -> None:
     assert parts.texts([{"title": "b", "text": "a"}], rank_fields=[]) == ["a"]
 
 
-def test_a_document_with_none_of_the_rank_fields_is_refused() -> None:
+@pytest.mark.parametrize("document", [{"text": "a"}, {"title": None}])
+@pytest.mark.parametrize("rank_fields", [["title"], ["title", "body"]])
+def test_a_document_with_none_of_the_rank_fields_is_refused(
+    document: dict[str, Any], rank_fields: list[str]
+) -> None:
     message = r"^`documents\[0\]` has none of the `rank_fields`; send a string, or an object that has one$"
     with pytest.raises(InvalidRequest, match=message):
-        parts.texts([{"text": "a"}], rank_fields=["title", "body"])
+        parts.texts([document], rank_fields=rank_fields)

@@ -126,15 +126,15 @@ def _is_text_part(part: Any) -> bool:
 
 
 def _fields(document: dict[str, Any], rank_fields: Sequence[str]) -> str | None:
-    """Write the fields to rank by as Cohere advises: YAML in the order asked for, a single one bare.
+    """Write the fields to rank by as Cohere advises: lines of `key: value` in the order asked for.
 
-    Values that are no strings are written in JSON, which is YAML too. Fields that a document lacks are
-    left out; None where it lacks all.
+    A single one is written bare. Values that are no strings are written in JSON. Fields that a document
+    lacks, or that are null, are left out; None where it lacks all.
     """
     values = {
-        key: value if isinstance(value := document[key], str) else msgspec.json.encode(value).decode()
+        key: value if isinstance(value, str) else msgspec.json.encode(value).decode()
         for key in rank_fields
-        if key in document
+        if (value := document.get(key)) is not None
     }
     if len(rank_fields) == 1:
         return next(iter(values.values()), None)
