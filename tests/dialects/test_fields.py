@@ -89,6 +89,16 @@ def parse(path: str, body: dict[str, Any]) -> RankRequest:
         pytest.param("/v2/rerank", {"relevant_spans": {"mode": "disabled"}, **S}, "spans", False, id="no"),
         pytest.param("/v1/ranking", {"top_k": 1, **PASSAGES}, "top_n", 1, id="nim top_k"),
         pytest.param("/v1/rerank", {"top_n": 2, "top_k": 1, **S}, "top_n", 2, id="top_n before top_k"),
+        pytest.param("/v1/rerank", {"top_n": 0, "top_k": 1, **S}, "top_n", None, id="top_n of 0, too"),
+        pytest.param("/v1/rerank", {"top_n": None, "top_k": 1, **S}, "top_n", 1, id="but not null"),
+        pytest.param("/v1/ranking", {"top_n": 0, "top_k": 1, **PASSAGES}, "top_n", None, id="nim 0"),
+        pytest.param(
+            "/v1/rerank",
+            {"max_tokens_per_doc": 0, "max_doc_length": 9, **S},
+            "max_document_tokens",
+            None,
+            id="doc 0 before the second name",
+        ),
         pytest.param("/rerank", {"top_n": 10**400, **TEXTS}, "top_n", 10**400, id="400 digits"),
     ],
 )
@@ -175,12 +185,19 @@ def test_a_request_without_them_leaves_every_default() -> None:
         ("/v1/rerank", {"truncate_prompt_tokens": -2}),
         ("/v1/rerank", {"max_chunks_per_doc": -1}),
         ("/jina/rerank", {"max_doc_length": -5}),
+        ("/v1/rerank", {"max_doc_length": -5, "max_tokens_per_doc": 7}),
     ],
 )
 def test_a_negative_limit_is_refused_by_its_name(path: str, body: dict[str, Any]) -> None:
-    (name,) = body
+    name = next(iter(body))
     with pytest.raises(InvalidRequest, match=f"^`{name}` must be 0 or more; leave it out to set no limit$"):
         parse(path, body | S)
+
+
+@pytest.mark.parametrize(("path", "body"), [("/v1/rerank", S), ("/v1/ranking", PASSAGES)])
+def test_a_negative_top_k_is_refused_beside_a_top_n_too(path: str, body: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=r"^`top_k` must be 0 or more"):
+        parse(path, {"top_n": 1, "top_k": -1, **body})
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def parse(body: NimBody) -> RankRequest:
     return RankRequest(
         queries=parts.queries(body.query),
         documents=parts.texts(body.passages, "passages"),
-        top_n=parts.top_n(body.top_n) or parts.top_n(body.top_k, "top_k"),
+        top_n=parts.first_of(parts.top_n, top_n=body.top_n, top_k=body.top_k),
         raw_scores=True,
         truncate=body.truncate != "NONE",
     )

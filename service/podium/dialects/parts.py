@@ -1,6 +1,6 @@
 """Wire parts that several APIs share, and their rules: what a query, a document, a flag, a `top_n` is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -146,6 +146,12 @@ def top_n(value: int | None, field: str = "top_n") -> int | None:
     if value is not None and value < 0:
         raise InvalidRequest(f"`{field}` must be 0 or more; leave it out to get all documents back", field)
     return value or None
+
+
+def first_of(check: Callable[[int | None, str], int | None], **named: int | None) -> int | None:
+    """Return the first number that is not null of a field with several names; `check` sees them all."""
+    checked = {name: check(value, name) for name, value in named.items()}
+    return next((checked[name] for name, value in named.items() if value is not None), None)
 
 
 def limit(value: int | None, field: str) -> int | None:

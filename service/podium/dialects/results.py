@@ -42,21 +42,25 @@ class ResultsBody(msgspec.Struct):
 
 
 def parse(body: ResultsBody) -> RankRequest:
-    """Read what to rank; of two names for one limit the first counts, `top_n` before `top_k`."""
+    """Read what to rank; of two names for one limit the first that is not null counts."""
     parts.flag(body.return_documents, "return_documents")
     max_chunks = parts.limit(body.max_chunks_per_doc, "max_chunks_per_doc")
     return RankRequest(
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents, rank_fields=body.rank_fields),
-        top_n=parts.top_n(body.top_n) or parts.top_n(body.top_k, "top_k"),
+        top_n=parts.first_of(parts.top_n, top_n=body.top_n, top_k=body.top_k),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate=parts.truncates(body.truncate, "truncate")
         and parts.truncates(body.truncation, "truncation"),
         truncate_side=body.truncation_side or "right",
-        max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query")
-        or parts.limit(body.max_query_length, "max_query_length"),
-        max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc")
-        or parts.limit(body.max_doc_length, "max_doc_length"),
+        max_query_tokens=parts.first_of(
+            parts.limit,
+            max_tokens_per_query=body.max_tokens_per_query,
+            max_query_length=body.max_query_length,
+        ),
+        max_document_tokens=parts.first_of(
+            parts.limit, max_tokens_per_doc=body.max_tokens_per_doc, max_doc_length=body.max_doc_length
+        ),
         max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
         max_chunks=max_chunks,
         overflow=parts.overflow(body.overflow, max_chunks),
