@@ -1,6 +1,7 @@
 """The fields that change a ranking: what each becomes in the RankRequest, and how spans are told."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 
 from podium.dialects import table
 from podium.dialects.base import Context, decode
-from podium.errors import InvalidRequest
+from podium.errors import EmptyDocuments, InvalidRequest
 from podium.ranking import Ranking, RankRequest, Usage
 
 CONTEXT = Context(model="builtin", request_id="r", created=0)
@@ -170,6 +171,38 @@ def test_documents_of_both_kinds_come_back_as_strings_where_the_vendor_has_strin
 def test_a_truncate_that_is_no_word_is_refused() -> None:
     with pytest.raises(InvalidRequest, match=r'^`truncate` must be true or false, not "middle"$'):
         parse("/v1/rerank", {"truncate": "middle", **S})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/score", {"text_1": " ", "text_2": ["a"]}, "`text_1` is blank"),
+        ("/score", {"text_1": ["q", " "], "text_2": ["a", "b"]}, "`text_1[1]` is blank"),
+        ("/score", {"text_1": "q", "text_2": {"x": 1}}, "`text_2` has no string `text`"),
+        ("/score", {"text_1": {"x": 1}, "text_2": "a"}, "`text_1` has no string `text`"),
+        ("/score", {"text_1": "q", "text_2": ["a", {"x": 1}]}, "`text_2[1]` has no string `text`"),
+        ("/reranks", {"input": S, "parameters": {"raw_scores": "x"}}, "`parameters.raw_scores` must be"),
+        (
+            "/reranks",
+            {"input": S, "parameters": {"raw_scores": True, "use_activation": "x"}},
+            "`parameters.use_activation` must be",
+        ),
+        ("/v1/rerank", {"raw_scores": True, "use_activation": "x", **S}, "`use_activation` must be"),
+    ],
+)
+def test_an_error_names_what_was_sent(path: str, body: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"^{re.escape(message)}"):
+        parse(path, body)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/score", {"text_1": [], "text_2": ["a"]}), ("/inference/m", {"queries": [], "documents": ["a"]})],
+)
+def test_no_queries_are_not_taken_for_no_documents(path: str, body: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=r" has 0 texts for 1 documents; send one for all, ") as caught:
+        parse(path, body)
+    assert not isinstance(caught.value, EmptyDocuments)
 
 
 def test_a_request_without_them_leaves_every_default() -> None:

@@ -81,6 +81,12 @@ def test_a_body_that_cannot_be_used_is_a_4xx_that_says_why(server, path, body, s
     assert_alive(server)
 
 
+def test_too_many_documents_are_refused_under_no_name_that_was_not_sent(server):
+    answer = server.post("/v1/reranking", {"query": "q", "input": ["d"] * 10_001})
+    assert_superset(answer, 400, "10001 documents, at most 10000 are accepted")
+    assert answer.body["error"]["param"] is None
+
+
 @pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/api/v1/rerank"])
 @pytest.mark.parametrize(
     ("top_n", "expected"),

@@ -78,7 +78,7 @@ def parse(body: DashScopeBody) -> RankRequest:
         queries=parts.queries(body.input.query, "input.query"),
         documents=parts.texts(body.input.documents, "input.documents"),
         top_n=parts.top_n(parameters.top_n, "parameters.top_n"),
-        raw_scores=parts.raw_scores(parameters.raw_scores, parameters.use_activation),
+        raw_scores=parts.raw_scores(parameters.raw_scores, parameters.use_activation, "parameters."),
     )
 
 

@@ -7,7 +7,6 @@ from msgspec import Meta
 
 from podium.dialects import parts
 from podium.dialects.base import Context, Dialect, sentence, status
-from podium.errors import EmptyDocuments
 from podium.ranking import Ranking, RankRequest
 
 
@@ -42,8 +41,6 @@ class DeepInfraError(msgspec.Struct, frozen=True):
 
 def parse(body: DeepInfraBody) -> RankRequest:
     """Read what to score."""
-    if not body.queries:
-        raise EmptyDocuments("`queries` is empty; send one query, or one a document", "queries")
     documents = parts.texts(body.documents)
     parts.check_queries(body.queries, len(documents), "queries")
     return RankRequest(

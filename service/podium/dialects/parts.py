@@ -198,9 +198,13 @@ def truncates(value: Flag, field: str) -> bool:
     return word == "END" if word in ("END", "NONE") else flag(value, field, default=True)
 
 
-def raw_scores(raw: Flag, use_activation: Flag) -> bool:
-    """Return whether logits are asked for, by TEI's field or by vLLM's. Raises InvalidRequest."""
-    return flag(raw, "raw_scores") or not flag(use_activation, "use_activation", default=True)
+def raw_scores(raw: Flag, use_activation: Flag, within: str = "") -> bool:
+    """Return whether logits are asked for, by TEI's field or by vLLM's; `within` goes before their names.
+
+    Raises InvalidRequest.
+    """
+    wanted = flag(raw, f"{within}raw_scores")
+    return not flag(use_activation, f"{within}use_activation", default=True) or wanted
 
 
 def _shown(value: str) -> str:

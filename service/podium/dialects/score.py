@@ -3,28 +3,30 @@
 Source: vllm/entrypoints/pooling/scoring/protocol.py.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from podium.dialects import parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
-from podium.errors import EmptyDocuments, InvalidRequest
+from podium.errors import InvalidRequest
 from podium.ranking import Ranking, RankRequest
 
-Side = parts.Document | list[parts.Document]
+Texts = parts.Document | list[parts.Document]
+"""One, or several."""
 
 
 class ScoreBody(msgspec.Struct):
     """`queries` with `documents` or `items`, or `data_1` with `data_2`, or `text_1` with `text_2`."""
 
-    queries: Side | None = None
-    documents: Side | None = None
-    items: Side | None = None
-    data_1: Side | None = None
-    data_2: Side | None = None
-    text_1: Side | None = None
-    text_2: Side | None = None
+    queries: Texts | None = None
+    documents: Texts | None = None
+    items: Texts | None = None
+    data_1: Texts | None = None
+    data_2: Texts | None = None
+    text_1: Texts | None = None
+    text_2: Texts | None = None
     model: parts.Model = None
     raw_scores: parts.RawScores = None
     use_activation: parts.UseActivation = None
@@ -63,10 +65,10 @@ def parse(body: ScoreBody) -> RankRequest:
     if form is None:
         wanted = ", or ".join(f"`{first}` and `{second}`" for first, second in _FORMS)
         raise InvalidRequest(f"the pairs are missing; send {wanted}", "queries")
-    queries, documents = (_texts(getattr(body, name), name) for name in form)
-    parts.check_queries(queries, len(documents), form[0])
+    first, second = (getattr(body, name) for name in form)
+    documents = _texts(second, form[1])
     return RankRequest(
-        queries=queries,
+        queries=_queries(first, form[0], len(documents)),
         documents=documents,
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate_side=body.truncation_side or "right",
@@ -77,10 +79,16 @@ def parse(body: ScoreBody) -> RankRequest:
     )
 
 
-def _texts(side: Side, field: str) -> list[str]:
-    if side == []:
-        raise EmptyDocuments(f"`{field}` is empty; send at least one text", field)
-    return parts.texts(side if isinstance(side, list) else [side], field)
+def _texts(texts: Texts, field: str) -> Sequence[str]:
+    return parts.texts(texts, field) if isinstance(texts, list) else [parts.text_of(texts, field)]
+
+
+def _queries(texts: Texts, field: str, count: int) -> Sequence[str]:
+    if not isinstance(texts, list):
+        return parts.queries(texts, field)
+    queries = [parts.text_of(text, field, index) for index, text in enumerate(texts)]
+    parts.check_queries(queries, count, field)
+    return queries
 
 
 def respond(body: ScoreBody, ranking: Ranking, context: Context) -> ScoreAnswer:

@@ -88,8 +88,7 @@ def _check_size(ask: RankRequest, max_documents: int) -> None:
     if len(ask.documents) > max_documents:
         raise InvalidRequest(
             f"{len(ask.documents)} documents, at most {max_documents} are accepted (max_documents); "
-            "send them in several requests",
-            "documents",
+            "send them in several requests"
         )
 
 
