@@ -57,16 +57,19 @@ def test_the_document_names_what_is_told_of_the_process():
 
 
 def test_each_request_label_is_a_dialect_or_unknown():
-    with serving(FakeModel()) as server:
+    with serving(FakeModel(), max_body_bytes=1000) as server:
         for path in ("/nothing", "/v1/rerank", "/v2/rerank"):
             server.post(path, b"nonsense")
+            server.post(path, b"too long " * 200)
         page = server.get("/metrics")
     assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
     labels = re.findall(rb'podium_requests_total\{dialect="(\w+)",status="(\d+)"\} (\S+)', page.raw)
     assert sorted(labels) == [
         (b"cohere", b"400", b"1.0"),
+        (b"cohere", b"413", b"1.0"),
         (b"unknown", b"400", b"1.0"),
-        (b"unknown", b"404", b"1.0"),
+        (b"unknown", b"404", b"2.0"),
+        (b"unknown", b"413", b"1.0"),
     ]
 
 

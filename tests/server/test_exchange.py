@@ -167,7 +167,7 @@ def test_a_caller_who_leaves_in_the_middle_of_its_body_is_counted(server, lines)
         client.sock.settimeout(0.05)
         with pytest.raises(TimeoutError):
             client.sock.recv(1)
-    until(lambda: server.metric("podium_requests_total", dialect="unknown", status="499") == 1)
+    until(lambda: server.metric("podium_requests_total", dialect="cohere", status="499") == 1)
     assert lines()[-1].getMessage() == "POST /v2/rerank 499"
 
 

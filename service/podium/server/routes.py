@@ -29,8 +29,8 @@ def rank_routes(service: Service) -> HTTPRouteHandler:
         """Rank documents for a query."""
         path = request.scope["path"]
         exchange = exchange_of(request.scope)
-        exchange.dialect = "unknown"
         dialect = dialect_of(path)
+        exchange.dialect = dialect.name if dialect else "unknown"
         try:
             settings = service.settings
             raw = await read_body(
