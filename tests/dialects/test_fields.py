@@ -28,15 +28,8 @@ def parse(path: str, body: dict[str, Any]) -> RankRequest:
 @pytest.mark.parametrize(
     ("path", "body", "name", "value"),
     [
-        pytest.param("/v1/rerank", {"raw_scores": True, **S}, "raw_scores", True, id="results raw_scores"),
-        pytest.param("/v1/rerank", {"use_activation": False, **S}, "raw_scores", True, id="activation off"),
         pytest.param("/v1/rerank", {"use_activation": True, **S}, "raw_scores", False, id="activation on"),
-        pytest.param("/infinity/rerank", {"raw_scores": "true", **S}, "raw_scores", True, id="infinity"),
-        pytest.param("/vllm/rerank", {"use_activation": False, **S}, "raw_scores", True, id="vllm"),
-        pytest.param("/score", {"use_activation": False, **SCORE}, "raw_scores", True, id="score"),
-        pytest.param("/rerank", {"raw_scores": True, **TEXTS}, "raw_scores", True, id="tei"),
         pytest.param("/v1/ranking", PASSAGES, "raw_scores", True, id="nim"),
-        pytest.param("/v1/reranking", {"raw_scores": True, **S}, "raw_scores", True, id="llamacpp"),
         pytest.param("/rerank", {"truncate": False, **TEXTS}, "truncate", False, id="tei truncate"),
         pytest.param("/rerank", {"truncate": None, **TEXTS}, "truncate", True, id="tei truncate null"),
         pytest.param("/v1/rerank", {"truncation": False, **S}, "truncate", False, id="voyage truncation"),
@@ -64,7 +57,6 @@ def parse(path: str, body: dict[str, Any]) -> RankRequest:
         pytest.param(
             "/rerank", {"truncation_direction": "Right", **TEXTS}, "truncate_side", "right", id="tei Right"
         ),
-        pytest.param("/v2/rerank", {"use_activation": False, **S}, "raw_scores", True, id="/v2 activation"),
         pytest.param("/v2/rerank", {"truncation_side": "left", **S}, "truncate_side", "left", id="/v2 side"),
         pytest.param("/v2/rerank", {"truncate_prompt_tokens": 7, **S}, "max_pair_tokens", 7, id="/v2 pair"),
         pytest.param("/rerank", {"truncation_side": "left", **S}, "truncate_side", "left", id="vllm side"),

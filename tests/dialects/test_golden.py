@@ -121,18 +121,8 @@ def test_an_unknown_exception_shows_nothing_of_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))
-def test_the_example_of_a_dialect_is_recognised_and_ranked(name: str) -> None:
-    dialect = DIALECTS[name]
-    raw = json.dumps(dialect.example).encode()
-    paths = [path for path, rules in table.ROUTES.items() if dialect in [rule.dialect for rule in rules]]
-    assert dialect in [table.recognise(path, {}, raw) for path in paths]
-    documents = dialect.parse(decode(dialect.body, raw)).documents
-    status, _ = exchange(dialect, raw, [0.5 * index for index in range(len(documents))])
-    assert status == 200
-
-
-@pytest.mark.parametrize("name", sorted(DIALECTS))
 def test_an_answer_has_the_type_that_the_dialect_declares(name: str) -> None:
     for golden in GOLDEN[name]["exchanges"]:
         if golden["status"] == 200:
-            msgspec.convert(golden["body"], DIALECTS[name].answer)
+            answer = msgspec.convert(golden["body"], DIALECTS[name].answer)
+            assert msgspec.to_builtins(answer) == golden["body"]

@@ -202,15 +202,14 @@ def test_the_last_rule_of_a_path_always_holds() -> None:
         table.recognise(path, {}, b"{}")
 
 
-def test_names_of_dialects_and_of_their_types_are_unique() -> None:
-    spoken = {id(rule.dialect): rule.dialect for rules in table.ROUTES.values() for rule in rules}.values()
+def test_names_of_dialects_are_unique() -> None:
+    spoken = {rule.dialect for rules in table.ROUTES.values() for rule in rules}
     assert len({dialect.name for dialect in spoken}) == len(spoken)
-    assert len({dialect.body.__name__ for dialect in spoken}) == len({dialect.body for dialect in spoken})
 
 
 def test_every_dialect_has_a_json_schema_under_a_name_of_its_own() -> None:
     spoken = {rule.dialect for rules in table.ROUTES.values() for rule in rules}
-    types = {type_ for dialect in spoken for type_ in (dialect.body, dialect.answer)}
+    types = {type_ for dialect in spoken for type_ in (dialect.body, dialect.answer, dialect.failure)}
     _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     assert {dialect.body.__name__ for dialect in spoken} <= components.keys()
     assert not any("." in name for name in components), "two types share a name"
