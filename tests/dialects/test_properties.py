@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.dialects import table
-from podium.dialects.base import Context, decode, superset
+from podium.dialects.base import Context, ErrorBody, decode, superset
 from podium.errors import RequestError
 from podium.ranking import RankRequest, Usage, rank
 
@@ -21,10 +21,10 @@ PATHS = sorted(table.ROUTES)
 DIALECTS = {rule.dialect.name: rule.dialect for rules in table.ROUTES.values() for rule in rules}
 
 
-def told(error: RequestError, fail: Any) -> None:
+def told(error: RequestError, fail: Any, shape: Any) -> None:
     status, body = fail(error)
     assert 400 <= status < 500
-    msgspec.json.encode(body)
+    msgspec.json.decode(msgspec.json.encode(body), type=shape)
 
 
 def speak(path: str, headers: Mapping[str, str], raw: bytes) -> RankRequest | None:
@@ -32,13 +32,13 @@ def speak(path: str, headers: Mapping[str, str], raw: bytes) -> RankRequest | No
     try:
         dialect = table.recognise(path, headers, raw)
     except RequestError as error:
-        told(error, superset)
+        told(error, superset, ErrorBody)
         return None
     try:
         body = decode(dialect.body, raw)
         request = dialect.parse(body)
     except RequestError as error:
-        told(error, dialect.fail)
+        told(error, dialect.fail, dialect.failure)
         return None
     count = len(request.documents)
     assert count >= 1
@@ -46,7 +46,8 @@ def speak(path: str, headers: Mapping[str, str], raw: bytes) -> RankRequest | No
     assert all(isinstance(text, str) for text in (*request.queries, *request.documents))
     logits = np.linspace(-1, 1, count, dtype=np.float32)
     ranking = rank(logits, Usage(7, 0), top_n=request.top_n, raw_scores=request.raw_scores)
-    msgspec.json.encode(dialect.respond(body, ranking, CONTEXT))
+    answer = msgspec.json.encode(dialect.respond(body, ranking, CONTEXT))
+    msgspec.json.decode(answer, type=dialect.answer)
     return request
 
 
