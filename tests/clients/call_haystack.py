@@ -15,6 +15,11 @@ from mixedbread_ai_haystack.rerankers import MixedbreadReranker
 Ranking = Iterable[tuple[int, float]]
 Maker = Callable[[str, Secret], Any]
 
+TOP_N = 5
+"""How many documents each client asks for."""
+ALL: frozenset[str] = frozenset()
+"""Clients that ask for as many as there are: none here."""
+
 
 def of(maker: Maker) -> Callable[[str, str, str, list[str]], Ranking]:
     def call(url: str, key: str, query: str, documents: list[str]) -> Ranking:
@@ -30,12 +35,16 @@ def of(maker: Maker) -> Callable[[str, str, str, list[str]], Ranking]:
 
 
 CLIENTS = {
-    "haystack cohere": of(lambda url, key: CohereRanker(model="m", api_key=key, api_base_url=url, top_k=5)),
-    "haystack jina": of(lambda url, key: JinaRanker(model="m", api_key=key, base_url=url, top_k=5)),
-    "haystack mixedbread": of(
-        lambda url, key: MixedbreadReranker(model="m", api_key=key, base_url=url, top_k=5)
+    "haystack cohere": of(
+        lambda url, key: CohereRanker(model="m", api_key=key, api_base_url=url, top_k=TOP_N)
     ),
-    "haystack nvidia": of(lambda url, key: NvidiaRanker(model="builtin", api_url=url, api_key=key, top_k=5)),
-    "haystack huggingface-api": of(lambda url, key: HuggingFaceTEIRanker(url=url, token=key, top_k=5)),
-    "haystack vllm": of(lambda url, key: VLLMRanker(model="m", api_base_url=url, api_key=key, top_k=5)),
+    "haystack jina": of(lambda url, key: JinaRanker(model="m", api_key=key, base_url=url, top_k=TOP_N)),
+    "haystack mixedbread": of(
+        lambda url, key: MixedbreadReranker(model="m", api_key=key, base_url=url, top_k=TOP_N)
+    ),
+    "haystack nvidia": of(
+        lambda url, key: NvidiaRanker(model="builtin", api_url=url, api_key=key, top_k=TOP_N)
+    ),
+    "haystack huggingface-api": of(lambda url, key: HuggingFaceTEIRanker(url=url, token=key, top_k=TOP_N)),
+    "haystack vllm": of(lambda url, key: VLLMRanker(model="m", api_base_url=url, api_key=key, top_k=TOP_N)),
 }

@@ -13,9 +13,14 @@ from langchain_voyageai import VoyageAIRerank
 
 Ranking = Iterable[tuple[int, float]]
 
+TOP_N = 5
+"""How many documents each client asks for that is not in ALL."""
+ALL = frozenset({"langchain-nvidia-ai-endpoints", "infinity-client"})
+"""Clients that ask for as many as there are, or for no number."""
+
 
 def cohere(url: str, key: str, query: str, documents: list[str]) -> Ranking:
-    ranker = CohereRerank(model="m", cohere_api_key=key, base_url=url, top_n=5)
+    ranker = CohereRerank(model="m", cohere_api_key=key, base_url=url, top_n=TOP_N)
     return [(each["index"], each["relevance_score"]) for each in ranker.rerank(documents, query)]
 
 
@@ -27,7 +32,7 @@ def nvidia(url: str, key: str, query: str, documents: list[str]) -> Ranking:
 
 
 def voyage(url: str, key: str, query: str, documents: list[str]) -> Ranking:
-    ranker = VoyageAIRerank(model="rerank-2.5", voyage_api_key=key, base_url=url, top_k=5)
+    ranker = VoyageAIRerank(model="rerank-2.5", voyage_api_key=key, base_url=url, top_k=TOP_N)
     told = [Document(text, metadata={"index": index}) for index, text in enumerate(documents)]
     ranked = ranker.compress_documents(told, query)
     return [(each.metadata["index"], each.metadata["relevance_score"]) for each in ranked]
@@ -35,13 +40,13 @@ def voyage(url: str, key: str, query: str, documents: list[str]) -> Ranking:
 
 def jina(url: str, key: str, query: str, documents: list[str]) -> Ranking:
     jina_rerank.JINA_API_URL = url  # a constant of the module; there is no argument for it
-    found = JinaRerank(jina_api_key=key, model="m", top_n=5).rerank(documents, query)
+    found = JinaRerank(jina_api_key=key, model="m", top_n=TOP_N).rerank(documents, query)
     return [(each["index"], each["relevance_score"]) for each in found]
 
 
 def infinity(url: str, key: str, query: str, documents: list[str]) -> Ranking:
     client = Client(base_url=url, headers={"Authorization": f"Bearer {key}"})
-    found = InfinityRerank(client=client, model="m", top_n=5).rerank(documents, query)
+    found = InfinityRerank(client=client, model="m", top_n=TOP_N).rerank(documents, query)
     return [(each["index"], each["relevance_score"]) for each in found]
 
 

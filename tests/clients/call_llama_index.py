@@ -13,6 +13,11 @@ from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
 Ranking = Iterable[tuple[int, float]]
 Maker = Callable[[str, str], BaseNodePostprocessor]
 
+TOP_N = 5
+"""How many documents each client asks for."""
+ALL: frozenset[str] = frozenset()
+"""Clients that ask for as many as there are: none here."""
+
 
 def of(maker: Maker) -> Callable[[str, str, str, list[str]], Ranking]:
     def call(url: str, key: str, query: str, documents: list[str]) -> Ranking:
@@ -27,15 +32,17 @@ def of(maker: Maker) -> Callable[[str, str, str, list[str]], Ranking]:
 
 
 CLIENTS = {
-    "llama-index cohere": of(lambda url, key: CohereRerank(api_key=key, model="m", base_url=url, top_n=5)),
-    "llama-index jinaai": of(lambda url, key: JinaRerank(api_key=key, model="m", base_url=url, top_n=5)),
+    "llama-index cohere": of(
+        lambda url, key: CohereRerank(api_key=key, model="m", base_url=url, top_n=TOP_N)
+    ),
+    "llama-index jinaai": of(lambda url, key: JinaRerank(api_key=key, model="m", base_url=url, top_n=TOP_N)),
     "llama-index tei": of(
-        lambda url, key: TextEmbeddingInference(base_url=url, auth_token=f"Bearer {key}", top_n=5)
+        lambda url, key: TextEmbeddingInference(base_url=url, auth_token=f"Bearer {key}", top_n=TOP_N)
     ),
     "llama-index nvidia": of(
-        lambda url, key: NVIDIARerank(model="builtin", base_url=url, api_key=key, top_n=5)
+        lambda url, key: NVIDIARerank(model="builtin", base_url=url, api_key=key, top_n=TOP_N)
     ),
     "llama-index siliconflow": of(
-        lambda url, key: SiliconFlowRerank(model="m", base_url=url, api_key=key, top_n=5)
+        lambda url, key: SiliconFlowRerank(model="m", base_url=url, api_key=key, top_n=TOP_N)
     ),
 }

@@ -18,12 +18,15 @@ from xinference_client.client.restful.restful_client import RESTfulRerankModelHa
 Ranking = Iterable[tuple[int, float]]
 Call = Callable[[str, str, str, list[str]], Ranking]
 
+TOP_N = 5
+"""How many documents each client asks for that is not in ALL."""
+
 litellm.suppress_debug_info = True
 
 
 def cohere_v1(url: str, key: str, query: str, documents: list[str]) -> Ranking:
     answer = cohere.Client(key, base_url=url).rerank(
-        model="m", query=query, documents=documents, top_n=5, return_documents=True
+        model="m", query=query, documents=documents, top_n=TOP_N, return_documents=True
     )
     assert all(each.document.text == documents[each.index] for each in answer.results)
     return [(each.index, each.relevance_score) for each in answer.results]
@@ -35,7 +38,9 @@ def cohere_v2(url: str, key: str, query: str, documents: list[str]) -> Ranking:
 
 
 def voyage(url: str, key: str, query: str, documents: list[str]) -> Ranking:
-    answer = voyageai.Client(api_key=key, base_url=url).rerank(query, documents, model="rerank-2.5", top_k=5)
+    answer = voyageai.Client(api_key=key, base_url=url).rerank(
+        query, documents, model="rerank-2.5", top_k=TOP_N
+    )
     assert answer.total_tokens > 0
     return [(each.index, each.relevance_score) for each in answer.results]
 
@@ -50,7 +55,7 @@ def pinecone(url: str, key: str, query: str, documents: list[str]) -> Ranking:
 
 def mixedbread(url: str, key: str, query: str, documents: list[str]) -> Ranking:
     answer = Mixedbread(api_key=key, base_url=url).rerank(
-        model="m", query=query, input=documents, top_k=5, return_input=True
+        model="m", query=query, input=documents, top_k=TOP_N, return_input=True
     )
     assert all(each.input == documents[each.index] for each in answer.data)
     return [(each.index, each.score) for each in answer.data]
@@ -59,7 +64,7 @@ def mixedbread(url: str, key: str, query: str, documents: list[str]) -> Ranking:
 def dashscope_sdk(url: str, key: str, query: str, documents: list[str]) -> Ranking:
     dashscope.base_http_api_url = url
     answer = dashscope.TextReRank.call(
-        model="m", query=query, documents=documents, top_n=5, return_documents=True, api_key=key
+        model="m", query=query, documents=documents, top_n=TOP_N, return_documents=True, api_key=key
     )
     assert answer.status_code == 200, answer
     results = answer.output["results"]
@@ -69,7 +74,7 @@ def dashscope_sdk(url: str, key: str, query: str, documents: list[str]) -> Ranki
 
 def xinference(url: str, key: str, query: str, documents: list[str]) -> Ranking:
     handle = RESTfulRerankModelHandle("builtin", url, {"Authorization": f"Bearer {key}"})
-    answer = handle.rerank(documents, query, top_n=5)
+    answer = handle.rerank(documents, query, top_n=TOP_N)
     return [(each["index"], each["relevance_score"]) for each in answer["results"]]
 
 
@@ -105,7 +110,7 @@ CLIENTS: dict[str, Call] = {
     "dashscope": dashscope_sdk,
     "xinference-client": xinference,
     **{
-        f"litellm {provider}": of_litellm(provider, top_n=5)
+        f"litellm {provider}": of_litellm(provider, top_n=TOP_N)
         for provider in (
             "azure_ai",
             "cohere",
@@ -136,3 +141,12 @@ CLIENTS: dict[str, Call] = {
         )
     },
 }
+ALL = frozenset(
+    {
+        "cohere ClientV2",
+        "pinecone",
+        "litellm deepinfra",
+        *(name for name in CLIENTS if name.startswith("rerankers ")),
+    }
+)
+"""Clients that ask for as many as there are, or for no number."""

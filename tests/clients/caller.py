@@ -1,9 +1,10 @@
 """Runs inside the environment of a set: calls its clients, and prints what each of them returned.
 
 `python caller.py SET` reads {origin, key, query, documents, calls: [[client, base], …]} and writes a list
-with one object a call: `ranking`, pairs of index and score in the client's order, and `dialects`, those that
-the server counted meanwhile; or `error`, where the client raised one. `refused` is what it raised when it was
-called again with a blank query. Nothing but loopback can be reached.
+with one object a call: `asked`, how many documents the client asked for; `ranking`, pairs of index and score
+in its order; and `dialects`, those that the server counted meanwhile; or `error`, where the client raised
+one. `refused` is what it raised when it was called again with a blank query. Nothing but loopback can be
+reached.
 """
 
 import contextlib
@@ -56,7 +57,8 @@ def main() -> None:
     sys.addaudithook(only_loopback)
     told = []
     with contextlib.redirect_stdout(sys.stderr):
-        clients = importlib.import_module(f"call_{sys.argv[1]}").CLIENTS
+        module = importlib.import_module(f"call_{sys.argv[1]}")
+        clients = module.CLIENTS
         if unlisted := clients.keys() - {client for client, _ in ask["calls"]}:
             sys.exit(f"podium.dialects.clients does not list {', '.join(sorted(unlisted))}")
         for client, base in ask["calls"]:
@@ -72,7 +74,12 @@ def main() -> None:
             after = counted(ask["origin"])
             dialects = [dialect for dialect in after if after[dialect] != before.get(dialect)]
             told.append(
-                {"ranking": ranking, "dialects": dialects, "refused": refusal(call, ask["documents"])}
+                {
+                    "asked": len(ask["documents"]) if client in module.ALL else module.TOP_N,
+                    "ranking": ranking,
+                    "dialects": dialects,
+                    "refused": refusal(call, ask["documents"]),
+                }
             )
     json.dump(told, sys.stdout)
     sys.stdout.flush()
