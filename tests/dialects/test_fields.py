@@ -44,6 +44,9 @@ def parse(path: str, body: dict[str, Any]) -> RankRequest:
         pytest.param("/v1/ranking", {"truncate": "NONE", **PASSAGES}, "truncate", False, id="nim NONE"),
         pytest.param("/v1/ranking", {"truncate": "END", **PASSAGES}, "truncate", True, id="nim END"),
         pytest.param("/v1/ranking", PASSAGES, "truncate", True, id="nim says nothing"),
+        pytest.param("/v1/ranking", {"truncate": False, **PASSAGES}, "truncate", False, id="nim false"),
+        pytest.param("/rerank", {"truncate": "none", **TEXTS}, "truncate", False, id="tei none"),
+        pytest.param("/pinecone/rerank", {"parameters": {}, **S}, "truncate", True, id="pinecone nothing"),
         pytest.param(
             "/pinecone/rerank",
             {"parameters": {"truncate": "NONE"}, **S},
@@ -161,7 +164,7 @@ def test_documents_of_both_kinds_come_back_as_strings_where_the_vendor_has_strin
 
 
 def test_a_truncate_that_is_no_word_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match=r'^`truncate` must be true or false, not "middle"$'):
+    with pytest.raises(InvalidRequest, match=r'^`truncate` must be true, false, END or NONE, not "middle"$'):
         parse("/v1/rerank", {"truncate": "middle", **S})
 
 
@@ -180,6 +183,9 @@ def test_a_truncate_that_is_no_word_is_refused() -> None:
             "`parameters.use_activation` must be",
         ),
         ("/v1/rerank", {"raw_scores": True, "use_activation": "x", **S}, "`use_activation` must be"),
+        ("/api/v1/rerank", {"truncate": False, "truncation": "x", **S}, "`truncation` must be"),
+        ("/api/v1/rerank", {"truncate": "x", "truncation": False, **S}, "`truncate` must be"),
+        ("/v1/rerank", {"truncate": False, "truncation": "x", "top_n": 1, **S}, "`truncation` must be"),
     ],
 )
 def test_an_error_names_what_was_sent(path: str, body: dict[str, Any], message: str) -> None:

@@ -40,7 +40,10 @@ class Dialect:
     answer: Any
     """Type of the answer on the wire, for the OpenAPI document."""
     parse: Callable[[Any], RankRequest]
-    """`body` → what to rank. Raises InvalidRequest."""
+    """`body` → what to rank. Checks every field, also those that only `respond` reads.
+
+    Raises InvalidRequest.
+    """
     respond: Callable[[Any, Ranking, Context], Any]
     """`body` and its ranking → the answer, ready for JSON."""
     fail: Callable[[Exception], tuple[int, Any]]

@@ -37,8 +37,9 @@ def parse(body: JinaBody) -> RankRequest:
         documents=parts.texts(body.documents),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
-        truncate=parts.truncates(body.truncation, "truncation")
-        and parts.truncates(body.truncate, "truncate"),
+        truncate=all(
+            (parts.truncates(body.truncation, "truncation"), parts.truncates(body.truncate, "truncate"))
+        ),
         max_query_tokens=parts.limit(body.max_query_length, "max_query_length"),
         max_document_tokens=parts.limit(body.max_doc_length, "max_doc_length"),
     )

@@ -4,7 +4,7 @@ The vendor rejects `top_n` and `top_k`; RAGFlow sends the one, litellm the other
 """
 
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -20,9 +20,7 @@ class NimBody(msgspec.Struct):
 
     query: parts.Document
     passages: Annotated[list[parts.Document], Meta(description="what is ranked: at least one")]
-    truncate: Annotated[
-        Literal["END", "NONE"] | None, Meta(description="NONE: refuse pairs that do not fit")
-    ] = None
+    truncate: parts.Truncate = None
     top_n: parts.TopN = None
     top_k: parts.TopN = None
 
@@ -48,7 +46,7 @@ def parse(body: NimBody) -> RankRequest:
         documents=parts.texts(body.passages, "passages"),
         top_n=parts.first_of(parts.top_n, top_n=body.top_n, top_k=body.top_k),
         raw_scores=True,
-        truncate=body.truncate != "NONE",
+        truncate=parts.truncates(body.truncate, "truncate"),
     )
 
 

@@ -180,22 +180,27 @@ def overflow(value: Literal["cut", "chunk"] | None, max_chunks: int | None) -> L
     return value or ("chunk" if max_chunks and max_chunks > 1 else "cut")
 
 
-def flag(value: Flag, field: str, default: bool = False) -> bool:
-    """Return a boolean that may come as a string; null is the default. Raises InvalidRequest."""
+def flag(value: Flag, field: str, default: bool = False, words: str = "true or false") -> bool:
+    """Return a boolean that may come as a string; null is the default.
+
+    Raises InvalidRequest, which says that it must be one of `words`.
+    """
     if isinstance(value, bool):
         return value
     if value is None:
         return default
     word = value.lower()
     if word not in ("true", "false"):
-        raise InvalidRequest(f"`{field}` must be true or false, not {_shown(value)}", field)
+        raise InvalidRequest(f"`{field}` must be {words}, not {_shown(value)}", field)
     return word == "true"
 
 
 def truncates(value: Flag, field: str) -> bool:
     """Return whether pairs that do not fit are cut: null and END mean yes, NONE no. Raises InvalidRequest."""
     word = value.upper() if isinstance(value, str) else ""
-    return word == "END" if word in ("END", "NONE") else flag(value, field, default=True)
+    if word in ("END", "NONE"):
+        return word == "END"
+    return flag(value, field, default=True, words="true, false, END or NONE")
 
 
 def raw_scores(raw: Flag, use_activation: Flag, within: str = "") -> bool:

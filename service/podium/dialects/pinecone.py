@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -15,9 +15,7 @@ from podium.ranking import Ranking, RankRequest
 class PineconeParameters(msgspec.Struct):
     """What Pinecone hands to the model."""
 
-    truncate: Annotated[
-        Literal["END", "NONE"] | None, Meta(description="NONE: refuse pairs that do not fit")
-    ] = None
+    truncate: parts.Truncate = None
 
 
 class PineconeBody(msgspec.Struct):
@@ -74,13 +72,14 @@ class PineconeError(msgspec.Struct, frozen=True):
 
 def parse(body: PineconeBody) -> RankRequest:
     """Read what to rank."""
+    parameters = body.parameters or PineconeParameters()
     parts.flag(body.return_documents, "return_documents")
     return RankRequest(
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
-        truncate=body.parameters is None or body.parameters.truncate != "NONE",
+        truncate=parts.truncates(parameters.truncate, "parameters.truncate"),
     )
 
 

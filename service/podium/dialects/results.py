@@ -50,8 +50,9 @@ def parse(body: ResultsBody) -> RankRequest:
         documents=parts.texts(parts.listed(body.documents), rank_fields=body.rank_fields),
         top_n=parts.first_of(parts.top_n, top_n=body.top_n, top_k=body.top_k),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
-        truncate=parts.truncates(body.truncate, "truncate")
-        and parts.truncates(body.truncation, "truncation"),
+        truncate=all(
+            (parts.truncates(body.truncate, "truncate"), parts.truncates(body.truncation, "truncation"))
+        ),
         truncate_side=body.truncation_side or "right",
         max_query_tokens=parts.first_of(
             parts.limit,

@@ -20,9 +20,7 @@ class TeiBody(msgspec.Struct):
     texts: Annotated[list[str], Meta(description="what is ranked: at least one")]
     raw_scores: parts.RawScores = None
     return_text: Annotated[parts.Flag, Meta(description="put each text into the answer")] = None
-    truncate: Annotated[
-        parts.Flag, Meta(description="false: refuse pairs that do not fit instead of cutting them")
-    ] = None
+    truncate: parts.Truncate = None
     truncation_direction: Annotated[
         Literal["Left", "left", "Right", "right"] | None, Meta(description="the end at which texts are cut")
     ] = None
@@ -53,7 +51,7 @@ def parse(body: TeiBody) -> RankRequest:
         documents=parts.texts(body.texts, "texts"),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
-        truncate=parts.flag(body.truncate, "truncate", default=True),
+        truncate=parts.truncates(body.truncate, "truncate"),
         truncate_side="left" if body.truncation_direction in ("Left", "left") else "right",
     )
 
