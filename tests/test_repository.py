@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
 
-def apis_table() -> str:
-    """Return each API with the paths of its own; prefixed forms and templates are left to docs/apis.md."""
+def paths_table() -> str:
+    """Return each API with the first of its paths; docs/apis.md has them all."""
     paths: dict[str, list[str]] = {}
     for path in ROUTES:
         for dialect in spoken_on(path):
@@ -35,7 +35,7 @@ def _some(paths: list[str]) -> str:
 
 def renewed(text: str) -> str:
     """Return the README with its tables made anew."""
-    for name, table in (("apis", apis_table()), ("settings", settings())):
+    for name, table in (("paths", paths_table()), ("settings", settings())):
         text = re.sub(
             rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)",
             lambda found, table=table: f"{found[1]}{table}\n{found[2]}",
