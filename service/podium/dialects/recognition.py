@@ -74,14 +74,14 @@ def is_pinecone(markers: Markers, headers: Headers) -> bool:
 
 
 def is_voyage(markers: Markers, headers: Headers) -> bool:
-    """Whether Voyage's `truncation` or `top_k` is there, and nobody else's `top_n`."""
+    """Whether `truncation` is there, or `top_k` and a first document that is a string, and no `top_n`."""
     return not markers.has("top_n") and (
         markers.has("truncation") or (markers.has("top_k") and _first_is(markers.documents, b'"'))
     )
 
 
 def is_rankings(markers: Markers, headers: Headers) -> bool:
-    """Whether documents are objects and no key is there that only the `results` APIs know."""
+    """Whether the first document is an object, with `top_k` or no key that tells `results`; no `top_n`."""
     return (
         _first_is(markers.documents, b"{")
         and not markers.has("top_n")
