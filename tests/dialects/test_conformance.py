@@ -57,6 +57,8 @@ def test_a_row_tells_how_the_api_is_recognised(label: str, told: str) -> None:
         ("pinecone", "`parameters.truncate`"),
         ("cohere", "`relevant_spans.max_spans`"),
         ("cohere", "`rank_fields`"),
+        ("pairs", "`pairs[].query`"),
+        ("similarity", "`documents[].id`"),
     ],
 )
 def test_a_row_names_every_field_also_those_within_others(label: str, field: str) -> None:

@@ -8,6 +8,7 @@ import sys
 import typing
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -85,16 +86,20 @@ def _told(dialect: Dialect) -> str:
 
 
 def _fields(body: type[msgspec.Struct]) -> Sequence[str]:
-    """Return the fields of a body; for one that holds others, those, behind its name and a dot."""
-    names = []
-    for field in msgspec.structs.fields(body):
-        kinds = (field.type, *typing.get_args(field.type))
-        inner = next(
-            (one for one in kinds if isinstance(one, type) and issubclass(one, msgspec.Struct)), None
-        )
-        below = [f"{field.encode_name}.{name}" for name in _fields(inner)] if inner else []
-        names += below or [field.encode_name]
-    return names
+    """Return the names of a body's fields; for objects, and lists of them, those within: `pairs[].query`."""
+    return [
+        f"{field.encode_name}{within}"
+        for field in msgspec.structs.fields(body)
+        for within in _within(field.type) or [""]
+    ]
+
+
+def _within(kind: Any) -> Sequence[str]:
+    """Return what follows a field's own name in those of the fields within it: `.query` or `[].query`."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return [f".{name}" for name in _fields(kind)]
+    item = "[]" if typing.get_origin(kind) is list else ""
+    return [f"{item}{within}" for one in typing.get_args(kind) for within in _within(one)]
 
 
 def _names(names: Iterable[str]) -> str:

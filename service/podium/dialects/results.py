@@ -98,4 +98,14 @@ DIALECT = Dialect(
         "top_n": 1,
         "return_documents": True,
     },
+    ignored=(
+        "request_id",
+        "user",
+        "mm_processor_kwargs",
+        "cache_salt",
+        "instruction",
+        "instruct",
+        "return_len",
+        "overlap_tokens",
+    ),
 )

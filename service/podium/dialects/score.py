@@ -116,5 +116,5 @@ DIALECT = Dialect(
         "text_1": "What is the capital of France?",
         "text_2": ["The capital of Brazil is Brasilia.", "The capital of France is Paris."],
     },
-    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt"),
+    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt", "instruction"),
 )

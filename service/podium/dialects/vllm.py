@@ -71,5 +71,5 @@ DIALECT = Dialect(
         "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
         "top_n": 1,
     },
-    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt"),
+    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt", "instruction"),
 )
