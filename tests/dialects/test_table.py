@@ -51,7 +51,7 @@ ROWS = [
     # row 7
     pytest.param("results", "/rerank", S, {}, id="7 strings"),
     pytest.param("results", "/v1/rerank", {}, {}, id="7 nothing"),
-    pytest.param("results", "/rerank", {"query": "q", "documents": "a"}, {}, id="7 documents a string"),
+    pytest.param("results", "/rerank", {"query": "q", "documents": "a"}, {}, id="7 documents no list"),
     pytest.param("results", "/rerank", {"query": "q", "documents": []}, {}, id="7 no documents"),
     # the same rules under the paths of others
     pytest.param("voyage", "/openai/v1/rerank", {"truncation": True, **S}, {}, id="KubeAI, voyage"),

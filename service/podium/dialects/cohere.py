@@ -30,7 +30,7 @@ class CohereBody(msgspec.Struct):
     """A query and its documents; the second version's are strings, the first one's also objects."""
 
     query: parts.Document
-    documents: parts.DocumentsOrOne
+    documents: parts.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
@@ -55,7 +55,7 @@ def parse(body: CohereBody) -> RankRequest:
     max_chunks = parts.limit(body.max_chunks_per_doc, "max_chunks_per_doc")
     return RankRequest(
         queries=parts.queries(body.query),
-        documents=parts.texts(parts.listed(body.documents), rank_fields=body.rank_fields),
+        documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate_side=body.truncation_side or "right",
@@ -73,12 +73,7 @@ def respond(body: CohereBody, ranking: Ranking, context: Context) -> answers.Res
     """Write documents best first."""
     form = answers.document_form(context, body.return_documents)
     answer = answers.results(
-        ranking,
-        parts.listed(body.documents),
-        context,
-        model=body.model,
-        form=form,
-        rank_fields=body.rank_fields,
+        ranking, body.documents, context, model=body.model, form=form, rank_fields=body.rank_fields
     )
     if (wanted := _spans(body)) is not None and ranking.spans is not None:
         for result in answer.results:

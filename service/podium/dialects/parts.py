@@ -17,10 +17,6 @@ Document = Annotated[
 Documents = Annotated[
     list[Document], Meta(description="what is ranked: at least one, strings and objects in any mix")
 ]
-DocumentsOrOne = Annotated[
-    str | list[Document],
-    Meta(description="what is ranked: at least one, strings and objects in any mix; or one string alone"),
-]
 TopN = Annotated[
     int | None,
     Meta(description="how many of the best to return; null and 0: all", extra_json_schema={"minimum": 0}),
@@ -96,11 +92,6 @@ def texts(
         document if isinstance(document, str) else text_of(document, field, index, rank_fields)
         for index, document in enumerate(documents)
     ]
-
-
-def listed(documents: Document | list[Document]) -> list[Document]:
-    """Return a list of documents as it came, and one alone in a list."""
-    return documents if isinstance(documents, list) else [documents]
 
 
 def text_of(

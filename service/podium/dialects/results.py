@@ -16,7 +16,7 @@ class ResultsBody(msgspec.Struct):
     """A query and its documents."""
 
     query: parts.Document
-    documents: parts.DocumentsOrOne
+    documents: parts.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     top_k: Annotated[int | None, Meta(description="`top_n` under the name that Voyage gave it")] = None
@@ -47,7 +47,7 @@ def parse(body: ResultsBody) -> RankRequest:
     max_chunks = parts.limit(body.max_chunks_per_doc, "max_chunks_per_doc")
     return RankRequest(
         queries=parts.queries(body.query),
-        documents=parts.texts(parts.listed(body.documents), rank_fields=body.rank_fields),
+        documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.first_of(parts.top_n, top_n=body.top_n, top_k=body.top_k),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate=all(
@@ -73,12 +73,7 @@ def respond(body: ResultsBody, ranking: Ranking, context: Context) -> answers.Re
     """Write documents best first."""
     form = answers.document_form(context, body.return_documents)
     return answers.results(
-        ranking,
-        parts.listed(body.documents),
-        context,
-        model=body.model,
-        form=form,
-        rank_fields=body.rank_fields,
+        ranking, body.documents, context, model=body.model, form=form, rank_fields=body.rank_fields
     )
 
 

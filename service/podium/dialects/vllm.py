@@ -17,7 +17,7 @@ class VllmBody(msgspec.Struct):
     """A query and its documents, each a string or an object with `content`."""
 
     query: parts.Document
-    documents: parts.DocumentsOrOne
+    documents: str | parts.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     return_documents: Annotated[
@@ -37,7 +37,7 @@ def parse(body: VllmBody) -> RankRequest:
     parts.flag(body.return_documents, "return_documents")
     return RankRequest(
         queries=parts.queries(body.query),
-        documents=parts.texts(parts.listed(body.documents)),
+        documents=parts.texts(_documents(body)),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate_side=body.truncation_side or "right",
@@ -53,7 +53,11 @@ def respond(body: VllmBody, ranking: Ranking, context: Context) -> answers.Resul
     form: answers.Form = (
         "object" if parts.flag(body.return_documents, "return_documents", default=True) else None
     )
-    return answers.results(ranking, parts.listed(body.documents), context, model=body.model, form=form)
+    return answers.results(ranking, _documents(body), context, model=body.model, form=form)
+
+
+def _documents(body: VllmBody) -> list[parts.Document]:
+    return [body.documents] if isinstance(body.documents, str) else body.documents
 
 
 DIALECT = Dialect(
