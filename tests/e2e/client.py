@@ -99,7 +99,8 @@ class Client:
         return self._namespace.kubectl("exec", POD, "--", *command)
 
     def keep_asking(self, url: str) -> "Asking":
-        """Return a context in which the client asks without pause; afterwards it holds the counts."""
+        """Wait for an answer; return a context in which the client asks without pause, and which counts."""
+        self.ask(url)
         return Asking(self._namespace, url)
 
 
