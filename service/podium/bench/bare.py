@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
 from podium.batching import BATCH_S, Waiting, plan_batch
@@ -18,51 +17,41 @@ MEASURED_S = 12.0
 def measure(model: Model, name: str, folder: Path, pairs: Sequence[Pair]) -> tuple[Way, float, float]:
     """Return how fast a model scores pairs, in tokens per second too, and the machine's limit meanwhile.
 
-    The limit is measured between batches, and the share of it is the median over batches: a whim of the host
-    hits the one or the other. Tokenization counts as time in which nothing is computed.
+    The limit is measured after each batch, so that both see the same neighbours.
     """
     budget = tokens_per_batch(model, pairs)
     limit = Limit(model.info.dtype)
-    before = limit.time_product()
-    tokenized_s, scored_s, rounds = 0.0, 0.0, 0
-    shares = []
-    while tokenized_s + scored_s < MEASURED_S:
+    seconds, rounds = 0.0, 0
+    while seconds < MEASURED_S:
         rounds += 1
         start = perf_counter()
         encodings = encode(model, pairs)
-        tokenized_s += perf_counter() - start
+        seconds += perf_counter() - start
         for batch in batches(encodings, budget):
             start = perf_counter()
             model.score(batch)
-            took_s = perf_counter() - start
-            scored_s += took_s
-            after = limit.time_product()
-            shares.append(operations(folder, map(tokens, batch)) / took_s / ((before + after) / 2))
-            before = after
-    seconds = tokenized_s + scored_s
+            seconds += perf_counter() - start
+            limit.time_product()
+    lengths = [len(encoding.ids) for encoding in encodings]
+    speed = operations(folder, lengths) * rounds / seconds
     way = Way(
         model=name,
         way=f"bare {model.info.dtype}",
         pairs_per_s=len(pairs) * rounds / seconds,
-        share=median(shares) * scored_s / seconds if model.info.device == "cpu" else None,
+        share=speed / limit.operations_per_s if model.info.device == "cpu" else None,
     )
-    return way, sum(map(tokens, encodings)) * rounds / seconds, limit.operations_per_s
-
-
-def tokens(encoding: Encoding) -> int:
-    """Return how many tokens a pair has."""
-    return len(encoding.ids)
+    return way, sum(lengths) * rounds / seconds, limit.operations_per_s
 
 
 def tokens_per_batch(model: Model, pairs: Sequence[Pair]) -> int:
     """Return how many tokens this model scores in BATCH_S, as the engine's batches have, and warm it up."""
     encodings = encode(model, pairs[:32])
-    total = sum(map(tokens, encodings))
+    tokens = sum(len(encoding.ids) for encoding in encodings)
     model.score(encodings[:8])
     start = perf_counter()
     for batch in batches(encodings, 1024):
         model.score(batch)
-    return max(1, int(total / (perf_counter() - start) * BATCH_S))
+    return max(1, int(tokens / (perf_counter() - start) * BATCH_S))
 
 
 def encode(model: Model, pairs: Sequence[Pair]) -> list[Encoding]:
@@ -77,7 +66,7 @@ def batches(encodings: Sequence[Encoding], budget: int) -> list[list[Encoding]]:
     left = list(encodings)
     cut = []
     while left:
-        [positions] = plan_batch([Waiting((0, 0), [tokens(encoding) for encoding in left])], budget)
+        [positions] = plan_batch([Waiting((0, 0), [len(encoding.ids) for encoding in left])], budget)
         cut.append([left[position] for position in positions])
         for position in reversed(positions):
             del left[position]

@@ -87,7 +87,7 @@ def _steps(
 
     def alone(dtype: str) -> None:
         model = load_model(folder, uri=shape.name, dtype=dtype)
-        lengths = list(map(bare.tokens, bare.encode(model, texts)))
+        lengths = [len(encoding.ids) for encoding in bare.encode(model, texts)]
         report.mean_tokens = sum(lengths) / len(lengths)
         report.gflop_per_pair[shape.name] = operations(folder, lengths) / len(lengths) / 1e9
         way, speeds[dtype], limit = bare.measure(model, shape.name, folder, texts)
