@@ -1,20 +1,20 @@
-"""The bare loop of the benchmark: the operator's client sends what the operator would send, 16 at a time."""
+"""What the bare loop of the benchmark sends: Rerankers, and what the operator would apply for each."""
 
 import asyncio
+import json
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
+import aiohttp
 import msgspec
 from cluster.harness import ADMIN, ControlPlane
 from cluster.space import Space
-from kubernetes.aio.client import Configuration
 
 from podium_operator.api import API_VERSION, RerankerStatus
-from podium_operator.cluster import Cluster
 from podium_operator.decision import decide
+from podium_operator.kinds import BY_NAME
 from podium_operator.observed import Observed
 from podium_operator.plan import key_of
 from podium_operator.reporting import wire_status
@@ -27,61 +27,14 @@ _SPECS: tuple[dict[str, Any], ...] = (
     {"model": {"uri": "hf://org/model"}, "replicas": 2},
 )
 
-Send = Callable[[Cluster], Awaitable[object]]
 
-
-async def in_flight(plane: ControlPlane, sends: Iterable[Send]) -> float:
-    """Send all, 16 at a time; return the seconds."""
-    configuration = Configuration(host=plane.url, api_key={"BearerToken": f"Bearer {plane.tokens[ADMIN]}"})
-    configuration.verify_ssl = False
-    configuration.connection_pool_maxsize = IN_FLIGHT
-    configuration.client_session_kwargs = {"trust_env": False}
-    cluster = Cluster(configuration, timeout_s=30)
-    work = iter(list(sends))
-
-    async def worker() -> None:
-        for send in work:
-            await send(cluster)
-
-    try:
-        start = time.monotonic()
-        await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
-        return time.monotonic() - start
-    finally:
-        await cluster.close()
-
-
-def rerankers(space: Space, number: int) -> list[Send]:
-    """Return the applies of so many Rerankers, as their owner sends them."""
-    return [
-        partial(Cluster.apply, manifest=_reranker(space, index), uid=None, manager="bench")
-        for index in range(number)
-    ]
-
-
-def _reranker(space: Space, index: int) -> dict[str, Any]:
-    """Return one Reranker: half are served at once and scaled, half are downloaded first."""
+def spec_of(number: int) -> dict[str, Any]:
+    """Return the spec of one Reranker: half are served at once and scaled, half are downloaded first."""
     more = {"networkPolicy": {"enabled": True}, "monitoring": {"serviceMonitor": {"enabled": True}}}
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Reranker",
-        "metadata": {"name": f"r{index:04d}", "namespace": space.name},
-        "spec": {**_SPECS[index % len(_SPECS)], **more},
-    }
+    return {**_SPECS[number % len(_SPECS)], **more}
 
 
-def children_and_statuses(space: Space) -> tuple[list[Send], list[Send]]:
-    """Return the applies of the children and of the statuses of all Rerankers in a namespace."""
-    children: list[Send] = []
-    statuses: list[Send] = []
-    for item in space.list("rerankers"):
-        manifests, status = _applied({**item, "kind": "Reranker"})
-        children += [partial(Cluster.apply, manifest=manifest, uid=None) for manifest in manifests]
-        statuses.append(partial(Cluster.apply_status, body=item, status=status))
-    return children, statuses
-
-
-def _applied(body: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def applied(body: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the children and the status that the operator applies for one Reranker that has nothing yet."""
     observed = Observed(addons=frozenset({"ServiceMonitor", "ScaledObject"}))
     found: list[dict[str, Any]] = []
@@ -101,3 +54,59 @@ def _applied(body: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]
         }
         claim = live.get(("PersistentVolumeClaim", f"{body['metadata']['name']}-cache"))
         observed = msgspec.structs.replace(observed, children=live, claim=claim)
+
+
+async def in_flight(plane: ControlPlane, bodies: Iterable[tuple[str, bytes]]) -> float:
+    """Send server-side applies, 16 at a time; return the seconds."""
+    headers = {
+        "Authorization": f"Bearer {plane.tokens[ADMIN]}",
+        "Content-Type": "application/apply-patch+yaml",
+    }
+    work = iter(list(bodies))
+    start = time.monotonic()
+    connector = aiohttp.TCPConnector(ssl=False, limit=IN_FLIGHT)
+    async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
+
+        async def worker() -> None:
+            for path, body in work:
+                async with session.patch(plane.url + path, data=body) as response:
+                    await response.read()
+                    response.raise_for_status()
+
+        await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
+    return time.monotonic() - start
+
+
+def resources(space: Space, count: int) -> list[tuple[str, bytes]]:
+    """Return the Rerankers to apply."""
+    found = []
+    for number in range(count):
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "Reranker",
+            "metadata": {"name": f"r{number:04d}"},
+            "spec": spec_of(number),
+        }
+        path = space.path("rerankers", f"r{number:04d}") + "?fieldManager=bench&force=true"
+        found.append((path, json.dumps(body).encode()))
+    return found
+
+
+def applies(space: Space) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
+    """Return the children and the statuses of all Rerankers in a namespace."""
+    children, statuses = [], []
+    query = "?fieldManager=podium-operator&force=true"
+    for item in space.list("rerankers"):
+        manifests, status = applied({**item, "kind": "Reranker"})
+        for manifest in manifests:
+            path = BY_NAME[manifest["kind"]].path(space.name, manifest["metadata"]["name"])
+            children.append((path + query, msgspec.json.encode(manifest)))
+        name = item["metadata"]["name"]
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "Reranker",
+            "metadata": {"name": name, "uid": item["metadata"]["uid"]},
+            "status": status,
+        }
+        statuses.append((f"{space.path('rerankers', name)}/status{query}", msgspec.json.encode(body)))
+    return children, statuses

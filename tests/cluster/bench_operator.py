@@ -23,7 +23,7 @@ from rich.table import Table
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from cluster.bare_loop import children_and_statuses, in_flight, rerankers  # noqa: E402
+from cluster.bare_loop import applies, in_flight, resources  # noqa: E402
 from cluster.conftest import ADDONS, addon_crd, install  # noqa: E402
 from cluster.harness import ControlPlane, assets, wait_for  # noqa: E402
 from cluster.operator_process import AUDIT_USER, OperatorProcess, grant  # noqa: E402
@@ -107,8 +107,8 @@ def measure(
     step("bare loop")
     bare, bench = Space.make(plane, "bare"), Space.make(plane, "bench")
     start = time.monotonic()
-    bare_s = asyncio.run(in_flight(plane, rerankers(bare, number)))
-    documents, statuses = children_and_statuses(bare)
+    bare_s = asyncio.run(in_flight(plane, resources(bare, number)))
+    documents, statuses = applies(bare)
     bare_s += asyncio.run(in_flight(plane, documents))
     bare_s += asyncio.run(in_flight(plane, statuses))
     step("until the bare loop's children rest")
@@ -124,7 +124,7 @@ def measure(
         pid, since = operator.process.pid, plane.audit_log.stat().st_size
         cpu = cpu_s(pid)
         start, began = time.monotonic(), datetime.now(UTC)
-        asyncio.run(in_flight(plane, rerankers(bench, number)))
+        asyncio.run(in_flight(plane, resources(bench, number)))
         unhealthy = 0
 
         def complete() -> bool:
