@@ -1,6 +1,6 @@
 """What the watches delivered: trimmed records, found by their Reranker. No clock, no socket."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -37,6 +37,7 @@ class Store:
         self._records: dict[_Place, _Record] = {}
         self._owned: dict[Key, set[_Place]] = {}
         self._gone: OrderedDict[_Place, int] = OrderedDict()
+        self._delivered: Counter[tuple[str, str | None]] = Counter()
 
     def put(self, body: Mapping[str, Any], *, watched: bool = True) -> Key | None:
         """Take an object as it is now; return its Reranker where something that counts has changed.
@@ -47,6 +48,8 @@ class Store:
         metadata = body["metadata"]
         place = (body["kind"], metadata["namespace"], metadata["name"])
         version = int(metadata["resourceVersion"])
+        if watched:
+            self._count(place)
         known = self._records.get(place)
         heard = max(version if watched else 0, known.heard if known else 0)
         if known:
@@ -70,6 +73,7 @@ class Store:
         metadata = body["metadata"]
         place = (body["kind"], metadata["namespace"], metadata["name"])
         version = int(metadata["resourceVersion"])
+        self._count(place)
         known = self._records.get(place)
         if known and known.version > version and known.uid != metadata["uid"]:
             return None  # one of the same name was made since
@@ -129,6 +133,10 @@ class Store:
             if place[0] == kind and namespace in (None, place[1])
         }
 
+    def delivered(self, kind: str, namespace: str | None) -> int:
+        """Return how many times the watch of a kind has told of an object; None stands for all namespaces."""
+        return self._delivered[kind, namespace]
+
     def behind(self, kind: str, listed: Iterable[Listing]) -> set[Listing]:
         """Return those of (namespace, name, uid, version) that the watch of a kind has not delivered."""
         found: set[Listing] = set()
@@ -139,6 +147,10 @@ class Store:
             if heard < version:
                 found.add((space, name, uid, version))
         return found
+
+    def _count(self, place: _Place) -> None:
+        self._delivered[place[0], place[1]] += 1
+        self._delivered[place[0], None] += 1
 
     def _key(self, place: _Place, owner: str | None) -> Key | None:
         if place[0] == RERANKER.name:

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 _LIST_AGAIN_S = 5.0
 DEAF_AFTER_S = 15.0
 """Seconds that a version may be listed and not delivered; a busy watch lags for less."""
+_TRUST_S = 60.0
+"""Seconds without a list for a watch that goes on delivering. It is not deaf, and lists of everything cost the
+API server most while much is written; what went while it was cut is found at the end of this time."""
 
 
 def selector_of(kind: Kind) -> str:
@@ -45,6 +48,7 @@ class Sweep:
         self._targets = [(kind, space) for kind in kinds for space in (namespaces or (None,))]
         self._behind: dict[tuple[str, str | None], dict[Listing, float]] = {}
         self._looked: dict[tuple[str, str | None], float] = {}
+        self._delivered: dict[tuple[str, str | None], int] = {}
 
     def deaf(self) -> list[str]:
         """Return the kinds whose watch has not delivered something from one look to a later one."""
@@ -85,6 +89,10 @@ class Sweep:
 
     async def _look(self, kind: Kind, namespace: str | None) -> None:
         """Compare one list with the store: drop what is gone, remember since when the watch owes what."""
+        if self._delivers(kind, namespace):
+            self._behind.pop((kind.name, namespace), None)
+            WATCH_BEHIND.labels(kind=kind.name).set(0)
+            return
         known = self._store.known(kind.name, namespace)
         listed = await self._list(kind, namespace)
         for space, name, uid in known - {(space, name, uid) for space, name, uid, _ in listed}:
@@ -97,3 +105,11 @@ class Sweep:
         self._behind[kind.name, namespace] = {item: owed.get(item, now) for item in behind}
         self._looked[kind.name, namespace] = now
         WATCH_BEHIND.labels(kind=kind.name).set(len(behind))
+
+    def _delivers(self, kind: Kind, namespace: str | None) -> bool:
+        """Whether the watch has delivered something since the last look, and a list was not long ago."""
+        target = (kind.name, namespace)
+        delivered = self._store.delivered(*target)
+        before = self._delivered.get(target, delivered)
+        self._delivered[target] = delivered
+        return delivered != before and self._clock() - self._looked.get(target, -_TRUST_S) < _TRUST_S

@@ -109,3 +109,28 @@ async def test_what_is_made_while_the_list_is_on_its_way_is_kept() -> None:
     await sweep(lists, [0.0], changed.append)._look(SERVICE, None)
     assert changed == []
     assert set(store.observe(("s", "demo")).children) == {("Service", "a")}
+
+
+async def test_a_watch_that_delivers_is_listed_behind_only_once_a_minute() -> None:
+    store, now, changed = Store(), [0.0], list[Key]()
+    lists = FakeLists(store)
+    looking = sweep(lists, now, changed.append)
+    await looking._look(SERVICE, None)
+    for step in range(1, 5):
+        now[0] = step * 15.0
+        store.put(service(step))
+        await looking._look(SERVICE, None)
+        assert changed == ([] if step < 4 else [("s", "demo")]), f"listed after {now[0]:.0f} s"
+
+
+async def test_a_watch_that_falls_silent_after_it_delivered_is_deaf_within_three_looks() -> None:
+    store, now = Store(), [0.0]
+    lists = FakeLists(store, ("s", "a", "u", 6))
+    looking = sweep(lists, now)
+    await looking._look(SERVICE, None)
+    store.put(service(5))
+    for step in range(1, 4):
+        now[0] = step * 15.0
+        assert looking.deaf() == []
+        await looking._look(SERVICE, None)
+    assert looking.deaf() == ["Service"]
