@@ -6,7 +6,7 @@ import threading
 import msgspec
 import pytest
 from fakes import INFO, FakeModel
-from reranking import ask, running, until
+from reranking import ask, running, scores, until
 
 from podium.errors import Overloaded
 
@@ -71,6 +71,42 @@ async def test_a_slice_of_long_documents_holds_few_of_them():
     async with running(model) as reranker:
         await reranker.rank(ask(*("w" * 200_000 + str(n) for n in range(8)), overflow="chunk"))
     assert max(len(texts) for texts in model.slices) <= 3
+
+
+async def test_a_document_of_several_slices_lets_a_small_request_go_first():
+    model = FakeModel()
+    release = threading.Semaphore(1)
+    tokenize = model.tokenize
+
+    def slow_tokenize(texts, **options):
+        release.acquire()
+        return tokenize(texts, **options)
+
+    model.tokenize = slow_tokenize
+    document = "w" * 99 + (" " + "w" * 99) * 9_999 + " score=3"
+    async with running(model) as reranker:
+        asked = ask(document, overflow="chunk", spans=True, raw_scores=True)
+        large = asyncio.create_task(reranker.rank(asked))
+        await until(lambda: len(model.slices) == 1)
+        small = asyncio.create_task(reranker.rank(ask("small")))
+        await asyncio.sleep(0.01)
+        release.release(100)
+        ranking, _ = await asyncio.gather(large, small)
+    assert next(index for index, texts in enumerate(model.slices) if "small" in texts) <= 2
+    assert len(model.slices) == 5
+    assert max(len(text) for texts in model.slices for text in texts) <= 256 * 1024
+    assert (scores(ranking), ranking.usage.truncated_documents) == ([3], 0)
+    assert document[slice(*ranking.spans[0][-1][:2])].endswith(" score=3")
+
+
+async def test_a_document_is_not_tokenized_beyond_what_can_be_read_of_it():
+    model = FakeModel()
+    document = "score=1 " + "w " * 400_000
+    async with running(model) as reranker:
+        ranking = await reranker.rank(ask(document, overflow="chunk", max_chunks=3, raw_scores=True))
+    assert sum(len(text) for texts in model.slices for text in texts) < 300_000
+    assert (scores(ranking), ranking.usage.truncated_documents) == ([1], 1)
+    assert ranking.usage.tokens == 3 * 64
 
 
 async def test_batches_shrink_for_a_slow_model():

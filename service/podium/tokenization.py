@@ -9,21 +9,21 @@ import heapq
 import itertools
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from time import monotonic
 
 from podium.calls import Call, Pair, Read
 from podium.engine import Engine
 from podium.errors import ModelFailed, PairTooLong
 from podium.models.base import Model, Tokens
-from podium.models.fitting import fit, max_characters
+from podium.models.fitting import fit, join, max_characters, most_tokens, parts
 from podium.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 SLICE_TEXTS = 64
 SLICE_CHARACTERS = 256 * 1024
-"""A slice is full with so many texts or characters, and holds at least one text: 0.1 s of tokenization."""
+"""A slice is full with so many texts or characters, 0.1 s of tokenization; a longer document takes more."""
 
 
 class _Job:
@@ -33,6 +33,7 @@ class _Job:
         self.call = call
         self.left = list(reversed(pairs))
         self.queries: dict[str, Tokens] = {}
+        self.slices: Iterator[None] = iter(())
 
 
 class Tokenization:
@@ -63,7 +64,9 @@ class Tokenization:
 
     def submit(self, call: Call, pairs: Sequence[tuple[int, Pair]]) -> None:
         """Tokenize pairs of a call, each with its index in the request."""
-        self._push(_Job(call, pairs))
+        job = _Job(call, pairs)
+        job.slices = self._slices(job)
+        self._push(job)
 
     def _push(self, job: _Job) -> None:
         with self._changed:
@@ -75,7 +78,7 @@ class Tokenization:
             if job.call.done.done():
                 continue
             try:
-                self._tokenize_slice(job)
+                next(job.slices, None)
             except Exception:
                 log.exception("tokenization failed")
                 self._engine.fail(job.call, ModelFailed("the tokenizer failed on this request"))
@@ -87,30 +90,61 @@ class Tokenization:
                 self._changed.wait()
             return None if self._closed else heapq.heappop(self._jobs)[2]
 
-    def _tokenize_slice(self, job: _Job) -> None:
-        started = monotonic()
-        chosen = _take_slice(job)
-        documents = iter(self._tokenize(job, [pair for _, pair in chosen if not pair.windows]))
-        ready: list[tuple[Pair, Sequence[Read]]] = []
-        for index, pair in chosen:
-            # What another call has tokenized meanwhile is shared.
-            reads = [] if pair.windows else self._read(job, pair, next(documents))
-            first = reads[0].encoding if reads else pair.windows[0].encoding
-            if first.cut and not job.call.request.truncate:
-                error = PairTooLong(index, first.needed, self._model.info.max_length)
-                self._engine.fail(job.call, error)
-                return
-            ready.append((pair, reads))
+    def _slices(self, job: _Job) -> Iterator[None]:
+        """Tokenize a job and hand it on, a slice a step; between steps whoever is due sooner goes first."""
+        while job.left:
+            started = monotonic()
+            chosen = _take_slice(job)
+            new = [pair for _, pair in chosen if not pair.windows]
+            if new and len(new[0].document) > SLICE_CHARACTERS:
+                documents = iter([(yield from self._in_parts(job, new[0]))])
+                started = monotonic()
+            else:
+                documents = iter(self._tokenize(job, new, [pair.document for pair in new]))
+            ready: list[tuple[Pair, Sequence[Read]]] = []
+            for index, pair in chosen:
+                # What another call has tokenized meanwhile is shared.
+                reads = [] if pair.windows else self._read(job, pair, next(documents))
+                first = reads[0].encoding if reads else pair.windows[0].encoding
+                if first.cut and not job.call.request.truncate:
+                    error = PairTooLong(index, first.needed, self._model.info.max_length)
+                    self._engine.fail(job.call, error)
+                    return
+                ready.append((pair, reads))
+            self._account(job, started)
+            self._engine.submit(job.call, ready, (lambda: self._push(job)) if job.left else None)
+            yield
+
+    def _in_parts(self, job: _Job, pair: Pair) -> Generator[None, None, Tokens]:
+        """Tokenize a document that is too long for one slice, as far as it can be read; return its tokens."""
+        request, limit = job.call.request, max_characters(job.call.request, self._model.info.max_length)
+        most = most_tokens(request, self._model.info.max_length)
+        found: list[tuple[int, Tokens]] = []
+        count = 0
+        for start, part in parts(pair.document, SLICE_CHARACTERS):
+            if found:
+                self._push(job)
+                yield
+            started = monotonic()
+            (tokens,) = self._tokenize(job, [pair], [part])
+            found.append((start, tokens))
+            count += len(tokens.ids)
+            self._account(job, started)
+            if most is not None and count >= most:
+                break
+        left = start + len(part) < len(pair.document) and most != request.max_document_tokens
+        return join(found)._replace(cut=left or len(pair.document) > limit)
+
+    def _account(self, job: _Job, started: float) -> None:
         ended = monotonic()
         job.call.tokenization = ((job.call.tokenization or (started, ended))[0], ended)
         self._metrics.tokenization_seconds.observe(ended - started)
-        self._engine.submit(job.call, ready, (lambda: self._push(job)) if job.left else None)
 
-    def _tokenize(self, job: _Job, pairs: Sequence[Pair]) -> Sequence[Tokens]:
-        """Return the tokens of the pairs' documents; their queries go into the job, each once."""
+    def _tokenize(self, job: _Job, pairs: Sequence[Pair], documents: Sequence[str]) -> Sequence[Tokens]:
+        """Return the tokens of documents; the queries of their pairs go into the job, each once."""
         limit = max_characters(job.call.request, self._model.info.max_length)
         queries = list(dict.fromkeys(pair.query for pair in pairs if pair.query not in job.queries))
-        texts = [*queries, *(pair.document for pair in pairs)]
+        texts = [*queries, *documents]
         # The texts were clipped when the request was admitted, see `fitting.clip`.
         found = self._model.tokenize(texts, max_characters=limit + 1, offsets=job.call.request.spans)
         tokens = [each._replace(cut=len(text) > limit) for each, text in zip(found, texts, strict=True)]
@@ -145,11 +179,14 @@ def _span(document: Tokens) -> tuple[int, int] | None:
 
 
 def _take_slice(job: _Job) -> list[tuple[int, Pair]]:
-    """Take the next pairs of a job that nobody has scored or is scoring."""
+    """Take the next pairs of a job that nobody has scored or is scoring; a document of parts comes alone."""
     chosen: list[tuple[int, Pair]] = []
     characters = 0
     while job.left and len(chosen) < SLICE_TEXTS and characters < SLICE_CHARACTERS:
-        index, pair = job.left.pop()
+        index, pair = job.left[-1]
+        if chosen and len(pair.document) > SLICE_CHARACTERS:
+            break
+        job.left.pop()
         if pair.waiting:
             chosen.append((index, pair))
             characters += len(pair.document)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.models.base import Tokens
-from podium.models.fitting import clip, fit, keeps_end, truncate
+from podium.models.fitting import clip, fit, join, keeps_end, most_tokens, parts, truncate
 from podium.ranking import RankRequest
 
 MAX_LENGTH, SPECIAL = 20, 3
@@ -98,3 +98,55 @@ def test_a_text_is_clipped_to_its_limit_and_one_character_by_which_that_is_seen(
 )
 def test_only_a_request_that_cuts_beginnings_keeps_the_end_of_a_long_text(fields, kept):
     assert keeps_end(RankRequest(queries=["q"], documents=["d"], **fields)) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("ab cd", [(0, "ab cd")]),
+        ("ab cd ef gh", [(0, "ab cd"), (5, " ef"), (8, " gh")]),
+        ("abcdefghijk lm", [(0, "abcdefghijk"), (11, " lm")]),
+        ("a bcdefghijkl", [(0, "a"), (1, " bcdefghijkl")]),
+        ("abcdefghijkl", [(0, "abcdefghijkl")]),
+        ("      ", [(0, "     "), (5, " ")]),
+    ],
+)
+def test_a_long_text_is_parted_before_spaces(text, found):
+    assert list(parts(text, 5)) == found
+
+
+@given(
+    document=st.integers(0, 400),
+    max_document=st.none() | st.integers(1, 200),
+    max_pair=st.none() | st.integers(1, 40),
+    max_chunks=st.none() | st.integers(1, 5),
+    overflow=st.sampled_from(["cut", "chunk"]),
+    side=st.sampled_from(["left", "right"]),
+)
+def test_what_is_beyond_most_tokens_changes_nothing(
+    document, max_document, max_pair, max_chunks, overflow, side
+):
+    fields = {
+        "max_document_tokens": max_document,
+        "max_pair_tokens": max_pair,
+        "max_chunks": max_chunks,
+        "overflow": overflow,
+        "truncate_side": side,
+    }
+    request = RankRequest(queries=["q"], documents=["d"], **fields)
+    most = most_tokens(request, MAX_LENGTH)
+    read = document if most is None else min(document, most)
+    cut = read < document and most != max_document
+    whole = fitted(5, document, **fields)
+    known = fit(tokens(5), tokens(read, cut), request, max_length=MAX_LENGTH, special_tokens=SPECIAL)
+    assert [pair.document.ids.tolist() for pair in known] == [pair.document.ids.tolist() for pair in whole]
+    assert any(pair.document.cut for pair in known) == any(pair.document.cut for pair in whole)
+
+
+def test_joined_parts_tell_where_their_tokens_are_in_the_whole():
+    first = Tokens(np.array([1, 2]), False, np.array([[0, 2], [3, 5]]))
+    second = Tokens(np.array([3]), False, np.array([[1, 3]]))
+    whole = join([(0, first), (5, second)])
+    assert whole.ids.tolist() == [1, 2, 3]
+    assert whole.offsets.tolist() == [[0, 2], [3, 5], [6, 8]]

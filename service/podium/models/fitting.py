@@ -5,8 +5,10 @@ cut to that half; or the document is read in windows. It depends on this pair al
 depends on neighbours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from podium.models.base import Tokens
 from podium.ranking import RankRequest
@@ -40,6 +42,44 @@ def clip(text: str, limit: int, *, keep_end: bool = False) -> str:
     if len(text) <= limit:
         return text
     return text[-limit - 1 :] if keep_end else text[: limit + 1]
+
+
+def parts(text: str, size: int) -> Iterator[tuple[int, str]]:
+    """Yield a text in parts of `size` characters at most, each with where it begins.
+
+    A part begins with a space: tokenizers read words apart, so that the tokens are those of the whole. Where
+    no space is found the part is longer.
+    """
+    start = 0
+    while start < len(text):
+        end = start + size
+        if end < len(text):
+            end = text.rfind(" ", start + 1, end + 1)
+            if end < 0:
+                end = text.find(" ", start + size)
+            if end < 0:
+                end = len(text)
+        yield start, text[start:end]
+        start = end
+
+
+def join(found: Sequence[tuple[int, Tokens]]) -> Tokens:
+    """Return the tokens of a text from those of its parts, each with where it begins."""
+    ids = np.concatenate([tokens.ids for _, tokens in found])
+    offsets = [tokens.offsets + start for start, tokens in found if tokens.offsets is not None]
+    return Tokens(ids, False, np.concatenate(offsets) if offsets else None)
+
+
+def most_tokens(request: RankRequest, max_length: int) -> int | None:
+    """Return how many tokens of a document are looked at, from its start; None where all may be."""
+    if request.truncate_side == "left":
+        return None
+    limits = [request.max_document_tokens]
+    if request.overflow == "cut":
+        limits.append(max_length)
+    elif request.max_chunks is not None:
+        limits.append(request.max_chunks * max_length)
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def keeps_end(request: RankRequest) -> bool:
