@@ -22,8 +22,8 @@ _LIST_AGAIN_S = 5.0
 DEAF_AFTER_S = 15.0
 """Seconds that a version may be listed and not delivered; a busy watch lags for less."""
 _TRUST_S = 60.0
-"""Seconds without a list for a watch that goes on delivering. It is not deaf, and lists of everything cost the
-API server most while much is written; what went while it was cut is found at the end of this time."""
+"""Seconds without a list for a watch that goes on delivering. It is not deaf, and lists cost the API server
+most while it has much to write; what went while the watch was cut is found at the end of this time."""
 
 
 def selector_of(kind: Kind) -> str:

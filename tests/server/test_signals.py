@@ -140,6 +140,56 @@ def test_under_load_what_was_admitted_is_answered_and_the_rest_is_sent_elsewhere
         assert podium.ended() == 0
 
 
+class NewConnections(threading.Thread):
+    """One caller's requests, each on a connection of its own, until nobody listens any more."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.port = port
+        self.statuses: list[int] = []
+        self.broken: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            while (client := connect(self.port)) is not None:
+                with client:
+                    self.statuses.append(client.post("/rerank", {"query": "q", "texts": ["x"]}).status)
+        except (OSError, ValueError) as error:
+            self.broken = error
+
+
+def connect(port: int) -> Client | None:
+    try:
+        return Client(port)
+    except ConnectionRefusedError:
+        return None
+
+
+def test_until_the_socket_closes_every_caller_who_could_connect_is_answered():
+    with process(drain_timeout_s=60) as podium, podium.client() as admitted:
+        callers = [NewConnections(podium.port) for _ in range(32)]
+        for caller in callers:
+            caller.start()
+        admitted.send(request("POST", "/v2/rerank", {"query": "q", "documents": documents(1, 300)}))
+        until(lambda: queue(podium) > 120)
+        podium.terminate()
+        for caller in callers:
+            caller.join(END_S)
+            assert caller.broken is None
+            assert set(caller.statuses) == {200, 503}
+        assert admitted.receive().status == 200
+        assert podium.ended() == 0
+
+
+def test_who_connected_in_advance_can_still_ask_when_the_socket_has_closed():
+    with process() as podium, podium.client() as early:
+        podium.terminate()
+        until(lambda: connect(podium.port) is None)
+        answer = early.post("/rerank", {"query": "q", "texts": ["x"]})
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert podium.ended() == 0
+
+
 def queue(podium: Process) -> float:
     with podium.client() as client:
         found = re.search(rb"^podium_queue_pairs (\S+)", client.get("/metrics").raw, re.MULTILINE)

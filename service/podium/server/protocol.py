@@ -6,7 +6,8 @@ was offered; it refuses in text; and it dies of SIGTERM.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import httptools
@@ -18,6 +19,8 @@ from podium.dialects.base import superset
 from podium.errors import BodyTimeout, MalformedBody, PodiumError
 
 MAX_HEADER_BYTES = 64 * 1024
+_LAST_CALL_S = 1.0
+"""Seconds at the end in which who has connected can still send a first request, to be told 503."""
 
 
 class Server(uvicorn.Server):
@@ -27,6 +30,29 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; who waits in the kernel's queue is let in first: closing the socket would reset them."""
+        last = [asyncio.create_task(self._let_in(each)) for each in _waiting(sockets or [])]
+        await super().shutdown(sockets)
+        await asyncio.gather(*last)
+
+    async def _let_in(self, connection: socket.socket) -> None:
+        make: Any = self.config.http_protocol_class
+        _, met = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state),
+            connection,
+        )
+        met.shutdown()
+
+
+def _waiting(sockets: Iterable[socket.socket]) -> Iterator[socket.socket]:
+    """Yield the connections that nobody has accepted yet."""
+    for listening in sockets:
+        listening.setblocking(False)
+        with contextlib.suppress(OSError):
+            while True:
+                yield listening.accept()[0]
 
 
 def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
@@ -51,6 +77,13 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop()
             super().connection_lost(exc)
+
+        def shutdown(self) -> None:
+            if self.cycle is None:
+                self._stop()  # type: ignore[unreachable]  # it is None before the first request
+                self._start(self.transport.close, _LAST_CALL_S)
+            else:
+                super().shutdown()
 
         def data_received(self, data: bytes) -> None:
             self._unset_keepalive_if_required()
@@ -113,8 +146,8 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
             if self._arriving:
                 self._start(self.transport.close)
 
-        def _start(self, late: Any) -> None:
-            self._timer = self.loop.call_later(timeout_s, late)
+        def _start(self, late: Callable[[], None], after_s: float = timeout_s) -> None:
+            self._timer = self.loop.call_later(after_s, late)
 
         def _stop(self) -> None:
             if self._timer is not None:
