@@ -3,6 +3,7 @@
     PODIUM_E2E_KUBECONFIG        the cluster; it may be kind, a cloud's, or any other
     PODIUM_E2E_OPERATOR_IMAGE    `repository:tag` of the operator, present on the nodes or pullable
     PODIUM_E2E_SERVICE_IMAGE     the same of the service; also used where `gpu` is set, so a CPU build does
+    PODIUM_E2E_OPERATOR_NEXT_IMAGE  another one of the operator, to upgrade to
     PODIUM_E2E_NODE              a node whose kubelet may be stopped, by these commands:
     PODIUM_E2E_NODE_STOP, PODIUM_E2E_NODE_START
 

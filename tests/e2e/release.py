@@ -17,9 +17,9 @@ class Release:
         self.operator_image = os.environ["PODIUM_E2E_OPERATOR_IMAGE"]
         self.service_image = os.environ["PODIUM_E2E_SERVICE_IMAGE"]
 
-    def install(self, *, service_image: str | None = None) -> None:
+    def install(self, *, service_image: str | None = None, operator_image: str | None = None) -> None:
         """Install or upgrade as a user does, and wait until the operator is ready."""
-        operator = self.operator_image.rpartition(":")
+        operator = (operator_image or self.operator_image).rpartition(":")
         service = (service_image or self.service_image).rpartition(":")
         values = {
             "image.repository": operator[0],

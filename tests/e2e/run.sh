@@ -2,7 +2,7 @@
 # Bring a cluster up, build and load the images, run tests/e2e on it, take it down: tests/e2e/run.sh [pytest arguments].
 #
 # The cluster comes from the program that PODIUM_CLUSTER_TOOL names, if it is set:
-#   TOOL up --nodes cpu,gpu · TOOL env (prints exports) · TOOL build -t NAME --target T DIR · TOOL load NAME… ·
+#   TOOL up --nodes cpu,gpu · TOOL env (prints exports) · TOOL build -t NAME --target T --build-arg A=V DIR · TOOL load NAME… ·
 #   TOOL stop gpu · TOOL start gpu (the kubelet of node-gpu) · TOOL down
 # else from kind, with docker, and a worker that says it has two GPUs. PODIUM_E2E_KEEP=1 leaves it running.
 set -eu
@@ -33,7 +33,8 @@ if [ -n "${PODIUM_CLUSTER_TOOL:-}" ]; then
     eval "$("$PODIUM_CLUSTER_TOOL" env)"
     "$PODIUM_CLUSTER_TOOL" build -t $service --target service-cpu .
     "$PODIUM_CLUSTER_TOOL" build -t $operator --target operator .
-    "$PODIUM_CLUSTER_TOOL" load $service $operator
+    "$PODIUM_CLUSTER_TOOL" build -t $operator-next --target operator --build-arg VERSION=next .
+    "$PODIUM_CLUSTER_TOOL" load $service $operator $operator-next
     PODIUM_E2E_KUBECONFIG=$KUBECONFIG
     PODIUM_E2E_NODE=node-gpu
     PODIUM_E2E_NODE_STOP="$PODIUM_CLUSTER_TOOL stop gpu"
@@ -47,7 +48,8 @@ nodes: [{role: control-plane}, {role: worker}, {role: worker}]
 KIND
     docker build -t $service --target service-cpu .
     docker build -t $operator --target operator .
-    kind load docker-image --name $name $service $operator
+    docker build -t $operator-next --target operator --build-arg VERSION=next .
+    kind load docker-image --name $name $service $operator $operator-next
     PODIUM_E2E_NODE=$name-worker2
     export KUBECONFIG="$kubeconfig"
     kubectl taint node $PODIUM_E2E_NODE nvidia.com/gpu=present:NoSchedule
@@ -60,6 +62,7 @@ KIND
 fi
 export PODIUM_E2E_KUBECONFIG PODIUM_E2E_NODE PODIUM_E2E_NODE_STOP PODIUM_E2E_NODE_START
 export PODIUM_E2E_SERVICE_IMAGE=$service PODIUM_E2E_OPERATOR_IMAGE=$operator
+export PODIUM_E2E_OPERATOR_NEXT_IMAGE=$operator-next
 unset KUBECONFIG
 if [ $# -gt 0 ]; then
     "$python" -m pytest "$@"

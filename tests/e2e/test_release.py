@@ -1,11 +1,12 @@
 """What the operator's own life does to the pods that it made: nothing."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from e2e.client import Client
-from e2e.kube import Namespace, wait_for
-from e2e.release import Release
+from e2e.kube import Namespace, Object, wait_for
+from e2e.release import OPERATOR_NAMESPACE, Release
 
 
 @pytest.fixture
@@ -20,8 +21,10 @@ def test_an_upgrade_to_other_images_restarts_no_model_pod(namespace: Namespace, 
     namespace.wait_condition("pinned", "Ready", "True")
     (before,) = namespace.pods("pinned")
     template = template_of(namespace, "pinned")
-    # The operator's pod is replaced in any case: its environment names the new default image.
-    restored.install(service_image=f"{restored.service_image}-next")
+    later = os.environ.get("PODIUM_E2E_OPERATOR_NEXT_IMAGE", restored.operator_image)
+    restored.install(service_image=f"{restored.service_image}-next", operator_image=later)
+    (running,) = operator_pods()
+    assert running["spec"]["containers"][0]["image"] == later
     namespace.kubectl("scale", "rr", "pinned", "--replicas=2")
     wait_for("two ready pods", lambda: len(namespace.ready_pods("pinned")) == 2)
     assert before["metadata"]["uid"] in {pod["metadata"]["uid"] for pod in namespace.pods("pinned")}
@@ -42,6 +45,12 @@ def test_uninstalling_leaves_rerankers_and_pods_and_installing_again_takes_them_
     namespace.kubectl("scale", "rr", "left", "--replicas=2")
     wait_for("two ready pods", lambda: len(namespace.ready_pods("left")) == 2)
     assert before["metadata"]["uid"] in {pod["metadata"]["uid"] for pod in namespace.pods("left")}
+
+
+def operator_pods() -> list[Object]:
+    """Return the pods of the operator that are not going."""
+    found = Namespace(OPERATOR_NAMESPACE).objects("pods")
+    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
 
 
 def template_of(namespace: Namespace, name: str) -> object:
