@@ -10,8 +10,7 @@ from cluster.operator_process import OperatorProcess
 from cluster.proxy import Faults, Proxy, status
 from cluster.space import Space
 
-OUTAGE_S = 60
-"""Longer than anything that the health page waits for."""
+OUTAGE_S = 180
 SPEC = {"replicas": 2, "networkPolicy": {"enabled": True}, "model": {"uri": "hf://org/model"}}
 
 

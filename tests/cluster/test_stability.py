@@ -10,6 +10,7 @@ from cluster.operator_process import AUDIT_USER, OperatorProcess
 from cluster.space import Space
 
 WRITES = ("create", "update", "patch", "delete")
+QUIET_S = 300
 
 
 def writes(space: Space, since: int) -> list[tuple[str, str]]:
@@ -25,7 +26,7 @@ def writes(space: Space, since: int) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def quick(operator: OperatorProcess) -> Any:
-    """The operator looking at everything every second: 20 seconds hold as many looks as hours usually do."""
+    """The operator looking at everything every second: minutes hold as many looks as days usually do."""
     before = dict(operator.settings)
     operator.restart(PODIUM_OPERATOR_RESYNC_S="1", PODIUM_OPERATOR_SWEEP_S="2")
     yield operator
@@ -51,9 +52,9 @@ def test_nothing_is_written_over_hundreds_of_looks_and_a_restart(
         space.settled(name)
     looks = quick.metric("podium_operator_reconciles_total")
     before, since = space.versions(), space.plane.audit_log.stat().st_size
-    time.sleep(20)
+    time.sleep(QUIET_S)
     assert writes(space, since) == []
-    assert quick.metric("podium_operator_reconciles_total") - looks > 50
+    assert quick.metric("podium_operator_reconciles_total") - looks > 800
     quick.restart()
     wait_for("looks after the restart", lambda: quick.metric("podium_operator_reconciles_total") > 10)
     assert writes(space, since) == []
