@@ -35,7 +35,7 @@ class Server(uvicorn.Server):
         """End; who waits in the kernel's queue is let in first: closing the socket would reset them."""
         last = [asyncio.create_task(self._let_in(each)) for each in _waiting(sockets or [])]
         await super().shutdown(sockets)
-        await asyncio.gather(*last)
+        await asyncio.gather(*last, return_exceptions=True)  # who has left by now is no reason not to end
 
     async def _let_in(self, connection: socket.socket) -> None:
         make: Any = self.config.http_protocol_class
