@@ -43,8 +43,8 @@ async def test_a_large_request_is_tokenized_little_by_little_as_its_batches_run(
     assert [len(ranking.scores) for ranking in rankings] == [1_000, 1]
 
 
-async def test_tokenization_goes_in_slices_and_a_small_request_comes_between_them():
-    model = FakeModel()
+def held_tokenizer(model: FakeModel) -> threading.Semaphore:
+    """Let one slice be tokenized, and another one for each release of what is returned."""
     release = threading.Semaphore(1)
     tokenize = model.tokenize
 
@@ -53,6 +53,12 @@ async def test_tokenization_goes_in_slices_and_a_small_request_comes_between_the
         return tokenize(texts, **options)
 
     model.tokenize = slow_tokenize
+    return release
+
+
+async def test_tokenization_goes_in_slices_and_a_small_request_comes_between_them():
+    model = FakeModel()
+    release = held_tokenizer(model)
     async with running(model) as reranker:
         large = asyncio.create_task(reranker.rank(ask(*(f"large{n}" for n in range(300)))))
         await until(lambda: len(model.slices) == 1)
@@ -75,14 +81,7 @@ async def test_a_slice_of_long_documents_holds_few_of_them():
 
 async def test_a_document_of_several_slices_lets_a_small_request_go_first():
     model = FakeModel()
-    release = threading.Semaphore(1)
-    tokenize = model.tokenize
-
-    def slow_tokenize(texts, **options):
-        release.acquire()
-        return tokenize(texts, **options)
-
-    model.tokenize = slow_tokenize
+    release = held_tokenizer(model)
     document = "w" * 99 + (" " + "w" * 99) * 9_999 + " score=3"
     async with running(model) as reranker:
         asked = ask(document, overflow="chunk", spans=True, raw_scores=True)
