@@ -33,7 +33,8 @@ class _Job:
         self.call = call
         self.left = list(reversed(pairs))
         self.queries: dict[str, Tokens] = {}
-        self.slices: Iterator[None] = iter(())
+        self.slices: Iterator[None]
+        """The work on it, a slice a step."""
 
 
 class Tokenization:
