@@ -7,16 +7,19 @@ import pytest
 from podium.bench import bare, reference
 from podium.bench.shapes import BUILTIN, SHAPES
 from podium.models import random_weights
-from podium.models.load import load
 
 PAIRS = [("what is a panda?", "a bear of China"), ("what is it?", "I like cats. " * 40)]
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.config], ids=lambda shape: shape.name)
-def test_each_shape_is_measured_in_the_usual_way_and_bare(shape, tmp_path: Path):
+def test_each_shape_is_measured_in_the_usual_way_and_bare(shape, tmp_path: Path, monkeypatch):
     small = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
     random_weights.save({**shape.config, **small}, BUILTIN, tmp_path)
     usual = reference.measure(shape.name, tmp_path, PAIRS)
     assert usual.pairs_per_s > 0
-    model = load(tmp_path, uri=shape.name, dtype="float32")
-    assert [len(encoding.ids) for encoding in bare.encode(model, PAIRS)] == [12, 167]
+    monkeypatch.setattr(bare, "MEASURED_S", 1e-9)
+    alone = bare.measure(tmp_path, shape.name, "float32", PAIRS)
+    assert (alone.way.model, alone.way.way) == (shape.name, "bare float32")
+    assert alone.mean_tokens == (12 + 167) / 2
+    assert alone.tokens_per_s == pytest.approx(alone.way.pairs_per_s * alone.mean_tokens)
+    assert alone.way.share == pytest.approx(alone.way.pairs_per_s * alone.gflop_per_pair / alone.limit_gflops)

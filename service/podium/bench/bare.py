@@ -3,22 +3,39 @@
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 from podium.batching import BATCH_S, Waiting, plan_batch
 from podium.bench.results import Way
 from podium.bench.texts import Pair
 from podium.models.base import Encoding, Model
 from podium.models.limit import Limit, operations
+from podium.models.load import load
 
 MEASURED_S = 12.0
 """Rounds over the pairs are begun until so much work is measured: less would catch one whim of the host."""
 
 
-def measure(model: Model, name: str, folder: Path, pairs: Sequence[Pair]) -> tuple[Way, float, float]:
-    """Return how fast a model scores pairs, in tokens per second too, and the machine's limit meanwhile.
+class Bare(NamedTuple):
+    """What was measured of the model alone."""
 
-    The limit is measured after each batch, so that both see the same neighbours.
+    way: Way
+    tokens_per_s: float
+    limit_gflops: float
+    """The machine's limit meanwhile."""
+    mean_tokens: float
+    """Of a pair."""
+    gflop_per_pair: float
+
+
+def measure(folder: Path, name: str, dtype: str, pairs: Sequence[Pair]) -> Bare:
+    """Load the model in `folder` and return how fast it scores pairs.
+
+    The limit is measured after each batch, so that both see the same neighbours. Call it in a process of its
+    own: a result of the limit's product in float32 (50 MB) is new memory each time, 15 % of its time, unless
+    earlier work left a free block of that size.
     """
+    model = load(folder, uri=name, dtype=dtype)
     budget = tokens_per_batch(model, pairs)
     limit = Limit(model.info.dtype)
     seconds, rounds = 0.0, 0
@@ -33,14 +50,20 @@ def measure(model: Model, name: str, folder: Path, pairs: Sequence[Pair]) -> tup
             seconds += perf_counter() - start
             limit.time_product()
     lengths = [len(encoding.ids) for encoding in encodings]
-    speed = operations(folder, lengths) * rounds / seconds
+    work = operations(folder, lengths)
     way = Way(
         model=name,
         way=f"bare {model.info.dtype}",
         pairs_per_s=len(pairs) * rounds / seconds,
-        share=speed / limit.operations_per_s if model.info.device == "cpu" else None,
+        share=work * rounds / seconds / limit.operations_per_s if model.info.device == "cpu" else None,
     )
-    return way, sum(lengths) * rounds / seconds, limit.operations_per_s
+    return Bare(
+        way=way,
+        tokens_per_s=sum(lengths) * rounds / seconds,
+        limit_gflops=limit.operations_per_s / 1e9,
+        mean_tokens=sum(lengths) / len(pairs),
+        gflop_per_pair=work / len(pairs) / 1e9,
+    )
 
 
 def tokens_per_batch(model: Model, pairs: Sequence[Pair]) -> int:

@@ -4,8 +4,11 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
+from typing import ParamSpec, TypeVar
 
 import click
 import msgspec
@@ -18,13 +21,13 @@ from podium.bench.server import serving
 from podium.bench.shapes import SHAPES, Shape, folder_of
 from podium.bench.texts import Pair, pairs
 from podium.models import precision
-from podium.models.limit import operations
-from podium.models.load import load as load_model
 
 FAIR_S = 20.0
 """Seconds of the fairness run; it ends with the requests that are then under way."""
 
 Step = tuple[str, Callable[[], None]]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @click.command
@@ -82,17 +85,16 @@ def _steps(
     speeds: dict[str, float] = {}
 
     def usual() -> None:
-        way = reference.measure(shape.name, folder, texts[: shape.reference_pairs])
+        way = _apart(reference.measure, shape.name, folder, texts[: shape.reference_pairs])
         report.ways += [way] if way else []
 
     def alone(dtype: str) -> None:
-        model = load_model(folder, uri=shape.name, dtype=dtype)
-        lengths = [len(encoding.ids) for encoding in bare.encode(model, texts)]
-        report.mean_tokens = sum(lengths) / len(lengths)
-        report.gflop_per_pair[shape.name] = operations(folder, lengths) / len(lengths) / 1e9
-        way, speeds[dtype], limit = bare.measure(model, shape.name, folder, texts)
-        report.ways.append(way)
-        report.limits_gflops[dtype] = limit / 1e9
+        measured = _apart(bare.measure, folder, shape.name, dtype, texts)
+        report.ways.append(measured.way)
+        report.mean_tokens = measured.mean_tokens
+        report.gflop_per_pair[shape.name] = measured.gflop_per_pair
+        report.limits_gflops[dtype] = measured.limit_gflops
+        speeds[dtype] = measured.tokens_per_s
 
     def served(dtype: str) -> None:
         with serving(folder, dtype, scratch / "serve.log") as server:
@@ -106,10 +108,16 @@ def _steps(
             report.fairness.append(load.fairness(server, shape.name, texts, FAIR_S))
 
     yield "Sentence Transformers", usual
-    for dtype in dtypes:
+    for dtype in reversed(dtypes):
         yield f"bare {dtype}", lambda dtype=dtype: alone(dtype)  # type: ignore[misc]
-    for dtype in dtypes if full else dtypes[:1]:
-        yield f"HTTP {dtype}", lambda dtype=dtype: served(dtype)  # type: ignore[misc]
+        if full or dtype == dtypes[0]:
+            yield f"HTTP {dtype}", lambda dtype=dtype: served(dtype)  # type: ignore[misc]
+
+
+def _apart(measure: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Return what a function returns in a new process, where no earlier step left memory or threads."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(measure, *arguments, **named).result()
 
 
 def _machine() -> str:
