@@ -67,14 +67,20 @@ def measure(folder: Path, name: str, dtype: str, pairs: Sequence[Pair]) -> Bare:
 
 
 def tokens_per_batch(model: Model, pairs: Sequence[Pair]) -> int:
-    """Return how many tokens this model scores in BATCH_S, as the engine's batches have, and warm it up."""
+    """Return how many tokens this model scores in BATCH_S, as the engine's batches have, and warm it up.
+
+    The second round has batches of about that size: a large model is faster in larger ones.
+    """
     encodings = encode(model, pairs[:32])
     tokens = sum(len(encoding.ids) for encoding in encodings)
     model.score(encodings[:8])
-    start = perf_counter()
-    for batch in batches(encodings, 1024):
-        model.score(batch)
-    return max(1, int(tokens / (perf_counter() - start) * BATCH_S))
+    budget = 1024
+    for _ in range(2):
+        start = perf_counter()
+        for batch in batches(encodings, budget):
+            model.score(batch)
+        budget = max(1, int(tokens / (perf_counter() - start) * BATCH_S))
+    return budget
 
 
 def encode(model: Model, pairs: Sequence[Pair]) -> list[Encoding]:
