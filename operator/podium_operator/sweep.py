@@ -107,7 +107,7 @@ class Sweep:
         WATCH_BEHIND.labels(kind=kind.name).set(len(behind))
 
     def _delivers(self, kind: Kind, namespace: str | None) -> bool:
-        """Whether the watch has delivered something since this was last asked, and a list is not long ago."""
+        """Whether the watch has delivered something since this was last asked, and was listed lately."""
         target = (kind.name, namespace)
         delivered = self._store.delivered(*target)
         before = self._delivered.get(target, delivered)

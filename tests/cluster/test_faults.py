@@ -11,6 +11,7 @@ from cluster.proxy import Faults, Proxy, status
 from cluster.space import Space
 
 OUTAGE_S = 180
+"""Three minutes without an API server: longer than anything that the health page waits for."""
 SPEC = {"replicas": 2, "networkPolicy": {"enabled": True}, "model": {"uri": "hf://org/model"}}
 
 

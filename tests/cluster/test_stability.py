@@ -11,6 +11,7 @@ from cluster.space import Space
 
 WRITES = ("create", "update", "patch", "delete")
 QUIET_S = 300
+"""Five minutes in which nothing may be written."""
 
 
 def writes(space: Space, since: int) -> list[tuple[str, str]]:
