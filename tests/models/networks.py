@@ -81,8 +81,14 @@ def network(shape: str, **changes: Any) -> Any:
 
     They are drawn so wide (0.1) that a leak of one neighbour's token moves the logit by far more than 1e-4.
     """
-    fields = {**SHAPES[shape], "vocab_size": VOCABULARY, "initializer_range": 0.1, "num_labels": 1, **changes}
-    config = AutoConfig.for_model(**fields)
+    return build({**SHAPES[shape], **changes})
+
+
+def build(fields: dict[str, Any]) -> Any:
+    """Build a model of any config likewise."""
+    config = AutoConfig.for_model(
+        **{"vocab_size": VOCABULARY, "initializer_range": 0.1, "num_labels": 1, **fields}
+    )
     torch.manual_seed(20)
     return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32).eval()
 

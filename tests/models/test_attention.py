@@ -9,7 +9,7 @@ from models.networks import needs_cuda
 from torch.nn.functional import scaled_dot_product_attention
 
 from podium.models import attention, layout
-from podium.models.attention import attend
+from podium.models.attention import attend, attend_firsts
 from podium.models.layout import Layout
 
 HEADS, WIDTH = 4, 16
@@ -62,18 +62,36 @@ def test_attention_stays_inside_each_pair_and_its_window(dtype, window):
     assert close(attended(LENGTHS, dtype, window=window), expected(LENGTHS, dtype, window=window), dtype)
 
 
+@pytest.mark.parametrize("lengths", [LENGTHS, [1], [700], [16] * 20], ids=repr)
+def test_the_first_token_of_each_pair_attends_as_it_does_beside_the_others(dtype, lengths):
+    assert close(firsts_attended(lengths, dtype), first_of(expected(lengths, dtype), lengths), dtype)
+
+
+def firsts_attended(lengths, dtype, device="cpu"):
+    query, key, value = (x.transpose(0, 1) for x in states(lengths, dtype).to(device))
+    laid = Layout(np.array(lengths), torch.device(device), HEADS * dtype.itemsize)
+    return attend_firsts(query[laid.firsts], key, value, laid, scaling=0.25)
+
+
+def first_of(attended, lengths):
+    """Return the rows of the first tokens."""
+    return attended[np.cumsum([0, *lengths[:-1]])]
+
+
 def documented_varlen_attn(
-    query, key, value, starts, key_starts, longest, longest_key, *, scale, window_size
+    query, key, value, starts, key_starts, longest, longest_key, *, scale, window_size=(-1, -1)
 ):
     """Do what torch documents of its `varlen_attn`, which itself runs on CUDA alone: (t, heads, d) each."""
     assert starts.dtype == key_starts.dtype == torch.int32
     assert (longest, longest_key) == (max(starts.diff()), max(key_starts.diff()))
     left, right = window_size
     results = []
-    for start, end in pairwise(starts.tolist()):
-        q, k, v = (x[start:end].transpose(0, 1) for x in (query, key, value))
-        places = torch.arange(end - start)
-        ahead = places - places[:, None]  # of the key, from the query
+    for (start, end), (key_start, key_end) in zip(
+        pairwise(starts.tolist()), pairwise(key_starts.tolist()), strict=True
+    ):
+        q = query[start:end].transpose(0, 1)
+        k, v = (x[key_start:key_end].transpose(0, 1) for x in (key, value))
+        ahead = torch.arange(key_end - key_start) - torch.arange(end - start)[:, None]  # key from query
         seen = ((left < 0) | (ahead >= -left)) & ((right < 0) | (ahead <= right))
         results.append(scaled_dot_product_attention(q, k, v, seen, scale=scale).transpose(0, 1))
     return torch.cat(results)
@@ -85,6 +103,18 @@ def test_variable_length_attention_is_asked_for_the_same(dtype, window, monkeypa
     laid = Layout(np.array(LENGTHS), torch.device("cpu"), HEADS * dtype.itemsize)
     got = attention._attend_varlen(*states(LENGTHS, dtype), laid, 0.25, window)
     assert close(got, expected(LENGTHS, dtype, window=window), dtype)
+
+
+def test_variable_length_attention_is_asked_for_the_same_of_first_tokens(dtype, monkeypatch):
+    monkeypatch.setattr(attention, "varlen_attn", documented_varlen_attn)
+    monkeypatch.setattr(attention, "_has_varlen", lambda _: True)
+    assert close(firsts_attended(LENGTHS, dtype), first_of(expected(LENGTHS, dtype), LENGTHS), dtype)
+
+
+@needs_cuda
+def test_first_tokens_attend_on_cuda_as_they_do_here(dtype):
+    got = firsts_attended(LENGTHS, dtype, "cuda").cpu()
+    assert close(got, first_of(expected(LENGTHS, dtype), LENGTHS), dtype)
 
 
 @pytest.mark.parametrize("window", [None, 7, 65])

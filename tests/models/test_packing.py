@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from models.networks import CUDA, encodings, network, packed, reference
+from models.networks import CUDA, build, encodings, network, packed, reference
 
-from podium.models import packing
+from podium.models import families, packing
 from podium.models.layout import Group, Layout
+from podium.models.linear import FusedLinear
 
 BOUND = 1e-4
 """Greatest difference of two float32 logits; they are of the order of 1."""
@@ -41,6 +43,28 @@ def test_two_layers_give_the_logits_of_the_padded_forward_up_to_8192_tokens(shap
 def test_a_modernbert_head_that_reads_the_first_token_gets_it():
     model = network("gte-reranker-modernbert-base", num_hidden_layers=3, classifier_pooling="cls")
     assert difference(model, encodings(SHORT)) < BOUND
+
+
+@pytest.mark.parametrize("model_type", sorted(families.PACKABLE))
+def test_each_architecture_that_is_packed_gives_the_logits_of_the_padded_forward(model_type):
+    small = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4}
+    model = build({"model_type": model_type, "pad_token_id": 1, **small})
+    assert families.packable(model)
+    assert difference(model, encodings(SHORT)) < BOUND
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"), [("bge-reranker-base", len(SHORT)), ("gte-reranker-modernbert-base", sum(SHORT))]
+)
+def test_the_last_feed_forward_is_of_first_tokens_alone_where_the_head_reads_no_others(shape, rows):
+    forward = packed(network(shape, num_hidden_layers=2))
+    seen = []
+    for module in forward._reduced.base.modules():
+        if isinstance(module, FusedLinear):
+            module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel()))
+    forward.logits(encodings(SHORT))
+    width = forward._model.config.intermediate_size
+    assert seen[-1] == rows * width
 
 
 def test_one_token_is_a_pair():
@@ -99,6 +123,7 @@ class SeesNeighbour(Layout):
                 spans=[(start, end)],
                 padded=end - start,
                 rows=self._tensor(np.arange(start, end)),
+                held=torch.ones(1, end - start, dtype=torch.bool),
                 kept=self._tensor(np.arange(end - start)),
             )
             for start, end in zip(self.starts.tolist(), ends.tolist(), strict=True)

@@ -26,11 +26,7 @@ def attend(
 
     Token i sees token j of its own pair where `window` is None or |i − j| < window.
     """
-    if (
-        query.is_cuda
-        and query.dtype != torch.float32
-        and torch.cuda.get_device_capability(query.device) >= (8, 0)
-    ):
+    if _has_varlen(query):
         return _attend_varlen(query, key, value, layout, scaling, window)
     states = query.new_empty(query.shape[1], query.shape[0], query.shape[2])
     longest = _LONGEST_PRODUCT.get(query.dtype, 0) if query.device.type == "cpu" else 0
@@ -39,6 +35,40 @@ def attend(
             for start, end in group.spans:
                 _attend_pair(query, key, value, states, start, end, scaling, window)
     return states
+
+
+def attend_firsts(query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, scaling: float) -> Tensor:
+    """Return what the first token of each pair attends to: (n, heads, d) for its query (n, heads, d) and
+    keys and values of all tokens, (t, heads, d).
+    """
+    if _has_varlen(query):
+        states = varlen_attn(
+            query, key, value, layout.numbers, layout.offsets, 1, layout.longest, scale=scaling
+        )
+        assert isinstance(states, Tensor)
+        return states
+    states = torch.empty_like(query)
+    first = 0
+    for group in layout.groups:
+        pairs, padded = group.held.shape
+        k, v = (
+            x.index_select(0, group.rows).view(pairs, padded, *x.shape[1:]).transpose(1, 2)
+            for x in (key, value)
+        )
+        states[first : first + pairs] = scaled_dot_product_attention(
+            query[first : first + pairs].unsqueeze(2), k, v, group.held[:, None, None], scale=scaling
+        ).squeeze(2)
+        first += pairs
+    return states
+
+
+def _has_varlen(query: Tensor) -> bool:
+    """Whether flash attention over sequences of different lengths is there for such states."""
+    return (
+        query.is_cuda
+        and query.dtype != torch.float32
+        and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    )
 
 
 def _attend_varlen(

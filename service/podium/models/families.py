@@ -36,7 +36,16 @@ def mean_pooled(config: Any) -> bool:
     return getattr(config, "classifier_pooling", "cls") == "mean"
 
 
-PACKABLE = frozenset({"bert", "electra", "roberta", "xlm-roberta", "camembert", "modernbert"})
+def bert_layers(model: Any) -> Any:
+    """Return the layers of a packable model whose head reads the first token of the last one, all of them
+    BERT's in their names; None for another model.
+    """
+    return model.base_model.encoder.layer if model.config.model_type in _LIKE_BERT else None
+
+
+_LIKE_BERT = frozenset({"bert", "electra", "roberta", "xlm-roberta", "camembert"})
+
+PACKABLE = _LIKE_BERT | {"modernbert"}
 """Values of `model_type` in config.json, each tested against transformers' own padded forward."""
 
 _AFTER_PADDING = frozenset(

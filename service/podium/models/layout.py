@@ -26,6 +26,8 @@ class Group(NamedTuple):
     padded: int
     rows: Tensor
     """(pairs · padded,) index of the token that stands in each place; padding repeats the pair's first."""
+    held: Tensor
+    """(pairs, padded) whether a token of the batch stands in a place."""
     kept: Tensor
     """(tokens,) places that hold the tokens of the batch, in their order."""
 
@@ -57,6 +59,11 @@ class Layout:
         return self._tensor(self.starts)
 
     @cached_property
+    def numbers(self) -> Tensor:
+        """(n + 1,) int32 from 0: the offsets of one token a pair."""
+        return self._tensor(np.arange(len(self.lengths) + 1, dtype=np.int32))
+
+    @cached_property
     def offsets(self) -> Tensor:
         """(n + 1,) int32: 0 and the end of each pair, as variable-length attention reads them."""
         return self._tensor(np.concatenate(([0], self.ends)).astype(np.int32))
@@ -75,6 +82,7 @@ class Layout:
                     spans=list(zip(starts.tolist(), ends.tolist(), strict=True)),
                     padded=padded,
                     rows=self._tensor((starts[:, None] + places * held).ravel()),
+                    held=self._tensor(held),
                     kept=self._tensor(np.flatnonzero(held)),
                 )
             )

@@ -19,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from podium.models import families, fusion
 from podium.models.attention import attend
 from podium.models.base import Encoding
+from podium.models.last_layer import keep_firsts
 from podium.models.layout import Layout
 
 ATTENTION = "podium_packed"
@@ -45,7 +46,10 @@ class PackedForward:
         self._max_tokens = CPU_TOKENS if device.type == "cpu" else None
         self._score_bytes = config.num_attention_heads * dtype.itemsize
         base = model.base_model
-        self._reduced = Reduced(base, mean=families.mean_pooled(config))
+        layers = families.bert_layers(model)
+        if layers is not None:
+            keep_firsts(layers)
+        self._reduced = Reduced(base, mean=families.mean_pooled(config), kept=layers is not None)
         setattr(model, model.base_model_prefix, self._reduced)
         model.eval().requires_grad_(False)
         base.to(dtype)
@@ -98,13 +102,15 @@ def cuts(lengths: NDArray[np.int64], max_tokens: int | None) -> list[int]:
 class Reduced(nn.Module):
     """Stands in for a base model: (1, t) tokens of n pairs in, (n, 1, hidden) float32 states out.
 
+    `mean`: the head reads the mean of a pair's states; `kept`: `base` returns the first ones by itself.
     The pooler, where the base model has one, belongs to the head: it is taken out and run in float32.
     """
 
-    def __init__(self, base: Any, *, mean: bool) -> None:
+    def __init__(self, base: Any, *, mean: bool, kept: bool) -> None:
         super().__init__()
         self.base = base
         self.mean = mean
+        self.kept = kept
         self.pooler = getattr(base, "pooler", None)
         if self.pooler is not None:
             base.pooler = None
@@ -112,7 +118,11 @@ class Reduced(nn.Module):
     def forward(self, input_ids: Tensor, *, layout: Layout, **kwargs: Any) -> BaseModelOutputWithPooling:
         """Run the base model and reduce its states pair by pair."""
         states = self.base(input_ids, layout=layout, **kwargs).last_hidden_state[0]
-        states = (layout.means(states) if self.mean else states[layout.firsts].float()).unsqueeze(1)
+        if self.mean:
+            states = layout.means(states)
+        elif not self.kept:
+            states = states[layout.firsts]
+        states = states.float().unsqueeze(1)
         pooled = None if self.pooler is None else self.pooler(states)
         return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=pooled)
 
