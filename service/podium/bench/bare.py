@@ -1,6 +1,9 @@
 """The model alone: tokenization and forward, no server, no queue."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -12,15 +15,13 @@ from podium.models.base import Encoding, Model
 from podium.models.limit import Limit, operations
 from podium.models.load import load
 
-MEASURED_S = 12.0
-"""Rounds over the pairs are begun until so much work is measured: less would catch one whim of the host."""
 
-
-class Bare(NamedTuple):
-    """What was measured of the model alone."""
+class Measured(NamedTuple):
+    """What is known of the model alone after some windows."""
 
     way: Way
     tokens_per_s: float
+    """In the last window alone."""
     limit_gflops: float
     """The machine's limit meanwhile."""
     mean_tokens: float
@@ -28,42 +29,81 @@ class Bare(NamedTuple):
     gflop_per_pair: float
 
 
-def measure(folder: Path, name: str, dtype: str, pairs: Sequence[Pair]) -> Bare:
-    """Load the model in `folder` and return how fast it scores pairs.
+class Bare:
+    """A loaded model that scores the same pairs over and over, a window of time after another.
 
-    The limit is measured after each batch, so that both see the same neighbours. Call it in a process of its
-    own: a result of the limit's product in float32 (50 MB) is new memory each time, 15 % of its time, unless
+    The limit is measured after each batch, so that both see the same neighbours.
+    """
+
+    def __init__(self, folder: Path, name: str, dtype: str, pairs: Sequence[Pair]) -> None:
+        self._folder, self._name, self._pairs = folder, name, pairs
+        self._model = load(folder, uri=name, dtype=dtype)
+        self._budget = tokens_per_batch(self._model, pairs)
+        self._limit = Limit(self._model.info.dtype)
+        self._work = self._score_for_ever()
+        self._lengths: list[int] = []
+        self._seconds = 0.0
+
+    def window(self, seconds: float) -> Measured:
+        """Work on for so many seconds, one batch at least."""
+        before, tokens_before = self._seconds, sum(self._lengths)
+        while self._seconds < before + seconds or sum(self._lengths) == tokens_before:
+            next(self._work)
+        info, pairs, tokens = self._model.info, len(self._lengths), sum(self._lengths)
+        work = operations(self._folder, self._lengths)
+        return Measured(
+            way=Way(
+                model=self._name,
+                way=f"bare {info.dtype}",
+                pairs_per_s=pairs / self._seconds,
+                share=work / self._seconds / self._limit.operations_per_s if info.device == "cpu" else None,
+            ),
+            tokens_per_s=(tokens - tokens_before) / (self._seconds - before),
+            limit_gflops=self._limit.operations_per_s / 1e9,
+            mean_tokens=tokens / pairs,
+            gflop_per_pair=work / pairs / 1e9,
+        )
+
+    def _score_for_ever(self) -> Iterator[None]:
+        """Tokenize the pairs and score them batch by batch, round after round."""
+        while True:
+            start = perf_counter()
+            encodings = encode(self._model, self._pairs)
+            self._seconds += perf_counter() - start
+            for batch in batches(encodings, self._budget):
+                start = perf_counter()
+                self._model.score(batch)
+                self._seconds += perf_counter() - start
+                self._lengths += [len(encoding.ids) for encoding in batch]
+                self._limit.time_product()
+                yield
+
+
+_bare: Bare
+"""The model of a process that `apart` made."""
+
+
+@contextmanager
+def apart(
+    folder: Path, name: str, dtype: str, pairs: Sequence[Pair]
+) -> Iterator[Callable[[float], Measured]]:
+    """Yield the `window` of a `Bare` in a process of its own, which sleeps between windows.
+
+    A result of the limit's product in float32 (50 MB) is new memory each time, 15 % of its time, unless
     earlier work left a free block of that size.
     """
-    model = load(folder, uri=name, dtype=dtype)
-    budget = tokens_per_batch(model, pairs)
-    limit = Limit(model.info.dtype)
-    seconds, rounds = 0.0, 0
-    while seconds < MEASURED_S:
-        rounds += 1
-        start = perf_counter()
-        encodings = encode(model, pairs)
-        seconds += perf_counter() - start
-        for batch in batches(encodings, budget):
-            start = perf_counter()
-            model.score(batch)
-            seconds += perf_counter() - start
-            limit.time_product()
-    lengths = [len(encoding.ids) for encoding in encodings]
-    work = operations(folder, lengths)
-    way = Way(
-        model=name,
-        way=f"bare {model.info.dtype}",
-        pairs_per_s=len(pairs) * rounds / seconds,
-        share=work * rounds / seconds / limit.operations_per_s if model.info.device == "cpu" else None,
-    )
-    return Bare(
-        way=way,
-        tokens_per_s=sum(lengths) * rounds / seconds,
-        limit_gflops=limit.operations_per_s / 1e9,
-        mean_tokens=sum(lengths) / len(pairs),
-        gflop_per_pair=work / len(pairs) / 1e9,
-    )
+    arguments = (folder, name, dtype, pairs)
+    with ProcessPoolExecutor(1, get_context("spawn"), _load, arguments) as pool:
+        yield lambda seconds: pool.submit(_window, seconds).result()
+
+
+def _load(folder: Path, name: str, dtype: str, pairs: Sequence[Pair]) -> None:
+    global _bare
+    _bare = Bare(folder, name, dtype, pairs)
+
+
+def _window(seconds: float) -> Measured:
+    return _bare.window(seconds)
 
 
 def tokens_per_batch(model: Model, pairs: Sequence[Pair]) -> int:

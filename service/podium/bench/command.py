@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 import msgspec
+from msgspec import structs
 from rich.console import Console
 from rich.progress import Progress
 
@@ -21,6 +22,13 @@ from podium.bench.server import serving
 from podium.bench.shapes import SHAPES, Shape, folder_of
 from podium.bench.texts import Pair, pairs
 from podium.models import precision
+
+ALONE_S = 12.0
+"""Seconds of the bare model where it is not served: less would catch one whim of the host."""
+
+BESIDE_S = 5.0
+"""Seconds of the bare model before and after each figure over HTTP, which is compared with both: the host
+sways from minute to minute."""
 
 FAIR_S = 20.0
 """Seconds of the fairness run; it ends with the requests that are then under way."""
@@ -82,36 +90,45 @@ def _steps(
     """Yield what is measured of one model; each step adds to the report."""
     folder = folder_of(shape, scratch)
     dtypes = [precision.name(dtype) for dtype in precision.dtypes(precision.choose_device("auto"))]
-    speeds: dict[str, float] = {}
 
     def usual() -> None:
         way = _apart(reference.measure, shape.name, folder, texts[: shape.reference_pairs])
         report.ways += [way] if way else []
 
-    def alone(dtype: str) -> None:
-        measured = _apart(bare.measure, folder, shape.name, dtype, texts)
+    def add(measured: bare.Measured) -> None:
         report.ways.append(measured.way)
         report.mean_tokens = measured.mean_tokens
         report.gflop_per_pair[shape.name] = measured.gflop_per_pair
-        report.limits_gflops[dtype] = measured.limit_gflops
-        speeds[dtype] = measured.tokens_per_s
+        report.limits_gflops[measured.way.way.removeprefix("bare ")] = measured.limit_gflops
+
+    def alone(dtype: str) -> None:
+        with bare.apart(folder, shape.name, dtype, texts) as window:
+            add(window(ALONE_S))
 
     def served(dtype: str) -> None:
-        with serving(folder, dtype, scratch / "serve.log") as server:
+        with (
+            bare.apart(folder, shape.name, dtype, texts) as window,
+            serving(folder, dtype, scratch / "serve.log") as server,
+        ):
             load.throughput(server, shape.name, texts, 1, 1, 100)  # shapes that the warm-up did not have
+            ways = []
+            before = window(BESIDE_S)
             for clients, (requests, documents) in shape.requests.items():
-                report.ways.append(
-                    load.throughput(
-                        server, shape.name, texts, clients, requests, documents, bare=speeds[dtype]
-                    )
-                )
+                way, tokens_per_s = load.throughput(server, shape.name, texts, clients, requests, documents)
+                after = window(BESIDE_S)
+                beside = (before.tokens_per_s + after.tokens_per_s) / 2
+                ways.append(structs.replace(way, of_bare=tokens_per_s / beside))
+                before = after
+            add(before)
+            report.ways += ways
             report.fairness.append(load.fairness(server, shape.name, texts, FAIR_S))
 
     yield "Sentence Transformers", usual
     for dtype in reversed(dtypes):
-        yield f"bare {dtype}", lambda dtype=dtype: alone(dtype)  # type: ignore[misc]
         if full or dtype == dtypes[0]:
-            yield f"HTTP {dtype}", lambda dtype=dtype: served(dtype)  # type: ignore[misc]
+            yield f"bare and HTTP {dtype}", lambda dtype=dtype: served(dtype)  # type: ignore[misc]
+        else:
+            yield f"bare {dtype}", lambda dtype=dtype: alone(dtype)  # type: ignore[misc]
 
 
 def _apart(measure: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -77,9 +77,8 @@ def throughput(
     clients: int,
     requests: int,
     documents: int,
-    bare: float | None = None,
-) -> Way:
-    """Return what `clients` clients saw; `bare` is the bare model's tokens per second."""
+) -> tuple[Way, float]:
+    """Return what `clients` clients saw, and the tokens per second."""
     bodies = [[body(pairs, c, n, documents) for n in range(requests)] for c in range(clients)]
     tokens = server.metric("podium_tokens_total")
     if clients == 1:
@@ -88,7 +87,7 @@ def throughput(
         asked, added = ask(server, bodies), None
     tokens = server.metric("podium_tokens_total") - tokens
     p50, p95, p99 = (float(x) * 1000 for x in np.percentile(asked.seconds, [50, 95, 99]))
-    return Way(
+    way = Way(
         model=name,
         way=f"HTTP, {clients} client{'s' * (clients > 1)} × {documents} documents",
         pairs_per_s=clients * requests * documents / asked.elapsed_s,
@@ -96,9 +95,9 @@ def throughput(
         p95_ms=p95,
         p99_ms=p99,
         added_ms=added,
-        of_bare=tokens / asked.elapsed_s / bare if bare else None,
         memory_mib=server.peak_memory_mib(),
     )
+    return way, tokens / asked.elapsed_s
 
 
 def _ask_alone(server: Server, bodies: Sequence[bytes]) -> tuple[Asked, float]:

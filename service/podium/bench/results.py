@@ -18,7 +18,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     added_ms: float | None = None
     """Median of each request's latency less the server's own inference and tokenization for it."""
     of_bare: float | None = None
-    """Tokens per second, of the bare model's in the same dtype."""
+    """Tokens per second, of what the bare model did right before and right after, in the same dtype."""
     memory_mib: float | None = None
     """Resident memory of the server at its peak."""
 
