@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.models.layout import GROUP_BYTES, GROUP_GROWTH, GROUP_MULTIPLE, GROUP_PAIRS, Layout, group
+from podium.models.layout import GROUP_BYTES, GROUP_GROWTH, GROUP_PAIRS, MULTIPLE, Layout, group
 
 CPU = torch.device("cpu")
 
@@ -17,8 +17,8 @@ def test_groups_hold_every_pair_once_and_keep_to_their_limits(lengths, score_byt
     for size, padded in group(lengths, score_bytes):
         members = lengths[first : first + size]
         assert 1 <= size <= GROUP_PAIRS
-        assert padded % GROUP_MULTIPLE == 0
-        assert padded - GROUP_MULTIPLE < members[-1] <= padded
+        assert padded % MULTIPLE == 0
+        assert padded - MULTIPLE < members[-1] <= padded
         assert members[-1] <= members[0] * GROUP_GROWTH
         assert size == 1 or size * padded * padded * score_bytes <= GROUP_BYTES
         first += size
@@ -33,6 +33,16 @@ def test_what_is_gathered_and_kept_is_the_batch_in_its_order(lengths):
     assert kept.tolist() == tokens.tolist()
 
 
+@given(lengths=sorted_lengths)
+def test_sequences_on_the_cpu_have_few_shapes(lengths):
+    layout = Layout(np.array(lengths), CPU, 24)
+    assert layout.rows % MULTIPLE == 0
+    assert 0 <= layout.rows - layout.total < MULTIPLE
+    assert layout.filled(np.full(layout.total, 7)).tolist() == [7] * layout.total + [0] * (
+        layout.rows - layout.total
+    )
+
+
 def test_a_place_that_no_token_fills_repeats_the_first_of_its_pair():
     (only,) = Layout(np.array([3, 3]), CPU, 24).groups
     assert only.padded == 16
@@ -41,7 +51,7 @@ def test_a_place_that_no_token_fills_repeats_the_first_of_its_pair():
 
 def test_positions_restart_at_each_pair():
     layout = Layout(np.array([1, 2, 4]), CPU, 24)
-    assert layout.positions.tolist() == [0, 0, 1, 0, 1, 2, 3]
+    assert layout.positions.tolist() == [0, 0, 1, 0, 1, 2, 3, *[0] * 9]
     assert layout.firsts.tolist() == [0, 1, 3]
     assert layout.offsets.tolist() == [0, 1, 3, 7]
     assert layout.longest == 4

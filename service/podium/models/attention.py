@@ -22,13 +22,14 @@ _SAFE = 2.0**60
 def attend(
     query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, scaling: float, window: int | None
 ) -> Tensor:
-    """Return the attended values: (heads, t, d) each, with any strides → (t, heads, d).
+    """Return the attended values: (heads, rows, d) each, with any strides → (rows, heads, d).
 
     Token i sees token j of its own pair where `window` is None or |i − j| < window.
     """
     if _has_varlen(query):
         return _attend_varlen(query, key, value, layout, scaling, window)
     states = query.new_empty(query.shape[1], query.shape[0], query.shape[2])
+    states[layout.total :] = 0  # whatever lay there might be slow numbers
     longest = _LONGEST_PRODUCT.get(query.dtype, 0) if query.device.type == "cpu" else 0
     for group in layout.groups:
         if group.padded > longest or not _attend_group(query, key, value, states, group, scaling, window):
@@ -39,7 +40,7 @@ def attend(
 
 def attend_firsts(query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, scaling: float) -> Tensor:
     """Return what the first token of each pair attends to: (n, heads, d) for its query (n, heads, d) and
-    keys and values of all tokens, (t, heads, d).
+    keys and values of all tokens, (rows, heads, d).
     """
     if _has_varlen(query):
         states = varlen_attn(

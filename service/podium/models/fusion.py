@@ -55,8 +55,8 @@ class FusedSelfAttention(nn.Module):
         self.scaling = attention.scaling
 
     def forward(self, hidden_states: Tensor, *_: Any, layout: Layout, **__: Any) -> tuple[Tensor, None]:
-        """Return (1, t, hidden) for hidden_states (1, t, hidden)."""
-        qkv = self.product(hidden_states[0]).view(layout.total, 3, self.heads, -1)
+        """Return (1, rows, hidden) for hidden_states (1, rows, hidden)."""
+        qkv = self.product(hidden_states[0]).unflatten(-1, (3, self.heads, -1))
         query, key, value = qkv.permute(1, 2, 0, 3)
         states = attend(query, key, value, layout, scaling=self.scaling, window=None)
         return states.flatten(1).unsqueeze(0), None
@@ -71,6 +71,6 @@ class FusedOutput(nn.Module):
         self.norm = norm
 
     def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
-        """Return (1, t, hidden)."""
+        """Return (1, rows, hidden)."""
         result: Tensor = self.norm(self.product(hidden_states, input_tensor))
         return result

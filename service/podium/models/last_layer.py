@@ -36,7 +36,7 @@ class FirstAttention(nn.Module):
         self.scaling = whole.scaling
 
     def forward(self, hidden_states: Tensor, *_: Any, layout: Layout, **__: Any) -> tuple[Tensor, None]:
-        """Return (1, n, hidden) for hidden_states (1, t, hidden)."""
+        """Return (1, n, hidden) for hidden_states (1, rows, hidden)."""
         firsts = hidden_states[0, layout.firsts]
         query = self.query(firsts).unflatten(-1, (self.heads, -1))
         key, value = self.keys_and_values(hidden_states[0]).unflatten(-1, (2, self.heads, -1)).unbind(1)

@@ -14,8 +14,9 @@ GROUP_BYTES = 4 << 20
 GROUP_PAIRS = 16
 GROUP_GROWTH = 1.15
 """Longest pair of a group to its shortest: padding costs the square of this."""
-GROUP_MULTIPLE = 16
-"""Groups are padded to a multiple of this: few shapes occur, and oneDNN needs 0.7 ms for each new one."""
+MULTIPLE = 16
+"""Groups, and whole sequences on the CPU, are padded to a multiple of this: few shapes occur, and oneDNN takes
+0.7 ms for each new one."""
 
 
 class Group(NamedTuple):
@@ -44,8 +45,10 @@ class Layout:
         self.ends = np.cumsum(lengths)
         self.starts = self.ends - lengths
         self.total = int(self.ends[-1])
-        self.positions: NDArray[np.int64] = np.arange(self.total) - np.repeat(self.starts, lengths)
-        """(t,) place of each token in its pair, from 0."""
+        self.rows = -(-self.total // MULTIPLE) * MULTIPLE if device.type == "cpu" else self.total
+        """Rows of the sequence; those after the first `total` belong to no pair, and nothing reads them."""
+        self.positions = self.filled(np.arange(self.total) - np.repeat(self.starts, lengths))
+        """(rows,) place of each token in its pair, from 0."""
         self._score_bytes = score_bytes
 
     @property
@@ -89,11 +92,17 @@ class Layout:
             first += size
         return groups
 
+    def filled(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """Return (t,) integers as (rows,) int64, with zeros behind them."""
+        filled = np.zeros(self.rows, dtype=np.int64)
+        filled[: self.total] = values
+        return filled
+
     def means(self, states: Tensor) -> Tensor:
-        """Return the mean of each pair's states: (t, hidden) → (n, hidden) float32."""
+        """Return the mean of each pair's states: (rows, hidden) → (n, hidden) float32."""
         owner = self._tensor(np.repeat(np.arange(len(self.lengths)), self.lengths))
         sums = torch.zeros(len(self.lengths), states.shape[1], device=self.device)
-        sums.index_add_(0, owner, states.float())
+        sums.index_add_(0, owner, states[: self.total].float())
         return sums / self._tensor(self.lengths).unsqueeze(1)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
@@ -104,7 +113,7 @@ def group(lengths: Sequence[int], score_bytes: int) -> Iterator[tuple[int, int]]
     """Cut ascending lengths into groups; yield how many pairs each has and to what they are padded."""
     size = padded = 0
     for index, length in enumerate(lengths):
-        wanted = -(-length // GROUP_MULTIPLE) * GROUP_MULTIPLE
+        wanted = -(-length // MULTIPLE) * MULTIPLE
         if size and (
             size == GROUP_PAIRS
             or length > lengths[index - size] * GROUP_GROWTH

@@ -73,18 +73,19 @@ class PackedForward:
         """Return the logits of pairs in ascending order of length, computed as one sequence."""
         layout = Layout(lengths, self._device, self._score_bytes)
         inputs = {
-            "input_ids": self._tensor(np.concatenate([encoding.ids for encoding in ordered])),
+            "input_ids": self._tensor(layout.filled(np.concatenate([encoding.ids for encoding in ordered]))),
             "position_ids": self._tensor(layout.positions + self._first_position),
         }
         if self._segments:
             second = np.repeat([encoding.second for encoding in ordered], layout.lengths)
-            inputs["token_type_ids"] = self._tensor(layout.positions >= second)
+            types = layout.filled(layout.positions[: layout.total] >= second)
+            inputs["token_type_ids"] = self._tensor(types)
         logits: NDArray[np.float32] = self._model(**inputs, layout=layout).logits[:, 0].float().cpu().numpy()
         return logits
 
-    def _tensor(self, values: NDArray[Any]) -> Tensor:
-        """Return (t,) integers as the (1, t) int64 tensor that embeddings take."""
-        return torch.from_numpy(values.astype(np.int64)).unsqueeze(0).to(self._device, non_blocking=True)
+    def _tensor(self, values: NDArray[np.int64]) -> Tensor:
+        """Return (rows,) integers as the (1, rows) tensor that embeddings take."""
+        return torch.from_numpy(values).unsqueeze(0).to(self._device, non_blocking=True)
 
 
 def cuts(lengths: NDArray[np.int64], max_tokens: int | None) -> list[int]:
@@ -100,7 +101,7 @@ def cuts(lengths: NDArray[np.int64], max_tokens: int | None) -> list[int]:
 
 
 class Reduced(nn.Module):
-    """Stands in for a base model: (1, t) tokens of n pairs in, (n, 1, hidden) float32 states out.
+    """Stands in for a base model: (1, rows) tokens of n pairs in, (n, 1, hidden) float32 states out.
 
     `mean`: the head reads the mean of a pair's states; `kept`: `base` returns the first ones by itself.
     The pooler, where the base model has one, belongs to the head: it is taken out and run in float32.
@@ -139,7 +140,7 @@ def packed_attention(
     sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attend inside each pair: (1, heads, t, d) each → (1, t, heads, d), as transformers asks."""
+    """Attend inside each pair: (1, heads, rows, d) each → (1, rows, heads, d), as transformers asks."""
     states = attend(query[0], key[0], value[0], layout, scaling=scaling, window=sliding_window)
     return states.unsqueeze(0), None
 
