@@ -1,4 +1,4 @@
-"""The packed forward on CUDA without a device: torch's fake tensors know devices, dtypes and shapes, no numbers.
+"""The packed forward on CUDA without a device: torch's fake tensors know devices, dtypes and shapes.
 
 What a device computes is compared by the tests that `needs_cuda` marks. These need none, but a build of torch
 for CUDA: `pip install torch` brings it on most machines, and the image `service` has it.

@@ -14,6 +14,8 @@ def show(report: Report, console: Console) -> None:
         Group(
             f"{report.machine}; limit {limits}",
             f"{report.pairs} pairs of {report.mean_tokens:.1f} tokens ({report.texts}); GFLOP each: {costs}",
+            "of limit: all of a model's operations count, also those of its last layer that no head reads and "
+            "Podium leaves out",
         )
     )
     table = Table("model", "way", box=None, pad_edge=False)
