@@ -11,8 +11,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`Sentence Transformers float32`, `bare bfloat16`, `HTTP, 8 clients`."""
     pairs_per_s: float
     share: float | None = None
-    """Operations of the scored tokens per second, of the machine's limit in the same dtype; CPU only. All of the
-    model's operations count, also those of its last layer that no head reads and Podium leaves out."""
+    """Operations of the scored tokens per second, of the machine's limit in the same dtype; CPU only. All
+    count, those of the last layer that no head reads and Podium leaves out included."""
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None

@@ -14,7 +14,7 @@ def show(report: Report, console: Console) -> None:
         Group(
             f"{report.machine}; limit {limits}",
             f"{report.pairs} pairs of {report.mean_tokens:.1f} tokens ({report.texts}); GFLOP each: {costs}",
-            "of limit: all of a model's operations count, also those of its last layer that no head reads and "
+            "of limit: all operations of a model count, also those of the last layer that no head reads and "
             "Podium leaves out",
         )
     )
