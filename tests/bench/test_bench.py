@@ -11,15 +11,28 @@ from podium.models import random_weights
 PAIRS = [("what is a panda?", "a bear of China"), ("what is it?", "I like cats. " * 40)]
 
 
+SMALL = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+
+
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.config], ids=lambda shape: shape.name)
-def test_each_shape_is_measured_in_the_usual_way_and_bare(shape, tmp_path: Path, monkeypatch):
-    small = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
-    random_weights.save({**shape.config, **small}, BUILTIN, tmp_path)
+def test_each_shape_is_measured_in_the_usual_way_and_bare(shape, tmp_path: Path):
+    random_weights.save({**shape.config, **SMALL}, BUILTIN, tmp_path)
     usual = reference.measure(shape.name, tmp_path, PAIRS)
     assert usual.pairs_per_s > 0
-    monkeypatch.setattr(bare, "MEASURED_S", 1e-9)
-    alone = bare.measure(tmp_path, shape.name, "float32", PAIRS)
+    alone = bare.Bare(tmp_path, shape.name, "float32", PAIRS).window(0)
     assert (alone.way.model, alone.way.way) == (shape.name, "bare float32")
     assert alone.mean_tokens == (12 + 167) / 2
     assert alone.tokens_per_s == pytest.approx(alone.way.pairs_per_s * alone.mean_tokens)
     assert alone.way.share == pytest.approx(alone.way.pairs_per_s * alone.gflop_per_pair / alone.limit_gflops)
+
+
+def test_a_model_apart_goes_on_from_window_to_window(tmp_path: Path):
+    random_weights.save({**SHAPES[1].config, **SMALL}, BUILTIN, tmp_path)
+    with bare.apart(tmp_path, "small", "float32", PAIRS) as window:
+        first, second = window(0), window(0.1)
+    assert first.mean_tokens == second.mean_tokens == (12 + 167) / 2
+    # the first window's work counts in the whole, and not in the second window
+    whole = second.way.pairs_per_s * second.mean_tokens
+    assert (
+        min(first.tokens_per_s, second.tokens_per_s) <= whole <= max(first.tokens_per_s, second.tokens_per_s)
+    )
