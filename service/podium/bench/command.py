@@ -101,7 +101,7 @@ def _steps(
         report.gflop_per_pair[shape.name] = measured.gflop_per_pair
         report.limits_gflops[measured.way.way.removeprefix("bare ")] = measured.limit_gflops
 
-    def alone(dtype: str) -> None:
+    def unserved(dtype: str) -> None:
         with bare.apart(folder, shape.name, dtype, texts) as window:
             add(window(ALONE_S))
 
@@ -112,14 +112,13 @@ def _steps(
         ):
             load.throughput(server, shape.name, texts, 1, 1, 100)  # shapes that the warm-up did not have
             ways = []
-            before = window(BESIDE_S)
+            alone = [window(BESIDE_S)]
             for clients, (requests, documents) in shape.requests.items():
                 way, tokens_per_s = load.throughput(server, shape.name, texts, clients, requests, documents)
-                after = window(BESIDE_S)
-                beside = (before.tokens_per_s + after.tokens_per_s) / 2
+                alone.append(window(BESIDE_S))
+                beside = (alone[-2].tokens_per_s + alone[-1].tokens_per_s) / 2
                 ways.append(structs.replace(way, of_bare=tokens_per_s / beside))
-                before = after
-            add(before)
+            add(alone[-1])
             report.ways += ways
             report.fairness.append(load.fairness(server, shape.name, texts, FAIR_S))
 
@@ -128,7 +127,7 @@ def _steps(
         if full or dtype == dtypes[0]:
             yield f"bare and HTTP {dtype}", lambda dtype=dtype: served(dtype)  # type: ignore[misc]
         else:
-            yield f"bare {dtype}", lambda dtype=dtype: alone(dtype)  # type: ignore[misc]
+            yield f"bare {dtype}", lambda dtype=dtype: unserved(dtype)  # type: ignore[misc]
 
 
 def _apart(measure: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

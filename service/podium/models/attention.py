@@ -29,7 +29,7 @@ def attend(
     if _has_varlen(query):
         return _attend_varlen(query, key, value, layout, scaling, window)
     states = query.new_empty(query.shape[1], query.shape[0], query.shape[2])
-    states[layout.total :] = 0  # whatever lay there might be slow numbers
+    states[layout.total :] = 0  # what lies there may be denormal, which is slow
     longest = _LONGEST_PRODUCT.get(query.dtype, 0) if query.device.type == "cpu" else 0
     for group in layout.groups:
         if group.padded > longest or not _attend_group(query, key, value, states, group, scaling, window):
@@ -44,7 +44,7 @@ def attend_firsts(query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, 
     """
     if _has_varlen(query):
         states = varlen_attn(
-            query, key, value, layout.numbers, layout.offsets, 1, layout.longest, scale=scaling
+            query, key, value, layout.first_offsets, layout.offsets, 1, layout.longest, scale=scaling
         )
         assert isinstance(states, Tensor)
         return states

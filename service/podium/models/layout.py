@@ -62,7 +62,7 @@ class Layout:
         return self._tensor(self.starts)
 
     @cached_property
-    def numbers(self) -> Tensor:
+    def first_offsets(self) -> Tensor:
         """(n + 1,) int32 from 0: the offsets of one token a pair."""
         return self._tensor(np.arange(len(self.lengths) + 1, dtype=np.int32))
 
