@@ -142,6 +142,8 @@ def test_a_cut_download_ends_with_75_and_is_resumed_by_the_next_process(hub, tmp
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_process_that_is_killed_leaves_no_model_and_its_bytes_for_the_next(hub, tmp_path, end):
     hub.hangs = {"/model.safetensors": 5_000_000}
+    # what a shell runs in the background begins with SIGINT ignored, and would hand that on
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(**command(hub, tmp_path)) as process:
         while not any(part.stat().st_size >= 4_000_000 for part in tmp_path.glob("cache/*/.podium-*/*.part")):
             assert process.poll() is None
