@@ -73,7 +73,7 @@ async def in_thread(work: Callable[[], T]) -> T:
     """Run `work` in a thread that the end of the process does not wait for, unlike asyncio.to_thread's.
 
     A download of minutes must not hold up a SIGTERM. A thread of its own that ends also takes its OpenMP team
-    along: beside a second team libgomp's threads wait without spinning, and the model is 11 to 16 % slower.
+    along: beside a second team libgomp's threads wait without spinning, and the model is 10 to 18 % slower.
     """
     done: Future[T] = Future()
 
