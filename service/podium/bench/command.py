@@ -8,7 +8,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
-from typing import ParamSpec, TypeVar
 
 import click
 import msgspec
@@ -34,8 +33,6 @@ FAIR_S = 20.0
 """Seconds of the fairness run; it ends with the requests that are then under way."""
 
 Step = tuple[str, Callable[[], None]]
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @click.command
@@ -92,7 +89,9 @@ def _steps(
     dtypes = [precision.name(dtype) for dtype in precision.dtypes(precision.choose_device("auto"))]
 
     def usual() -> None:
-        way = _apart(reference.measure, shape.name, folder, texts[: shape.reference_pairs])
+        # in a new process, where no earlier step left memory or threads
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            way = pool.submit(reference.measure, shape.name, folder, texts[: shape.reference_pairs]).result()
         report.ways += [way] if way else []
 
     def add(measured: bare.Measured) -> None:
@@ -128,12 +127,6 @@ def _steps(
             yield f"bare and HTTP {dtype}", lambda dtype=dtype: served(dtype)  # type: ignore[misc]
         else:
             yield f"bare {dtype}", lambda dtype=dtype: unserved(dtype)  # type: ignore[misc]
-
-
-def _apart(measure: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Return what a function returns in a new process, where no earlier step left memory or threads."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(measure, *arguments, **named).result()
 
 
 def _machine() -> str:
