@@ -2,11 +2,21 @@ import pytest
 import torch
 from torch import nn
 
-from podium.models import linear
+from podium.models import linear, precision
 from podium.models.linear import fused, merged
 
+needs_bfloat16 = pytest.mark.skipif(
+    torch.bfloat16 not in precision.dtypes(torch.device("cpu")),
+    reason="needs a processor that multiplies bfloat16 (AVX512-BF16, AMX, or Arm's BF16)",
+)
 
-@pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+
+@pytest.fixture(
+    params=[
+        pytest.param(torch.float32, id="float32"),
+        pytest.param(torch.bfloat16, id="bfloat16", marks=needs_bfloat16),
+    ]
+)
 def layer(request):
     torch.manual_seed(2)
     return nn.Linear(48, 80).to(request.param).requires_grad_(False)
@@ -34,6 +44,13 @@ def test_a_layer_without_bias_is_fused():
     layer = nn.Linear(16, 8, bias=False).requires_grad_(False)
     x = torch.randn(3, 16)
     assert difference(fused(layer)(x), layer(x)) < 1e-5
+
+
+def test_a_dtype_that_the_processor_does_not_multiply_leaves_the_plain_layer_or_agrees_with_it():
+    layer = nn.Linear(48, 80).to(torch.bfloat16).requires_grad_(False)
+    x = torch.randn(7, 48, dtype=torch.bfloat16)
+    replacement = fused(layer) or layer
+    assert difference(replacement(x), layer(x)) < bound(layer)
 
 
 def test_a_missing_operator_leaves_the_plain_layer_and_says_so(monkeypatch, caplog):

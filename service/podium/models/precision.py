@@ -67,9 +67,13 @@ def dtypes(device: torch.device) -> list[torch.dtype]:
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself: oneDNN takes it without, slower than float32."""
+    """Whether the processor multiplies bfloat16 itself, and oneDNN lets it (ONEDNN_MAX_CPU_ISA may not): from
+    AVX-512 on oneDNN takes bfloat16 without such instructions too, slower than float32.
+    """
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
     if platform.machine() in ("aarch64", "arm64"):
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return True
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
