@@ -13,7 +13,7 @@ from podium.calls import Call, Pair
 from podium.engine import Engine
 from podium.errors import DeadlineExceeded, PodiumError, Unavailable
 from podium.models.base import Model
-from podium.models.fitting import clip, keeps_end, max_characters
+from podium.models.text.fitting import clip, keeps_end, max_characters
 from podium.ranking import Ranking, RankRequest, Usage, rank
 from podium.telemetry.metrics import Metrics
 from podium.telemetry.tracing import stage_spans

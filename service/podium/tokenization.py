@@ -16,7 +16,7 @@ from podium.calls import Call, Pair, Read
 from podium.engine import Engine
 from podium.errors import ModelFailed, PairTooLong
 from podium.models.base import Model, Tokens
-from podium.models.fitting import fit, join, max_characters, most_tokens, parts
+from podium.models.text.fitting import fit, join, max_characters, most_tokens, parts
 from podium.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)

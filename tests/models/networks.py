@@ -10,9 +10,9 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 import podium
-from podium.models import families
+from podium.models import architectures
 from podium.models.base import Encoding
-from podium.models.packing import PackedForward
+from podium.models.network.packed import PackedForward
 
 BUILTIN = Path(podium.__file__).parent / "builtin"
 
@@ -126,6 +126,6 @@ def reference(model: Any, pairs: Sequence[Encoding]) -> np.ndarray:
         types[row, pair.second : len(pair.ids)] = 1
         mask[row, : len(pair.ids)] = 1
     inputs = {"input_ids": ids, "attention_mask": mask}
-    if families.has_segments(model.config):
+    if architectures.has_segments(model.config):
         inputs["token_type_ids"] = types
     return model(**inputs).logits[:, 0].numpy()

@@ -7,7 +7,7 @@ from models.networks import BUILTIN, needs_cuda
 from scipy.stats import spearmanr
 
 from podium.errors import OutOfMemory
-from podium.models import precision
+from podium.models import devices
 from podium.models.cross_encoder import CrossEncoder
 from podium.models.load import load
 from podium.models.readiness import self_test, warm_up
@@ -73,7 +73,7 @@ def test_no_pairs_have_no_scores(model):
     ],
 )
 def test_half_precision_ranks_as_float32_does_and_keeps_scores_apart(device, dtype, model, random_pairs):
-    able = [precision.name(each) for each in precision.dtypes(precision.choose_device(device))]
+    able = [devices.name(each) for each in devices.dtypes(devices.choose_device(device))]
     if dtype not in able:
         pytest.skip(f"this {device} computes in {', '.join(able)}")
     exact = scores(model, random_pairs)

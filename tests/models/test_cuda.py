@@ -12,8 +12,8 @@ from models.networks import encodings, network
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from podium.models import attention
-from podium.models.packing import PackedForward
+from podium.models.attention import attend as attention
+from podium.models.network.packed import PackedForward
 
 pytestmark = pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="needs a CUDA build of torch")
 

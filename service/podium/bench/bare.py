@@ -9,10 +9,10 @@ from time import perf_counter
 from typing import NamedTuple
 
 from podium.batching import BATCH_S, Waiting, plan_batch
+from podium.bench.limit import Limit, operations
 from podium.bench.results import Way
 from podium.bench.texts import Pair
 from podium.models.base import Encoding, Model
-from podium.models.limit import Limit, operations
 from podium.models.load import load
 
 

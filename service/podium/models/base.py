@@ -30,6 +30,8 @@ class Encoding(NamedTuple):
     """Whether anything of the pair was cut to fit."""
     needed: int
     """Tokens that the pair has before it is cut (at least, where `Tokens.cut` is set)."""
+    shared: int = 0
+    """Leading tokens that are the same for all documents of this query: a batch computes them once."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from podium.errors import OutOfMemory
 from podium.models.base import Encoding, ModelInfo
-from podium.models.tokenizer import Tokenizer
+from podium.models.text.tokenizer import Tokenizer
 
 
 class Forward(Protocol):

@@ -10,12 +10,12 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers.utils.logging import disable_progress_bar
 
 from podium.errors import PermanentStartError, Reason
-from podium.models import allocation, families, precision
+from podium.models import architectures, devices
 from podium.models.base import ModelInfo
 from podium.models.cross_encoder import CrossEncoder, Forward
-from podium.models.packing import PackedForward
-from podium.models.padded import PaddedForward
-from podium.models.tokenizer import Tokenizer
+from podium.models.network.packed import PackedForward
+from podium.models.network.padded import PaddedForward
+from podium.models.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +40,17 @@ def load(
     Raises PermanentStartError where the folder, the device, the dtype or the length cannot work.
     """
     disable_progress_bar()
-    on = precision.choose_device(device)
-    computed_in = precision.choose_dtype(dtype, on)
-    torch.set_num_threads(precision.cores())
-    allocation.keep_freed_memory()
+    on = devices.choose_device(device)
+    computed_in = devices.choose_dtype(dtype, on)
+    torch.set_num_threads(devices.cores())
+    devices.keep_freed_memory()
     config = _config(folder, trust_remote_code)
     limit = _limit(config, max_length)
     tokenizer = _tokenizer(folder, config, limit, trust_remote_code)
     network = _network(folder, config, trust_remote_code, allow_pickle)
     architecture = type(network).__name__
     forward: Forward
-    if families.packable(network):
+    if architectures.packable(network):
         forward = PackedForward(network, on, computed_in)
     else:
         logger.warning(
@@ -62,7 +62,7 @@ def load(
         revision=revision,
         architecture=architecture,
         device=str(on),
-        dtype=precision.name(computed_in),
+        dtype=devices.name(computed_in),
         forward=forward.name,
         max_length=limit,
         special_tokens=tokenizer.template.size,
@@ -103,7 +103,7 @@ def _config(folder: Path, trust_remote_code: bool) -> Any:
 
 def _limit(config: Any, wanted: int | None) -> int:
     """Return the tokens of a pair: what was asked for, else what the model has, at most MAX_LENGTH."""
-    usable = families.usable_length(config)
+    usable = architectures.usable_length(config)
     if wanted is None:
         return min(usable, MAX_LENGTH)
     if wanted > min(usable, MAX_LENGTH):
@@ -123,7 +123,7 @@ def _tokenizer(folder: Path, config: Any, limit: int, trust_remote_code: bool) -
         if len(tokenizer) <= len(tokenizer.all_special_ids):
             raise ValueError("it knows no words; its files are missing")  # noqa: TRY301 told like the others
         # a slow tokenizer has no backend and raises AttributeError
-        return Tokenizer(tokenizer.backend_tokenizer, limit, segments=families.has_segments(config))
+        return Tokenizer(tokenizer.backend_tokenizer, limit, segments=architectures.has_segments(config))
     except Exception as error:  # as above: whatever is wrong, it cannot be loaded
         raise _refused(f"the tokenizer in `{folder}` cannot be loaded: {_first_line(error)}") from error
 

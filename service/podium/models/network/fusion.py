@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from podium.models.attention import attend
+from podium.models.attention.attend import attend
 from podium.models.layout import Layout
-from podium.models.linear import FusedLinear, fused, merged
+from podium.models.linear.onednn import FusedLinear, fused, merged
 
 
 def fuse(module: nn.Module) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models.networks import encodings, network, reference
 
-from podium.models.padded import PaddedForward, slices
+from podium.models.network.padded import PaddedForward, slices
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 90, 17, 64, 5]

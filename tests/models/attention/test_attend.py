@@ -8,8 +8,9 @@ import torch
 from models.networks import needs_cuda
 from torch.nn.functional import scaled_dot_product_attention
 
-from podium.models import attention, layout
-from podium.models.attention import attend, attend_firsts
+from podium.models import layout
+from podium.models.attention import attend as attention
+from podium.models.attention.attend import attend, attend_firsts
 from podium.models.layout import Layout
 
 HEADS, WIDTH = 4, 16

@@ -11,8 +11,8 @@ from tokenizers.pre_tokenizers import ByteLevel, Metaspace, Whitespace
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 from transformers import AutoTokenizer
 
-from podium.models.fitting import parts
-from podium.models.tokenizer import Tokenizer, learn_template
+from podium.models.text.fitting import parts
+from podium.models.text.tokenizer import Tokenizer, learn_template
 
 
 def words(processor=None) -> Backend:

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models.networks import CUDA, build, encodings, network, packed, reference
 
-from podium.models import families, packing
+from podium.models import architectures
 from podium.models.layout import MULTIPLE, Group, Layout
-from podium.models.linear import FusedLinear
+from podium.models.linear.onednn import FusedLinear
+from podium.models.network import packed as forward_module
 
 BOUND = 1e-4
 """Greatest difference of two float32 logits; they are of the order of 1."""
@@ -45,11 +46,11 @@ def test_a_modernbert_head_that_reads_the_first_token_gets_it():
     assert difference(model, encodings(SHORT)) < BOUND
 
 
-@pytest.mark.parametrize("model_type", sorted(families.PACKABLE))
+@pytest.mark.parametrize("model_type", sorted(architectures.PACKABLE))
 def test_each_architecture_that_is_packed_gives_the_logits_of_the_padded_forward(model_type):
     small = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4}
     model = build({"model_type": model_type, "pad_token_id": 1, **small})
-    assert families.packable(model)
+    assert architectures.packable(model)
     assert difference(model, encodings(SHORT)) < BOUND
 
 
@@ -103,7 +104,7 @@ def test_a_score_does_not_depend_on_the_neighbours(small):
     limit=st.sampled_from([None, 100, 4096]),
 )
 def test_a_sequence_has_no_more_tokens_than_its_limit_or_one_pair(lengths, limit):
-    parts = np.split(np.array(lengths), packing.cuts(np.array(lengths), limit))
+    parts = np.split(np.array(lengths), forward_module.cuts(np.array(lengths), limit))
     assert np.concatenate(parts).tolist() == lengths
     assert all(len(part) == 1 or limit is None or part.sum() <= limit for part in parts)
     assert all(len(part) for part in parts)
@@ -146,24 +147,24 @@ class RunsOn(Layout):
     "shape", ["ms-marco-MiniLM-L6-v2", "podium-tiny", "bge-reranker-base", "gte-reranker-modernbert-base"]
 )
 def test_the_bound_notices_attention_that_sees_one_token_of_the_neighbour(shape, monkeypatch):
-    monkeypatch.setattr(packing, "Layout", SeesNeighbour)
+    monkeypatch.setattr(forward_module, "Layout", SeesNeighbour)
     assert difference(network(shape, num_hidden_layers=3), encodings([9, 30, 70, 71])) > 10 * BOUND
 
 
 # not ModernBERT: rotated positions are relative, so a shift of a whole pair changes nothing
 @pytest.mark.parametrize("shape", ["ms-marco-MiniLM-L6-v2", "podium-tiny", "bge-reranker-base"])
 def test_the_bound_notices_positions_that_run_on(shape, monkeypatch):
-    monkeypatch.setattr(packing, "Layout", RunsOn)
+    monkeypatch.setattr(forward_module, "Layout", RunsOn)
     assert difference(network(shape, num_hidden_layers=3), encodings([9, 30, 70, 71])) > 10 * BOUND
 
 
 @pytest.mark.parametrize("offset", [-1, 1])
 def test_the_bound_notices_a_window_that_is_off_by_one(offset, monkeypatch):
-    attend = packing.attend
+    attend = forward_module.attend
 
     def mutant(*arguments, window, **options):
         return attend(*arguments, window=window and window + offset, **options)
 
-    monkeypatch.setattr(packing, "attend", mutant)
+    monkeypatch.setattr(forward_module, "attend", mutant)
     model = network("gte-reranker-modernbert-base", num_hidden_layers=3)
     assert difference(model, encodings([70, 90, 300])) > 10 * BOUND

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.models.base import Tokens
-from podium.models.fitting import clip, fit, join, keeps_end, most_tokens, parts, truncate
+from podium.models.text.fitting import clip, fit, join, keeps_end, most_tokens, parts, truncate
 from podium.ranking import RankRequest
 
 MAX_LENGTH, SPECIAL = 20, 3

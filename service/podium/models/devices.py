@@ -1,8 +1,10 @@
-"""Device, dtype and threads: what this machine can do, and what it does best."""
+"""Device, dtype, threads and memory: what this machine can do, and what it does best."""
 
+import ctypes
 import math
 import os
 import platform
+import sys
 from pathlib import Path
 
 import torch
@@ -10,6 +12,11 @@ import torch
 from podium.errors import PermanentStartError, Reason
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024
+"""glibc refuses more on 64 bits."""
+_TRIM_THRESHOLD = 1 << 30
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -92,3 +99,16 @@ def _quota() -> int:
     except (OSError, ValueError):
         return 1 << 16
     return 1 << 16 if quota == "max" else math.ceil(int(quota) / int(period))
+
+
+def keep_freed_memory() -> None:
+    """Raise glibc's thresholds: it hands large blocks back to the kernel and gets them anew at every batch.
+
+    Does nothing where the C library is another one, which has its own ways.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)

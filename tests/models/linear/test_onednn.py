@@ -2,11 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from podium.models import linear, precision
-from podium.models.linear import fused, merged
+from podium.models import devices
+from podium.models.linear import onednn as linear
+from podium.models.linear.onednn import fused, merged
 
 needs_bfloat16 = pytest.mark.skipif(
-    torch.bfloat16 not in precision.dtypes(torch.device("cpu")),
+    torch.bfloat16 not in devices.dtypes(torch.device("cpu")),
     reason="needs a processor that multiplies bfloat16 (AVX512-BF16, AMX, or Arm's BF16)",
 )
 

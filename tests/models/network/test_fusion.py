@@ -6,8 +6,8 @@ import pytest
 from models.networks import network, packed
 from torch import nn
 
-from podium.models.fusion import FusedOutput, FusedSelfAttention
-from podium.models.linear import FusedLinear
+from podium.models.linear.onednn import FusedLinear
+from podium.models.network.fusion import FusedOutput, FusedSelfAttention
 
 
 @pytest.mark.parametrize(

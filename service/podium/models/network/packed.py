@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from podium.models import families, fusion
-from podium.models.attention import attend
+from podium.models import architectures
+from podium.models.attention.attend import attend
 from podium.models.base import Encoding
-from podium.models.last_layer import keep_firsts
 from podium.models.layout import Layout
+from podium.models.network import fusion
+from podium.models.network.ends import keep_firsts
 
 ATTENTION = "podium_packed"
 """Name of the packed attention in transformers' AttentionInterface; without a mask function of the same name
@@ -38,18 +39,18 @@ class PackedForward:
     name = "packed"
 
     def __init__(self, model: Any, device: torch.device, dtype: torch.dtype) -> None:
-        """Take over `model`, a sequence classification model of `families.PACKABLE`, with float32 weights."""
+        """Take over `model`, a sequence classifier of `architectures.PACKABLE`, with float32 weights."""
         config = model.config
         self._device = device
-        self._first_position = families.first_position(config)
-        self._segments = families.has_segments(config)
+        self._first_position = architectures.first_position(config)
+        self._segments = architectures.has_segments(config)
         self._max_tokens = CPU_TOKENS if device.type == "cpu" else None
         self._score_bytes = config.num_attention_heads * dtype.itemsize
         base = model.base_model
-        layers = families.bert_layers(model)
+        layers = architectures.bert_layers(model)
         if layers is not None:
             keep_firsts(layers)
-        self._reduced = Reduced(base, mean=families.mean_pooled(config), kept=layers is not None)
+        self._reduced = Reduced(base, mean=architectures.mean_pooled(config), kept=layers is not None)
         setattr(model, model.base_model_prefix, self._reduced)
         model.eval().requires_grad_(False)
         base.to(dtype)

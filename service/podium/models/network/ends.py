@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from podium.models.attention import attend_firsts
+from podium.models.attention.attend import attend_firsts
 from podium.models.layout import Layout
-from podium.models.linear import merged
+from podium.models.linear.onednn import merged
 
 
 def keep_firsts(layers: nn.ModuleList) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from podium.models import families
+from podium.models import architectures
 from podium.models.base import Encoding
 
 MAX_PADDED_TOKENS = 4096
@@ -24,7 +24,7 @@ class PaddedForward:
         self._model = model.eval().requires_grad_(False).to(device)
         self._device = device
         self._padding = model.config.pad_token_id or 0
-        self._segments = families.has_segments(model.config)
+        self._segments = architectures.has_segments(model.config)
         if dtype != torch.float32:
             _keep_head_in_float32(model, dtype)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.models.base import Encoding, Tokens
-from podium.models.fitting import CHARACTERS_PER_TOKEN, truncate
+from podium.models.text.fitting import CHARACTERS_PER_TOKEN, truncate
 
 _PROBES = (("what is a panda", "a bear"), ("x", "The panda lives in China, in six mountain ranges."))
 

@@ -1,0 +1,138 @@
+"""How a model scores a pair, as one value: everything between a folder and its logits reads this, and knows no
+family's name.
+
+A recipe is made by a pure function from what a folder says (`folder.Folder`) and the setting `family`; it holds
+no tensors. Shapes: h is the hidden size of the network.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Slot = Literal["instruction", "query", "document"]
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A prompt as text around slots, in order; the tokenizer reads it whole, special tokens in it included."""
+
+    parts: tuple[str | "Hole", ...]
+    """Fixed text, and holes for what a request brings. The instruction's may be missing; each other occurs."""
+    bos: bool = False
+    """Whether the tokenizer's own leading special token (`<s>`, `<|begin_of_text|>`) comes first."""
+    apart: bool = False
+    """Whether each part is tokenized by itself, as bge-reranker-v2-gemma's vendor does."""
+
+
+class Hole(msgspec.Struct, frozen=True, tag=True):
+    """Where a text of the request stands."""
+
+    slot: Slot
+
+
+class Chat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A Jinja chat template with the roles system, query and document, as Sentence Transformers renders it."""
+
+    source: str
+
+
+class Pair(msgspec.Struct, frozen=True, tag=True):
+    """The tokenizer's own pair encoding, such as `[CLS] query [SEP] document [SEP]`."""
+
+
+Template = Pair | Written | Chat
+
+
+class Own(msgspec.Struct, frozen=True, tag=True):
+    """The checkpoint's own classification module, given each pair's state; one logit."""
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A difference of two rows of a matrix, or one row: state · (rows[true] − rows[false])."""
+
+    source: Literal["vocabulary", "score"]
+    """The output embedding, (vocabulary, h), tied or not; or the classification head `score`, (labels, h)."""
+    true: int
+    false: int | None = None
+
+
+class Dense(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A linear layer with an activation, as Sentence Transformers' module of that name."""
+
+    folder: str
+    """Subfolder with its weights, `linear.weight`, `linear.bias` and `residual.weight`; "" is the root."""
+    inputs: int
+    outputs: int
+    bias: bool = True
+    activation: str = "torch.nn.modules.activation.Tanh"
+    """Dotted name of a class of torch.nn that takes no arguments."""
+    residual: bool = False
+
+
+class LayerNorm(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Layer normalization over the last dimension, epsilon 1e-5."""
+
+    folder: str
+    size: int
+
+
+class Normalize(msgspec.Struct, frozen=True, tag=True):
+    """Division by the Euclidean norm."""
+
+
+class Stack(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Modules in order; the last one has one output."""
+
+    modules: tuple[Dense | LayerNorm | Normalize, ...]
+
+
+Head = Own | Rows | Stack
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model scores."""
+
+    family: str
+    """Name of the row of the table of families, `modular`, or `cross-encoder`."""
+    recognised_by: str
+    """The evidence, as a phrase for people: "modules.json", "Qwen3ForCausalLM with yes and no, …"."""
+    template: Template = Pair()
+    attention: Literal["bidirectional", "causal"] = "bidirectional"
+    state: Literal["first", "mean", "last"] = "first"
+    """Which state the head reads; the mean counts all tokens of the pair, special ones included."""
+    head: Head = Own()
+    network: Literal["classifier", "base"] = "classifier"
+    """Which class of transformers is built: the sequence classification model, or the base model alone."""
+    architecture: str | None = None
+    """`model_type` to build it as, where the config's own is not one of transformers' (gte for `new`)."""
+    config: dict[str, object] = {}
+    """Fields that replace those of config.json for it."""
+    renamed: dict[str, str] = {}
+    """Prefixes of tensor names in the files → in the network; a longer prefix wins, "" takes the others."""
+    temperature: float = 1.0
+    """By which the logit is divided."""
+    length: int | None = None
+    """Tokens of a pair at most as the folder's files say; positions and the user's setting may say less."""
+    length_from: str = "positions"
+    """Which file and key said so."""
+    truncation_side: Literal["left", "right"] = "right"
+    """Which end of a long document is cut off."""
+    lower_case: bool = False
+    """Whether texts are lowered before they are tokenized."""
+    segments: bool = True
+    """Whether the tokenizer's own `model_input_names` has token types."""
+    instruction: str | None = None
+    """What stands in the instruction's place where nobody says otherwise: the files' default prompt."""
+    instruction_use: Literal["slot", "before query", "none"] = "none"
+    """Where an instruction goes; "none": it is ignored, and said so once."""
+    activation: str = "sigmoid"
+    """What the files say is applied to logits: `sigmoid`, `identity`, or the name of another; only told."""
+    notes: tuple[str, ...] = ()
+    """What a user ought to know: files left aside, a vision tower that is not loaded, …"""
+
+    @property
+    def shares_prefix(self) -> bool:
+        """Whether leading tokens are the same for all documents of a query and can be computed once."""
+        if self.attention != "causal" or not isinstance(self.template, Written):
+            return self.attention == "causal" and isinstance(self.template, Chat)
+        slots = [part.slot for part in self.template.parts if isinstance(part, Hole)]
+        return slots[-1] == "document" and slots.count("document") == 1
