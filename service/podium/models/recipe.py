@@ -12,21 +12,21 @@ import msgspec
 Slot = Literal["instruction", "query", "document"]
 
 
+class Hole(msgspec.Struct, frozen=True, tag=True):
+    """Where a text of the request stands."""
+
+    slot: Slot
+
+
 class Written(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A prompt as text around slots, in order; the tokenizer reads it whole, special tokens in it included."""
 
-    parts: tuple[str | "Hole", ...]
+    parts: tuple[str | Hole, ...]
     """Fixed text, and holes for what a request brings. The instruction's may be missing; each other occurs."""
     bos: bool = False
     """Whether the tokenizer's own leading special token (`<s>`, `<|begin_of_text|>`) comes first."""
     apart: bool = False
     """Whether each part is tokenized by itself, as bge-reranker-v2-gemma's vendor does."""
-
-
-class Hole(msgspec.Struct, frozen=True, tag=True):
-    """Where a text of the request stands."""
-
-    slot: Slot
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
