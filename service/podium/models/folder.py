@@ -55,7 +55,7 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
     """Paths inside the folder, two levels deep, sorted."""
     json: Mapping[str, Any]
-    """Path inside the folder to what the file says: those of OBJECTS, modules.json, and each `*/config.json`."""
+    """Path inside the folder to what the file says: OBJECTS, modules.json, and each `*/config.json`."""
     chat_template: str | None = None
     """The default one, as transformers chooses it."""
     chat_template_from: str | None = None
@@ -193,13 +193,14 @@ def _tensors(path: Path, names: tuple[str, ...]) -> dict[str, TensorInfo]:
         if file not in names:
             lost = sum(1 for other in weight_map.values() if other == file)
             raise refused(
-                f"`{path}` lacks the shard {file} with {lost} tensors that {INDEX} names; fetch the model again"
+                f"`{path}` lacks the shard {file} with {lost} of the tensors that {INDEX} names; "
+                "fetch the model again"
             )
         tensors.update(_header(path, file))
     if missing := sorted(set(weight_map) - set(tensors)):
         raise refused(
-            f"the shards in `{path}` lack {len(missing)} tensors that {INDEX} names: {', '.join(missing[:6])}; "
-            "fetch the model again"
+            f"the shards in `{path}` lack {len(missing)} tensors that {INDEX} names: "
+            f"{', '.join(missing[:6])}; fetch the model again"
         )
     return tensors
 
@@ -224,7 +225,8 @@ def _header(path: Path, name: str) -> dict[str, TensorInfo]:
             raise ValueError(f"it has {size} of {end} bytes")  # noqa: TRY301 told below
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error) as error:
         raise refused(
-            f"`{file}` is cut or is no safetensors file ({type(error).__name__}: {error}); fetch the model again"
+            f"`{file}` is cut, or is no safetensors file ({type(error).__name__}: {error}); "
+            "fetch the model again"
         ) from error
     return tensors
 

@@ -1,8 +1,8 @@
-"""How a model scores a pair, as one value: everything between a folder and its logits reads this, and knows no
-family's name.
+"""How a model scores a pair, as one value: everything between a folder and its logits reads this, and knows
+no family's name.
 
-A recipe is made by a pure function from what a folder says (`folder.Folder`) and the setting `family`; it holds
-no tensors. Shapes: h is the hidden size of the network.
+A recipe is made by a pure function from what a folder says (`folder.Folder`) and the setting `family`; it
+holds no tensors. Shapes: h is the hidden size of the network.
 """
 
 from typing import Literal
@@ -16,13 +16,19 @@ class Hole(msgspec.Struct, frozen=True, tag=True):
     """Where a text of the request stands."""
 
     slot: Slot
+    before: str = ""
+    """Fixed text that stands before the slot where it is filled, and not where there is no instruction."""
+    after: str = ""
+    """Likewise behind it."""
+    strip: bool = False
+    """Whether white space at both ends of the text is taken away, as Python's `str.strip` does."""
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A prompt as text around slots, in order; the tokenizer reads it whole, special tokens in it included."""
+    """A prompt as text around slots, in order; the tokenizer reads it whole, with its special tokens."""
 
     parts: tuple[str | Hole, ...]
-    """Fixed text, and holes for what a request brings. The instruction's may be missing; each other occurs."""
+    """Fixed text, and holes for what a request brings. The instruction's may be missing, no other may."""
     bos: bool = False
     """Whether the tokenizer's own leading special token (`<s>`, `<|begin_of_text|>`) comes first."""
     apart: bool = False
@@ -30,9 +36,17 @@ class Written(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A Jinja chat template with the roles system, query and document, as Sentence Transformers renders it."""
+    """A Jinja chat template with the roles system, query and document, as Sentence Transformers reads it.
+
+    The instruction is the system message, which is left out where there is none. Special tokens are those
+    that the template writes: the tokenizer adds none.
+    """
 
     source: str
+    structured: bool = False
+    """Whether a message's content is `[{"type": "text", "text": …}]`; else it is the text itself."""
+    arguments: dict[str, object] = {}
+    """Further variables of the template, `add_generation_prompt` and `continue_final_message` among them."""
 
 
 class Pair(msgspec.Struct, frozen=True, tag=True):
@@ -108,12 +122,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that replace those of config.json for it."""
     renamed: dict[str, str] = {}
     """Prefixes of tensor names in the files → in the network; a longer prefix wins, "" takes the others."""
+    replaced: dict[str, tuple[str, ...]] = {}
+    """Parts of names, after that → what stands there in the network; the longest wins. Where they are several,
+    the tensor's rows are shared out among them evenly: a merged product of query, key and value."""
     temperature: float = 1.0
     """By which the logit is divided."""
     length: int | None = None
     """Tokens of a pair at most as the folder's files say; positions and the user's setting may say less."""
     length_from: str = "positions"
-    """Which file and key said so."""
+    """Which file and key said so: `tokenizer_config.json: model_max_length`."""
     truncation_side: Literal["left", "right"] = "right"
     """Which end of a long document is cut off."""
     lower_case: bool = False
