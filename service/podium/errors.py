@@ -4,6 +4,8 @@ PodiumError
 ├── RequestError             the caller can mend it
 │   ├── MalformedBody        not JSON, not UTF-8, nested too deep
 │   ├── InvalidRequest       a field of the wrong type or value
+│   │   ├── EmptyDocuments     no document at all
+│   │   └── UnsupportedMedia   an image, a sound or a video
 │   ├── PairTooLong          a pair does not fit and the caller forbade cutting it
 │   ├── BodyTooLarge         more bytes than `max_body_bytes`
 │   ├── BodyTimeout          headers or body did not arrive in `body_timeout_s`
@@ -54,6 +56,10 @@ class InvalidRequest(RequestError):
 
 class EmptyDocuments(InvalidRequest):
     """The list of documents is empty; some vendors answer this one by its own status."""
+
+
+class UnsupportedMedia(InvalidRequest):
+    """An image, a sound or a video where an API could carry one; only texts are read."""
 
 
 class PairTooLong(RequestError):
