@@ -60,6 +60,8 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True):
     """The default one, as transformers chooses it."""
     chat_template_from: str | None = None
     """The file that holds it."""
+    truncation_side: str = "right"
+    """What tokenizer.json says, where it says so."""
     tensors: Mapping[str, TensorInfo] = {}
     """Name to tensor, of the safetensors at the top."""
     module_tensors: Mapping[str, Mapping[str, TensorInfo]] = {}
@@ -110,6 +112,7 @@ def read(path: Path) -> Folder:
         json=parsed,
         chat_template=template,
         chat_template_from=source,
+        truncation_side=_truncation_side(path / "tokenizer.json"),
         tensors=_tensors(path, names),
         module_tensors={
             name.partition("/")[0]: _header(path, name) for name in names if name.endswith(f"/{WEIGHTS}")
@@ -177,6 +180,22 @@ def _chat_template(
         named = {one.get("name"): one.get("template") for one in said if isinstance(one, dict)}
         said = named.get("default")
     return (said, "tokenizer_config.json") if isinstance(said, str) else (None, None)
+
+
+class _Truncation(msgspec.Struct):
+    direction: str = "right"
+
+
+class _Tokenizer(msgspec.Struct):
+    truncation: _Truncation | None = None
+
+
+def _truncation_side(path: Path) -> str:
+    try:
+        said = msgspec.json.decode(path.read_bytes(), type=_Tokenizer).truncation
+    except (OSError, ValueError):  # who needs the tokenizer says what is wrong with it
+        return "right"
+    return "right" if said is None else said.direction.lower()
 
 
 def _tensors(path: Path, names: tuple[str, ...]) -> dict[str, TensorInfo]:
