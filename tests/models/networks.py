@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 import podium
 from podium.models import architectures
 from podium.models.base import Encoding
+from podium.models.network.heads import make_head
 from podium.models.network.packed import PackedForward
+from podium.models.network.padded import PaddedForward
+from podium.models.recipe import Recipe
 
 BUILTIN = Path(podium.__file__).parent / "builtin"
 
@@ -93,9 +98,31 @@ def build(fields: dict[str, Any]) -> Any:
     return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32).eval()
 
 
-def packed(model: Any, device: str = "cpu") -> PackedForward:
-    """Take a model over into the packed forward in float32; it is of no other use afterwards."""
-    return PackedForward(model, torch.device(device), torch.float32)
+def packed(
+    model: Any, device: str = "cpu", dtype: torch.dtype = torch.float32, **fields: Any
+) -> PackedForward:
+    """Take a model over into the packed forward; it is of no other use afterwards.
+
+    `fields` are those of the recipe, by default the state that the model's own head reads.
+    """
+    return PackedForward(*parts(model, dtype, **fields), torch.device(device), dtype)
+
+
+def padded(model: Any, dtype: torch.dtype = torch.float32, **fields: Any) -> PaddedForward:
+    """Take a model over into the padded forward likewise."""
+    return PaddedForward(*parts(model, dtype, **fields), torch.device("cpu"), dtype)
+
+
+def parts(model: Any, dtype: torch.dtype, **fields: Any) -> tuple[Any, nn.Module, Recipe]:
+    """Return a model whose base is cast to `dtype`, its head and its recipe."""
+    state = "mean" if architectures.mean_pooled(model.config) else "first"
+    recipe = Recipe(**{"family": "x", "recognised_by": "x", "state": state, **fields})
+    head = make_head(recipe, SimpleNamespace(network=model))
+    pooler = getattr(model.base_model, "pooler", None)
+    kept = set() if pooler is None else set(pooler.parameters())
+    for parameter in set(model.base_model.parameters()) - kept:
+        parameter.data = parameter.data.to(dtype)
+    return model, head, recipe
 
 
 def encodings(lengths: Sequence[int], seed: int = 7) -> list[Encoding]:

@@ -68,7 +68,7 @@ def test_the_last_feed_forward_is_of_first_tokens_alone_where_the_head_reads_no_
         if isinstance(module, FusedLinear):
             module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel()))
     forward.logits(encodings(SHORT))
-    width = forward._model.config.intermediate_size
+    width = forward._base.config.intermediate_size
     assert seen[-1] == rows * width
 
 

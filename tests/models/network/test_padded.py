@@ -5,11 +5,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from models.networks import encodings, network, reference
+from models.networks import encodings, network, padded, reference
 
-from podium.models.network.padded import PaddedForward, slices
+from podium.models.network.padded import slices
 
-CPU = torch.device("cpu")
 LENGTHS = [3, 90, 17, 64, 5]
 
 
@@ -19,21 +18,21 @@ def deberta():
 
 def test_deberta_gives_its_own_logits():
     pairs = encodings(LENGTHS)
-    got = PaddedForward(deberta(), CPU, torch.float32).logits(pairs)
+    got = padded(deberta()).logits(pairs)
     assert np.abs(got - reference(deberta(), pairs)).max() < 1e-4
 
 
 def test_segments_reach_a_model_that_knows_them():
     model = network("podium-tiny", num_hidden_layers=1)
     pairs = encodings(LENGTHS)
-    got = PaddedForward(network("podium-tiny", num_hidden_layers=1), CPU, torch.float32).logits(pairs)
+    got = padded(network("podium-tiny", num_hidden_layers=1)).logits(pairs)
     assert np.abs(got - reference(model, pairs)).max() < 1e-4
 
 
 @pytest.mark.parametrize("build", [deberta, lambda: network("ms-marco-MiniLM-L6-v2", num_hidden_layers=1)])
 def test_the_head_stays_in_float32(build):
     model = build()
-    forward = PaddedForward(model, CPU, torch.bfloat16)
+    forward = padded(model, torch.bfloat16)
     heads = [model.classifier, getattr(model, "pooler", None) or model.base_model.pooler]
     assert {parameter.dtype for head in heads for parameter in head.parameters()} == {torch.float32}
     assert model.base_model.encoder.layer[0].attention.self.dropout is not None

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AttentionInterface
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from podium.models import architectures
 from podium.models.attention.attend import attend
@@ -22,6 +21,7 @@ from podium.models.base import Encoding
 from podium.models.layout import Layout
 from podium.models.network import fusion
 from podium.models.network.ends import keep_firsts
+from podium.models.recipe import Recipe
 
 ATTENTION = "podium_packed"
 """Name of the packed attention in transformers' AttentionInterface; without a mask function of the same name
@@ -38,27 +38,30 @@ class PackedForward:
 
     name = "packed"
 
-    def __init__(self, model: Any, device: torch.device, dtype: torch.dtype) -> None:
-        """Take over `model`, a sequence classifier of `architectures.PACKABLE`, with float32 weights."""
-        config = model.config
+    def __init__(
+        self, network: Any, head: nn.Module, recipe: Recipe, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        """Take over `network`, whose base model is of `dtype`, and its head, made by `heads.make_head`."""
+        base = network.base_model
+        config = base.config
         self._device = device
         self._first_position = architectures.first_position(config)
         self._segments = architectures.has_segments(config)
         self._max_tokens = CPU_TOKENS if device.type == "cpu" else None
         self._score_bytes = config.num_attention_heads * dtype.itemsize
-        base = model.base_model
-        layers = architectures.bert_layers(model)
+        if getattr(base, "pooler", None) is not None:
+            base.pooler = None  # the head has it
+        layers = architectures.bert_layers(network) if recipe.state == "first" else None
         if layers is not None:
             keep_firsts(layers)
-        self._reduced = Reduced(base, mean=architectures.mean_pooled(config), kept=layers is not None)
-        setattr(model, model.base_model_prefix, self._reduced)
-        model.eval().requires_grad_(False)
-        base.to(dtype)
-        model.to(device)
-        model.set_attn_implementation(ATTENTION)
+        base.eval().requires_grad_(False)
+        base.to(device)
+        base.set_attn_implementation(ATTENTION)
         if device.type == "cpu":
             fusion.fuse(base)
-        self._model = model
+        self._base = base
+        self._reduced = Reduced(base, mean=recipe.state == "mean", kept=layers is not None)
+        self._head = head.to(device)
 
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of the pairs, (n,) float32, in order."""
@@ -69,6 +72,10 @@ class PackedForward:
         for part in np.split(order, cuts(lengths[order], self._max_tokens)):
             scores[part] = self._sequence([encodings[i] for i in part], lengths[part])
         return scores
+
+    def computed(self, encodings: Sequence[Encoding]) -> int:
+        """Return how many tokens are computed for these pairs."""
+        return sum(len(encoding.ids) for encoding in encodings)
 
     def _sequence(self, ordered: Sequence[Encoding], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the logits of pairs in ascending order of length, computed as one sequence."""
@@ -81,7 +88,7 @@ class PackedForward:
             second = np.repeat([encoding.second for encoding in ordered], layout.lengths)
             types = layout.filled(layout.positions[: layout.total] >= second)
             inputs["token_type_ids"] = self._tensor(types)
-        logits: NDArray[np.float32] = self._model(**inputs, layout=layout).logits[:, 0].float().cpu().numpy()
+        logits: NDArray[np.float32] = self._head(self._reduced(**inputs, layout=layout)).cpu().numpy()
         return logits
 
     def _tensor(self, values: NDArray[np.int64]) -> Tensor:
@@ -102,10 +109,9 @@ def cuts(lengths: NDArray[np.int64], max_tokens: int | None) -> list[int]:
 
 
 class Reduced(nn.Module):
-    """Stands in for a base model: (1, rows) tokens of n pairs in, (n, 1, hidden) float32 states out.
+    """A base model and what is read of it: (1, rows) tokens of n pairs in, (n, hidden) float32 states out.
 
     `mean`: the head reads the mean of a pair's states; `kept`: `base` returns the first ones by itself.
-    The pooler, where the base model has one, belongs to the head: it is taken out and run in float32.
     """
 
     def __init__(self, base: Any, *, mean: bool, kept: bool) -> None:
@@ -113,20 +119,15 @@ class Reduced(nn.Module):
         self.base = base
         self.mean = mean
         self.kept = kept
-        self.pooler = getattr(base, "pooler", None)
-        if self.pooler is not None:
-            base.pooler = None
 
-    def forward(self, input_ids: Tensor, *, layout: Layout, **kwargs: Any) -> BaseModelOutputWithPooling:
+    def forward(self, input_ids: Tensor, *, layout: Layout, **kwargs: Any) -> Tensor:
         """Run the base model and reduce its states pair by pair."""
-        states = self.base(input_ids, layout=layout, **kwargs).last_hidden_state[0]
+        states: Tensor = self.base(input_ids, layout=layout, **kwargs).last_hidden_state[0]
         if self.mean:
             states = layout.means(states)
         elif not self.kept:
             states = states[layout.firsts]
-        states = states.float().unsqueeze(1)
-        pooled = None if self.pooler is None else self.pooler(states)
-        return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=pooled)
+        return states.float()
 
 
 def packed_attention(
