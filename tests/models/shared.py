@@ -1,4 +1,4 @@
-"""Data that is not committed: unpacked once a run where it is at hand, else the test is skipped and says why."""
+"""Data that is not committed: unpacked once a run where it is at hand; else the test is skipped."""
 
 import atexit
 import functools

@@ -81,6 +81,11 @@ class Dense(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Dotted name of a class of torch.nn that takes no arguments."""
     residual: bool = False
 
+    @property
+    def described(self) -> str:
+        """The module in words."""
+        return f"Dense {self.inputs} to {self.outputs}, {self.activation.rpartition('.')[2]}"
+
 
 class LayerNorm(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Layer normalization over the last dimension, epsilon 1e-5."""
@@ -88,9 +93,19 @@ class LayerNorm(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     folder: str
     size: int
 
+    @property
+    def described(self) -> str:
+        """The module in words."""
+        return "LayerNorm"
+
 
 class Normalize(msgspec.Struct, frozen=True, tag=True):
     """Division by the Euclidean norm."""
+
+    @property
+    def described(self) -> str:
+        """The module in words."""
+        return "Normalize"
 
 
 class Stack(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -123,8 +138,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     renamed: dict[str, str] = {}
     """Prefixes of tensor names in the files → in the network; a longer prefix wins, "" takes the others."""
     replaced: dict[str, tuple[str, ...]] = {}
-    """Parts of names, after that → what stands there in the network; the longest wins. Where they are several,
-    the tensor's rows are shared out among them evenly: a merged product of query, key and value."""
+    """Parts of names, after that → what stands there in the network; the longest wins. Where they are
+    several, the tensor's rows are shared out among them evenly: a merged product of query, key and value."""
     temperature: float = 1.0
     """By which the logit is divided."""
     length: int | None = None
@@ -152,4 +167,20 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         if self.attention != "causal" or not isinstance(self.template, Written):
             return self.attention == "causal" and isinstance(self.template, Chat)
         slots = [part.slot for part in self.template.parts if isinstance(part, Hole)]
-        return slots[-1] == "document" and slots.count("document") == 1
+        return slots.count("document") == 1 and "query" not in slots[slots.index("document") :]
+
+    @property
+    def described(self) -> str:
+        """Which state is read and what makes the logit of it, in words."""
+        states = {"first": "first token", "mean": "mean of all tokens", "last": "last token"}
+        match self.head:
+            case Own():
+                head = "the checkpoint's own head"
+            case Rows(source=source, true=true, false=None):
+                head = f"row {true} of the {source}"
+            case Rows(source=source, true=true, false=false):
+                head = f"row {true} of the {source} minus row {false}"
+            case Stack(modules=modules):
+                head = ", ".join(part.described for part in modules)
+        divided = "" if self.temperature == 1 else f", divided by {self.temperature:g}"
+        return f"{states[self.state]}: {head}{divided}"
