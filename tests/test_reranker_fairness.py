@@ -46,13 +46,13 @@ async def test_a_large_request_is_tokenized_little_by_little_as_its_batches_run(
 def held_tokenizer(model: FakeModel) -> threading.Semaphore:
     """Let one slice be tokenized, and another one for each release of what is returned."""
     release = threading.Semaphore(1)
-    tokenize = model.tokenize
+    documents = model.documents
 
     def slow_tokenize(texts, **options):
         release.acquire()
-        return tokenize(texts, **options)
+        return documents(texts, **options)
 
-    model.tokenize = slow_tokenize
+    model.documents = slow_tokenize
     return release
 
 

@@ -122,12 +122,13 @@ class Tokenization:
         most = most_tokens(request, self._model.info.max_length)
         found: list[tuple[int, Tokens]] = []
         count = 0
+        size = len(pair.document)
         for start, part in parts(pair.document, SLICE_CHARACTERS):
             if found:
                 self._push(job)
                 yield
             started = monotonic()
-            (tokens,) = self._tokenize(job, [pair], [part])
+            (tokens,) = self._tokenize(job, [pair], [part], begins=start == 0, ends=start + len(part) == size)
             found.append((start, tokens))
             count += len(tokens.ids)
             self._account(job, started)
@@ -141,16 +142,30 @@ class Tokenization:
         job.call.tokenization = ((job.call.tokenization or (started, ended))[0], ended)
         self._metrics.tokenization_seconds.observe(ended - started)
 
-    def _tokenize(self, job: _Job, pairs: Sequence[Pair], documents: Sequence[str]) -> Sequence[Tokens]:
+    def _tokenize(
+        self,
+        job: _Job,
+        pairs: Sequence[Pair],
+        documents: Sequence[str],
+        *,
+        begins: bool = True,
+        ends: bool = True,
+    ) -> Sequence[Tokens]:
         """Return the tokens of documents; the queries of their pairs go into the job, each once."""
         limit = max_characters(job.call.request, self._model.info.max_length)
         queries = list(dict.fromkeys(pair.query for pair in pairs if pair.query not in job.queries))
-        texts = [*queries, *documents]
         # The texts were clipped when the request was admitted, see `fitting.clip`.
-        found = self._model.tokenize(texts, max_characters=limit + 1, offsets=job.call.request.spans)
-        tokens = [each._replace(cut=len(text) > limit) for each, text in zip(found, texts, strict=True)]
-        job.queries.update(zip(queries, tokens, strict=False))
-        return tokens[len(queries) :]
+        of_queries = self._model.queries(queries, max_characters=limit + 1) if queries else []
+        for query, tokens in zip(queries, of_queries, strict=True):
+            job.queries[query] = tokens._replace(cut=len(query) > limit)
+        found = self._model.documents(
+            documents,
+            max_characters=limit + 1,
+            offsets=job.call.request.spans,
+            begins=begins,
+            ends=ends,
+        )
+        return [each._replace(cut=len(text) > limit) for each, text in zip(found, documents, strict=True)]
 
     def _read(self, job: _Job, pair: Pair, document: Tokens) -> Sequence[Read]:
         """Return what the model reads of a pair, one encoding or a window each."""
@@ -160,7 +175,6 @@ class Tokenization:
             document,
             request,
             max_length=info.max_length,
-            special_tokens=info.special_tokens,
         )
         return [
             Read(

@@ -125,8 +125,8 @@ def tokens_per_batch(model: Model, pairs: Sequence[Pair]) -> int:
 
 def encode(model: Model, pairs: Sequence[Pair]) -> list[Encoding]:
     """Tokenize and join pairs."""
-    queries = model.tokenize([query for query, _ in pairs])
-    documents = model.tokenize([document for _, document in pairs])
+    queries = model.queries([query for query, _ in pairs])
+    documents = model.documents([document for _, document in pairs])
     return [model.pair(query, document) for query, document in zip(queries, documents, strict=True)]
 
 

@@ -130,8 +130,8 @@ def score(
 
     Raises ModelFailed, or OutOfMemory where a batch does not fit the device.
     """
-    of_query = model.tokenize([query])[0]
-    encodings = [model.pair(of_query, tokens) for tokens in model.tokenize(documents)]
+    (of_query,) = model.queries([query])
+    encodings = [model.pair(of_query, tokens) for tokens in model.documents(documents)]
     logits = np.empty(len(encodings), np.float32)
     steps = batches([len(encoding.ids) for encoding in encodings])
     for step in track(steps, "Ranking", console=console, transient=True, disable=len(steps) == 1):

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from podium.errors import OutOfMemory
 from podium.models.base import Encoding, ModelInfo
+from podium.models.recipe import Recipe
 from podium.models.text.tokenizer import Tokenizer
 
 
 class Forward(Protocol):
-    """A way to run a network: `packing.PackedForward` or `padded.PaddedForward`."""
+    """A way to run a network: `packed.PackedForward` or `padded.PaddedForward`."""
 
     name: str
 
@@ -21,13 +22,19 @@ class Forward(Protocol):
         """Return the logits of at least one pair, (n,) float32, in order."""
         ...
 
+    def computed(self, encodings: Sequence[Encoding]) -> int:
+        """Return how many tokens are computed for these pairs."""
+        ...
+
 
 class CrossEncoder:
     """A loaded cross-encoder: `podium.models.base.Model`."""
 
-    def __init__(self, info: ModelInfo, tokenizer: Tokenizer, forward: Forward) -> None:
+    def __init__(self, info: ModelInfo, tokenizer: Tokenizer, forward: Forward, recipe: Recipe) -> None:
         self.info = info
-        self.tokenize = tokenizer.tokenize
+        self.recipe = recipe
+        self.queries = tokenizer.queries
+        self.documents = tokenizer.documents
         self.pair = tokenizer.pair
         self._forward = forward
 

@@ -15,9 +15,13 @@ def tokens(count: int, cut: bool = False) -> Tokens:
     return Tokens(np.arange(count, dtype=np.int32), cut)
 
 
+def query_tokens(count: int) -> Tokens:
+    return tokens(count)._replace(fixed=SPECIAL)
+
+
 def fitted(query: int, document: int, **fields: object):
     request = RankRequest(queries=["q"], documents=["d"], **fields)
-    return fit(tokens(query), tokens(document), request, max_length=MAX_LENGTH, special_tokens=SPECIAL)
+    return fit(query_tokens(query), tokens(document), request, max_length=MAX_LENGTH)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +143,7 @@ def test_what_is_beyond_most_tokens_changes_nothing(
     read = document if most is None else min(document, most)
     cut = read < document and most != max_document
     whole = fitted(5, document, **fields)
-    known = fit(tokens(5), tokens(read, cut), request, max_length=MAX_LENGTH, special_tokens=SPECIAL)
+    known = fit(query_tokens(5), tokens(read, cut), request, max_length=MAX_LENGTH)
     assert [pair.document.ids.tolist() for pair in known] == [pair.document.ids.tolist() for pair in whole]
     assert any(pair.document.cut for pair in known) == any(pair.document.cut for pair in whole)
 

@@ -34,6 +34,10 @@ REFERENCE = AutoTokenizer.from_pretrained(BUILTIN)
 TOKENIZER = bert()
 
 
+def joined(tokenizer: Tokenizer, query: str, document: str):
+    return tokenizer.pair(*tokenizer.queries([query]), *tokenizer.documents([document]))
+
+
 def template(tokenizer: Tokenizer):
     return [part.tolist() for part in tokenizer.template[:3]], tokenizer.template.second_segment
 
@@ -53,8 +57,7 @@ def test_a_tokenizer_without_special_tokens_has_an_empty_template():
 
 def test_segments_that_the_model_does_not_know_are_left_out():
     tokenizer = Tokenizer(AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer, 512, segments=False)
-    query, document = tokenizer.tokenize(["a", "b"])
-    pair = tokenizer.pair(query, document)
+    pair = joined(tokenizer, "a", "b")
     assert pair.second == len(pair.ids)
 
 
@@ -88,7 +91,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 @given(query=TEXT, document=TEXT)
 def test_a_pair_is_what_the_tokenizer_itself_encodes(query, document):
-    pair = TOKENIZER.pair(*TOKENIZER.tokenize([query, document]))
+    pair = joined(TOKENIZER, query, document)
     # a list of one pair: transformers takes an empty second text for none, and leaves out a [SEP]
     own = REFERENCE([(query, document)])
     assert [pair.ids.tolist()] == own["input_ids"]
@@ -99,7 +102,7 @@ def test_a_pair_is_what_the_tokenizer_itself_encodes(query, document):
 @given(query=st.integers(0, 40), document=st.integers(0, 80))
 def test_a_pair_never_has_more_tokens_than_the_limit(query, document):
     tokenizer = SMALL
-    pair = tokenizer.pair(*tokenizer.tokenize([" q" * query, " d" * document]))
+    pair = joined(tokenizer, " q" * query, " d" * document)
     assert len(pair.ids) <= 32
     assert pair.needed == query + document + 3
     assert pair.cut == (pair.needed > 32)
@@ -112,7 +115,7 @@ SMALL = bert(32)
 
 def test_the_tail_of_the_document_is_cut_as_transformers_cuts_it():
     query, document = "what is a panda", "the giant panda is a bear species endemic to china " * 9
-    pair = SMALL.pair(*SMALL.tokenize([query, document]))
+    pair = joined(SMALL, query, document)
     own = REFERENCE(query, document, truncation="only_second", max_length=32)
     assert pair.ids.tolist() == own["input_ids"]
     assert pair.cut
@@ -120,26 +123,26 @@ def test_the_tail_of_the_document_is_cut_as_transformers_cuts_it():
 
 
 def test_texts_are_cut_to_128_characters_a_token_before_they_are_tokenized():
-    question, whole, cut = SMALL.tokenize(["x", "ab " * 1365 + "a", "ab " * 1366])
+    question, whole, cut = SMALL.documents(["x", "ab " * 1365 + "a", "ab " * 1366])
     assert (question.cut, whole.cut, cut.cut) == (False, False, True)
     assert len(cut.ids) == 1366
     assert SMALL.pair(question, cut).cut
 
 
 def test_a_word_of_ten_million_characters_is_tokenized_at_once():
-    (word,) = TOKENIZER.tokenize(["a" * 10_000_000])
+    (word,) = TOKENIZER.documents(["a" * 10_000_000])
     assert word.cut
     assert word.ids.tolist() == [REFERENCE.unk_token_id]
 
 
 def test_lone_surrogates_and_nul_are_read_and_not_refused():
-    surrogate, question, nul = TOKENIZER.tokenize(["a \ud800 b", "a ? b", "\0"])
+    surrogate, question, nul = TOKENIZER.documents(["a \ud800 b", "a ? b", "\0"])
     assert surrogate.ids.tolist() == question.ids.tolist()
     assert nul.ids.tolist() == []
 
 
 def test_no_texts_are_no_tokens():
-    assert TOKENIZER.tokenize([]) == []
+    assert TOKENIZER.documents([]) == []
 
 
 def test_a_truncation_and_padding_in_tokenizer_json_do_not_count():
@@ -147,16 +150,16 @@ def test_a_truncation_and_padding_in_tokenizer_json_do_not_count():
     backend.enable_truncation(4)
     backend.enable_padding(length=9)
     tokenizer = Tokenizer(backend, 512, segments=True)
-    (tokens,) = tokenizer.tokenize(["one two three four five six"])
+    (tokens,) = tokenizer.documents(["one two three four five six"])
     assert len(tokens.ids) == 6
     assert tokens.ids.dtype == np.int32
 
 
 def test_offsets_are_told_when_asked_for():
-    (tokens,) = TOKENIZER.tokenize(["héllo bear"], offsets=True)
+    (tokens,) = TOKENIZER.documents(["héllo bear"], offsets=True)
     assert tokens.offsets is not None
     assert tokens.offsets.tolist() == [[0, 5], [6, 10]]
-    assert TOKENIZER.tokenize(["a"])[0].offsets is None
+    assert TOKENIZER.documents(["a"])[0].offsets is None
 
 
 def metaspace() -> Backend:

@@ -67,7 +67,14 @@ def join(found: Sequence[tuple[int, Tokens]]) -> Tokens:
     """Return the tokens of a text from those of its parts, each with where it begins."""
     ids = np.concatenate([tokens.ids for _, tokens in found])
     offsets = [tokens.offsets + start for start, tokens in found if tokens.offsets is not None]
-    return Tokens(ids, False, np.concatenate(offsets) if offsets else None)
+    (_, first), (_, last) = found[0], found[-1]
+    return first._replace(
+        ids=ids,
+        cut=False,
+        offsets=np.concatenate(offsets) if offsets else None,
+        fixed=sum(tokens.fixed for _, tokens in found),
+        ends=last.ends,
+    )
 
 
 def most_tokens(request: RankRequest, max_length: int) -> int | None:
@@ -87,9 +94,7 @@ def keeps_end(request: RankRequest) -> bool:
     return request.truncate_side == "left" and request.overflow == "cut" and not request.spans
 
 
-def fit(
-    query: Tokens, document: Tokens, request: RankRequest, *, max_length: int, special_tokens: int
-) -> list[Fitted]:
+def fit(query: Tokens, document: Tokens, request: RankRequest, *, max_length: int) -> list[Fitted]:
     """Return what the model reads of a pair: one pair, or one for each window of a long document.
 
     Limits that the request itself sets are applied first and do not count as cutting.
@@ -98,8 +103,9 @@ def fit(
     left = request.truncate_side == "left"
     limit = request.max_document_tokens
     document = _keep(document, _from(document, limit, left=left), limit)
-    needed = len(query.ids) + len(document.ids) + special_tokens
-    room = max(2, min(max_length, request.max_pair_tokens or max_length) - special_tokens)
+    fixed = query.fixed + document.fixed
+    needed = len(query.ids) + len(document.ids) + fixed
+    room = max(2, min(max_length, request.max_pair_tokens or max_length) - fixed)
     kept_query, kept_document = truncate(len(query.ids), len(document.ids), room)
     query = _cut(query, 0, kept_query)
     if request.overflow == "cut" or kept_document == len(document.ids):
@@ -142,7 +148,12 @@ def _keep(tokens: Tokens, start: int, limit: int | None) -> Tokens:
     if start == 0 and end >= len(tokens.ids):
         return tokens
     offsets = tokens.offsets
-    return Tokens(tokens.ids[start:end], tokens.cut, None if offsets is None else offsets[start:end])
+    return tokens._replace(
+        ids=tokens.ids[start:end],
+        offsets=None if offsets is None else offsets[start:end],
+        begins=tokens.begins and start == 0,
+        ends=tokens.ends and end >= len(tokens.ids),
+    )
 
 
 def _cut(tokens: Tokens, start: int, limit: int) -> Tokens:

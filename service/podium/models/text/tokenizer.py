@@ -54,8 +54,23 @@ class Tokenizer:
             )
         self._max_characters = CHARACTERS_PER_TOKEN * max_length
 
-    def tokenize(
-        self, texts: Sequence[str], *, max_characters: int | None = None, offsets: bool = False
+    def queries(
+        self, texts: Sequence[str], *, instruction: str | None = None, max_characters: int | None = None
+    ) -> list[Tokens]:
+        """Return the tokens of each query, in order."""
+        return [
+            tokens._replace(fixed=self.template.size)
+            for tokens in self.documents(texts, max_characters=max_characters)
+        ]
+
+    def documents(
+        self,
+        texts: Sequence[str],
+        *,
+        max_characters: int | None = None,
+        offsets: bool = False,
+        begins: bool = True,
+        ends: bool = True,
     ) -> list[Tokens]:
         """Return the tokens of each text, in order; the GIL is released while the library works.
 
@@ -69,6 +84,8 @@ class Tokenizer:
                 np.array(encoding.ids, dtype=np.int32),
                 len(text) > limit,
                 np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2) if offsets else None,
+                begins=begins,
+                ends=ends,
             )
             for encoding, text in zip(encodings, texts, strict=True)
         ]
