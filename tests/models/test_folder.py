@@ -152,7 +152,7 @@ def test_a_missing_shard_is_refused_by_name(sharded):
 def test_a_cut_shard_is_refused_by_name(sharded, kept):
     path = sharded / "model-00002-of-00002.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    assert refusal(sharded).startswith(f"`{path}` is cut, or is no safetensors file (")
+    assert refusal(sharded).startswith(f"the weights `{path}` are cut, or are no safetensors file (")
 
 
 def test_a_shard_without_its_tensor_is_refused_by_the_tensor(sharded):

@@ -230,6 +230,8 @@ def _header(path: Path, name: str) -> dict[str, TensorInfo]:
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:
+            if size < 8:
+                raise ValueError(f"it has {size} bytes")  # noqa: TRY301 told below
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > min(size - 8, _LARGEST_HEADER):
                 raise ValueError(f"its header has {length} bytes, the file {size}")  # noqa: TRY301 told below
@@ -242,10 +244,9 @@ def _header(path: Path, name: str) -> dict[str, TensorInfo]:
         end = 8 + length + max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
         if end > size:
             raise ValueError(f"it has {size} of {end} bytes")  # noqa: TRY301 told below
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise refused(
-            f"`{file}` is cut, or is no safetensors file ({type(error).__name__}: {error}); "
-            "fetch the model again"
+            f"the weights `{file}` are cut, or are no safetensors file ({error}); fetch the model again"
         ) from error
     return tensors
 

@@ -114,10 +114,15 @@ def _refuse_own_code(folder: Folder) -> None:
         "AutoModelForSequenceClassification" in facts.auto_map(folder)
         and folder.config.get("model_type") not in NATIVE
     ):
-        raise refused(
-            f"the model in `{folder.path}` brings its own code; set PODIUM_TRUST_REMOTE_CODE=true and "
-            "PODIUM_REVISION to a commit that you have read"
-        )
+        raise own_code(folder)
+
+
+def own_code(folder: Folder) -> PermanentStartError:
+    """Return the refusal of a folder whose model is made by code that it brings."""
+    return refused(
+        f"the model in `{folder.path}` brings its own code; set PODIUM_TRUST_REMOTE_CODE=true and "
+        "PODIUM_REVISION to a commit that you have read"
+    )
 
 
 def _unknown(folder: Folder) -> PermanentStartError:
