@@ -23,7 +23,12 @@ def packable(model: Any) -> bool:
     config = model.config
     native = type(model).__module__.startswith("transformers.models.")
     plain = not getattr(config, "is_decoder", False) and not getattr(config, "add_cross_attention", False)
-    return native and plain and config.model_type in PACKABLE
+    return native and plain and (config.model_type in PACKABLE or disentangled(config))
+
+
+def disentangled(config: Any) -> bool:
+    """Whether it is a DeBERTa v2 or v3 that can be packed: a convolution mixes neighbouring tokens."""
+    return config.model_type == "deberta-v2" and not getattr(config, "conv_kernel_size", 0)
 
 
 def has_segments(config: Any) -> bool:

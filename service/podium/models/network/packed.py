@@ -20,6 +20,7 @@ from podium.models.attention.attend import attend
 from podium.models.base import Encoding
 from podium.models.layout import Layout
 from podium.models.network import fusion
+from podium.models.network.deberta import PackedDeberta
 from podium.models.network.ends import keep_firsts
 from podium.models.recipe import Recipe
 
@@ -51,16 +52,21 @@ class PackedForward:
         self._score_bytes = config.num_attention_heads * dtype.itemsize
         if getattr(base, "pooler", None) is not None:
             base.pooler = None  # the head has it
-        layers = architectures.bert_layers(network) if recipe.state == "first" else None
+        first = recipe.state == "first"
+        layers = architectures.bert_layers(network) if first else None
+        if architectures.disentangled(config):
+            base = PackedDeberta(base, firsts=first)
+        else:
+            base.set_attn_implementation(ATTENTION)
         if layers is not None:
             keep_firsts(layers)
         base.eval().requires_grad_(False)
         base.to(device)
-        base.set_attn_implementation(ATTENTION)
         if device.type == "cpu":
             fusion.fuse(base)
         self._base = base
-        self._reduced = Reduced(base, mean=recipe.state == "mean", kept=layers is not None)
+        kept = layers is not None or (first and architectures.disentangled(config))
+        self._reduced = Reduced(base, mean=recipe.state == "mean", kept=kept)
         self._head = head.to(device)
 
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
