@@ -268,13 +268,15 @@ def test_what_a_chat_template_is_given_comes_along(tmp_path):
     assert recipe.length_from == "sentence_bert_config.json: processing_kwargs.chat_template.max_length"
 
 
-def test_structured_messages_are_told_by_the_file_or_the_template(tmp_path):
-    parts = CHAT.replace('m["content"]', 'm["content"][0]["text"]')
+def test_structured_messages_are_told_by_the_template_or_the_file(tmp_path):
+    parts = CHAT.replace('m["content"]', 'm["content"][0]["text"]') + "{# item.type #}"
     files = {"config.json": CAUSAL, "tokenizer.json": tokenizer(), "chat_template.jinja": parts}
-    assert made(tmp_path, files).template == Chat(source=parts, structured=False)
-    typed = parts + "{# item.type #}"
-    files["chat_template.jinja"] = typed
-    assert made(tmp_path, files).template == Chat(source=typed, structured=True)
+    assert made(tmp_path, files).template == Chat(source=parts, structured=True)
+    loop = CHAT.replace('m["content"]', 'm["content"]|map(attribute="text")|join')
+    messages = {**MESSAGES["message"], "format": "structured"}
+    said = {**GENERATION[SENTENCE], "modality_config": {"message": messages}}
+    recipe = made(tmp_path, layout(SCORE, **{**GENERATION, SENTENCE: said, "chat_template.jinja": loop}))
+    assert recipe.template == Chat(source=loop, structured=True)
 
 
 def test_without_modules_a_chat_template_makes_a_language_model_say_yes_or_no(tmp_path):
@@ -292,6 +294,28 @@ def test_without_modules_a_chat_template_is_used_by_a_classifier_too(tmp_path):
     config = {**CAUSAL, "architectures": ["Qwen3ForSequenceClassification"], "id2label": {"0": "LABEL_0"}}
     recipe = made(tmp_path, {"config.json": config, "chat_template.jinja": CHAT})
     assert (recipe.template, recipe.head) == (Chat(source=CHAT), Rows(source="score", true=0))
+
+
+PASSES = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
+
+
+def test_a_template_that_passes_any_role_is_a_classifier_s_but_no_language_model_s(tmp_path):
+    config = {**CAUSAL, "architectures": ["Qwen3ForSequenceClassification"], "id2label": {"0": "LABEL_0"}}
+    recipe = made(tmp_path, {"config.json": config, "chat_template.jinja": PASSES})
+    assert recipe.template == Chat(source=PASSES)
+    files = {"config.json": CAUSAL, "chat_template.jinja": PASSES, "tokenizer.json": tokenizer()}
+    assert "a chat template that does not name the roles query and document" in refusal(tmp_path, files)
+    assert recipe_of(read(tmp_path), "modular").template == Chat(source=PASSES)
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ messages[0]['content'] }}", "{{ raise_exception('no') }}", "{% if %}", "{{ 9 ** 9 ** 9 }}"],
+    ids=["one of two", "raises", "no template", "too long"],
+)
+def test_a_template_that_carries_no_pair_counts_as_none(tmp_path, template):
+    recipe = made(tmp_path, {"config.json": ENCODER, "chat_template.jinja": template})
+    assert (recipe.family, recipe.template) == ("cross-encoder", Pair())
 
 
 def test_without_modules_prompts_are_not_read(tmp_path):

@@ -4,9 +4,14 @@ Each function is pure and reads a `Folder`; families and the modular layout shar
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from podium.models.folder import Folder, refused
+from podium.models.recipe import Chat
+from podium.models.text.rendering import Messages, Renderer
 
 DECODERS = frozenset(
     {
@@ -192,12 +197,62 @@ def prompt(folder: Folder) -> Prompt:
     return Prompt((prompts.get(name) or None) if name is not None else None, any(prompts.values()))
 
 
-def carries_pair(folder: Folder) -> bool:
-    """Whether the chat template carries a query and a document: without both it counts as none."""
-    template = folder.chat_template
-    return template is not None and all(
-        f"'{role}'" in template or f'"{role}"' in template for role in ("query", "document")
+def carries_pair(folder: Folder, chat: Chat | None = None) -> bool:
+    """Whether a chat template carries a query and a document: without both it counts as none.
+
+    Found out as Sentence Transformers does, by rendering pairs that differ in one of them. `chat` is the
+    folder's template with its arguments, by default without any.
+    """
+    chat = chat or chat_of(folder)
+    return chat is not None and _carries_pair(msgspec.json.encode((chat, special_tokens(folder))))
+
+
+def names_roles(folder: Folder) -> bool:
+    """Whether the chat template itself writes the names of the roles query and document.
+
+    Ordinary language models often have one that passes any role through.
+    """
+    return folder.chat_template is not None and all(
+        f"'{role}'" in folder.chat_template or f'"{role}"' in folder.chat_template
+        for role in ("query", "document")
     )
+
+
+def chat_of(folder: Folder) -> Chat | None:
+    """Return the folder's chat template, as it is read where nothing else is said of it."""
+    if folder.chat_template is None:
+        return None
+    return Chat(source=folder.chat_template, structured=structured(folder.chat_template))
+
+
+def special_tokens(folder: Folder) -> dict[str, str]:
+    """Return the tokenizer's special tokens by their roles, which chat templates may write."""
+    said = {**folder.object("special_tokens_map.json"), **folder.object("tokenizer_config.json")}
+    tokens = {}
+    for role in ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"):
+        token = said.get(role)
+        token = token.get("content") if isinstance(token, dict) else token
+        if isinstance(token, str):
+            tokens[role] = token
+    return tokens
+
+
+_PROBES = (
+    Messages(None, "alpha", "bravo"),
+    Messages(None, "charlie", "bravo"),
+    Messages(None, "alpha", "foxtrot"),
+)
+
+
+@cache
+def _carries_pair(asked: bytes) -> bool:
+    chat, tokens = msgspec.json.decode(asked, type=tuple[Chat, dict[str, str]])
+    try:
+        with Renderer(chat, tokens) as renderer:
+            base, *others = renderer.render(_PROBES)
+    except ValueError:
+        return False
+    return base not in others
 
 
 def logits_scaling(folder: Folder) -> float:

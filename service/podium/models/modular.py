@@ -46,7 +46,7 @@ def recognised(folder: Folder) -> str | None:
                 f"{folder.architecture or 'no class'}, which has no head: it makes embeddings and scores no "
                 f"pairs; a reranker's {_SETTINGS} says `model_type` CrossEncoder"
             )
-    if facts.carries_pair(folder):
+    if (facts.names_roles(folder) or not facts.causal(folder)) and facts.carries_pair(folder):
         return f"the chat template of {folder.chat_template_from}, with the roles query and document"
     return None
 
@@ -91,7 +91,8 @@ def recipe(folder: Folder, evidence: str) -> Recipe:
 
 def _without_modules(folder: Folder, evidence: str) -> Recipe:
     """A chat template and no modules: yes against no for a language model, else the classifier's own head."""
-    if not facts.carries_pair(folder) or folder.chat_template is None:
+    chat = facts.chat_of(folder)
+    if chat is None or not facts.carries_pair(folder):
         raise refused(
             f"`{folder.path}` has neither modules.json nor a chat template with the roles query and "
             "document, so "
@@ -115,7 +116,7 @@ def _without_modules(folder: Folder, evidence: str) -> Recipe:
     return Recipe(
         family=NAME,
         recognised_by=evidence,
-        template=Chat(source=folder.chat_template, structured=facts.structured(folder.chat_template)),
+        template=chat,
         attention=facts.attention(folder.config),
         state="last" if causal else facts.state(folder),
         head=head,

@@ -154,20 +154,24 @@ def _template(
             )
     if not messages:
         return Pair()
-    if folder.chat_template is None or not facts.carries_pair(folder):
-        there = (
-            "there is no chat template"
-            if folder.chat_template is None
-            else f"the chat template of {folder.chat_template_from} carries no query and document"
-        )
-        raise _refused(folder, file, f"feeds pairs as messages, and {there}")
+    if folder.chat_template is None:
+        raise _refused(folder, file, "feeds pairs as messages, and there is no chat template")
     arguments = {
         key: value
         for key, value in processing["chat_template"].items()
         if key not in _SIZES and key != "restore_suffix"
     }
     structured = facts.structured(folder.chat_template, str(used.get("format", "auto")))
-    return Chat(source=folder.chat_template, structured=structured, arguments=arguments)
+    chat = Chat(source=folder.chat_template, structured=structured, arguments=arguments)
+    if not facts.carries_pair(folder, chat):
+        raise _refused(
+            folder,
+            file,
+            f"feeds pairs as messages, and the chat template of {folder.chat_template_from} carries no query "
+            "and "
+            "document",
+        )
+    return chat
 
 
 def _refused(folder: Folder, file: str, what: str) -> Exception:

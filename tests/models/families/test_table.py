@@ -336,7 +336,7 @@ def test_remote_code_is_the_user_s_explicit_choice(tmp_path):
 
 
 def test_a_chat_template_without_roles_is_left_aside_and_told(tmp_path):
-    recipe = made(tmp_path, ENCODER, **{"chat_template.jinja": "{{ messages }}"})
+    recipe = made(tmp_path, ENCODER, **{"chat_template.jinja": "{{ messages[0]['content'] }}"})
     assert isinstance(recipe.template, Pair)
     assert recipe.notes == (
         "the chat template of chat_template.jinja is left aside: it has no query and document",

@@ -130,7 +130,7 @@ def _unknown(folder: Folder) -> PermanentStartError:
     template = (
         "no chat template"
         if folder.chat_template is None
-        else f"a chat template without the roles query and document ({folder.chat_template_from})"
+        else f"a chat template that does not name the roles query and document ({folder.chat_template_from})"
     )
     return refused(
         f"`{folder.path / 'config.json'}` names {folder.architecture}, a language model, with {template}: "
