@@ -40,7 +40,7 @@ def move(module, *, to):
     ("dtype", "varlen"), [(torch.bfloat16, True), (torch.float16, True), (torch.float32, False)], ids=str
 )
 def test_a_batch_goes_through_to_float32_logits_on_the_device(shape, dtype, varlen, monkeypatch):
-    monkeypatch.setattr(attention, "_has_varlen", lambda _: varlen)
+    monkeypatch.setattr(attention, "has_varlen", lambda *_: varlen)
     model, logits = network(shape, num_hidden_layers=2), []
     with FakeTensorMode(allow_non_fake_inputs=True):
         monkeypatch.setattr(nn.Module, "to", lambda module, to: move(module, to=to))

@@ -99,17 +99,6 @@ def test_a_score_does_not_depend_on_the_neighbours(small):
     assert np.abs(forward.logits(pairs) - alone).max() < 1e-5
 
 
-@given(
-    lengths=st.lists(st.integers(1, 9000), min_size=1, max_size=50).map(sorted),
-    limit=st.sampled_from([None, 100, 4096]),
-)
-def test_a_sequence_has_no_more_tokens_than_its_limit_or_one_pair(lengths, limit):
-    parts = np.split(np.array(lengths), forward_module.cuts(np.array(lengths), limit))
-    assert np.concatenate(parts).tolist() == lengths
-    assert all(len(part) == 1 or limit is None or part.sum() <= limit for part in parts)
-    assert all(len(part) for part in parts)
-
-
 def test_a_batch_of_several_sequences_keeps_its_order(small):
     _, forward = small
     pairs = encodings([500, 30, 510, 500, 5, 512, 511, 509, 508, 507, 506, 512])
@@ -130,6 +119,7 @@ class SeesNeighbour(Layout):
                 rows=self._tensor(np.arange(start, end)),
                 held=torch.ones(1, end - start, dtype=torch.bool),
                 kept=self._tensor(np.arange(end - start)),
+                prefix=None,
             )
             for start, end in zip(self.starts.tolist(), ends.tolist(), strict=True)
         ]
@@ -162,8 +152,8 @@ def test_the_bound_notices_positions_that_run_on(shape, monkeypatch):
 def test_the_bound_notices_a_window_that_is_off_by_one(offset, monkeypatch):
     attend = forward_module.attend
 
-    def mutant(*arguments, window, **options):
-        return attend(*arguments, window=window and window + offset, **options)
+    def mutant(query, key, value, layout, rule):
+        return attend(query, key, value, layout, rule._replace(window=rule.window and rule.window + offset))
 
     monkeypatch.setattr(forward_module, "attend", mutant)
     model = network("gte-reranker-modernbert-base", num_hidden_layers=3)

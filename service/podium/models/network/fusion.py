@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from podium.models.attention.attend import attend
+from podium.models.attention.rule import Rule
 from podium.models.layout import Layout
 from podium.models.linear.onednn import FusedLinear, fused, merged
 
@@ -52,13 +53,13 @@ class FusedSelfAttention(nn.Module):
         super().__init__()
         self.product = product
         self.heads = attention.num_attention_heads
-        self.scaling = attention.scaling
+        self.rule = Rule(attention.scaling)
 
     def forward(self, hidden_states: Tensor, *_: Any, layout: Layout, **__: Any) -> tuple[Tensor, None]:
         """Return (1, rows, hidden) for hidden_states (1, rows, hidden)."""
         qkv = self.product(hidden_states[0]).unflatten(-1, (3, self.heads, -1))
         query, key, value = qkv.permute(1, 2, 0, 3)
-        states = attend(query, key, value, layout, scaling=self.scaling, window=None)
+        states = attend(query, key, value, layout, self.rule)
         return states.flatten(1).unsqueeze(0), None
 
 

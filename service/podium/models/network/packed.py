@@ -6,7 +6,7 @@ that knows where pairs begin. Then each pair's states are reduced to the one tha
 the model's own head, in float32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from transformers import AttentionInterface
 
 from podium.models import architectures
 from podium.models.attention.attend import attend
+from podium.models.attention.rule import Rule
 from podium.models.base import Encoding
 from podium.models.layout import Layout
 from podium.models.network import fusion
 from podium.models.network.deberta import PackedDeberta
 from podium.models.network.ends import keep_firsts
+from podium.models.network.sequences import Laid, sequences
 from podium.models.recipe import Recipe
 
 ATTENTION = "podium_packed"
@@ -53,6 +55,9 @@ class PackedForward:
         if getattr(base, "pooler", None) is not None:
             base.pooler = None  # the head has it
         first = recipe.state == "first"
+        self._causal = recipe.attention == "causal"
+        # a prefix's own states are no pair's, so only a state behind it may be read
+        self._share = self._causal and recipe.state == "last"
         layers = architectures.bert_layers(network) if first else None
         if architectures.disentangled(config):
             base = PackedDeberta(base, firsts=first)
@@ -66,35 +71,39 @@ class PackedForward:
             fusion.fuse(base)
         self._base = base
         kept = layers is not None or (first and architectures.disentangled(config))
-        self._reduced = Reduced(base, mean=recipe.state == "mean", kept=kept)
+        self._fixed = {"use_cache": False} if hasattr(config, "use_cache") else {}
+        self._reduced = Reduced(base, recipe.state, kept=kept)
         self._head = head.to(device)
 
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of the pairs, (n,) float32, in order."""
-        lengths = np.array([len(encoding.ids) for encoding in encodings])
-        # neighbours of like length share one attention product
-        order = np.argsort(lengths, kind="stable")
         scores = np.empty(len(encodings), dtype=np.float32)
-        for part in np.split(order, cuts(lengths[order], self._max_tokens)):
-            scores[part] = self._sequence([encodings[i] for i in part], lengths[part])
+        for laid in self._sequences(encodings):
+            scores[laid.pairs] = self._sequence(laid, encodings)
         return scores
 
     def computed(self, encodings: Sequence[Encoding]) -> int:
-        """Return how many tokens are computed for these pairs."""
-        return sum(len(encoding.ids) for encoding in encodings)
+        """Return how many tokens are computed for these pairs: shared prefixes once a sequence."""
+        return sum(laid.tokens for laid in self._sequences(encodings))
 
-    def _sequence(self, ordered: Sequence[Encoding], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the logits of pairs in ascending order of length, computed as one sequence."""
-        layout = Layout(lengths, self._device, self._score_bytes)
+    def _sequences(self, encodings: Sequence[Encoding]) -> Iterator[Laid]:
+        return sequences(encodings, self._max_tokens, share=self._share)
+
+    def _sequence(self, laid: Laid, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Return the logits of the pairs of one sequence, in its order."""
+        lengths = np.array([len(ids) for ids in laid.ids])
+        layout = Layout(lengths, self._device, self._score_bytes, laid.prefixes)
         inputs = {
-            "input_ids": self._tensor(layout.filled(np.concatenate([encoding.ids for encoding in ordered]))),
+            "input_ids": self._tensor(layout.filled(np.concatenate(laid.ids))),
             "position_ids": self._tensor(layout.positions + self._first_position),
         }
         if self._segments:
-            second = np.repeat([encoding.second for encoding in ordered], layout.lengths)
-            types = layout.filled(layout.positions[: layout.total] >= second)
+            second = np.full(len(lengths), layout.total)
+            second[layout.pairs] = [encodings[index].second for index in laid.pairs]
+            types = layout.filled(layout.positions[: layout.total] >= np.repeat(second, lengths))
             inputs["token_type_ids"] = self._tensor(types)
-        logits: NDArray[np.float32] = self._head(self._reduced(**inputs, layout=layout)).cpu().numpy()
+        states = self._reduced(**inputs, layout=layout, causal=self._causal, **self._fixed)
+        logits: NDArray[np.float32] = self._head(states).cpu().numpy()
         return logits
 
     def _tensor(self, values: NDArray[np.int64]) -> Tensor:
@@ -102,37 +111,25 @@ class PackedForward:
         return torch.from_numpy(values).unsqueeze(0).to(self._device, non_blocking=True)
 
 
-def cuts(lengths: NDArray[np.int64], max_tokens: int | None) -> list[int]:
-    """Return where to cut lengths: no part has more than `max_tokens` tokens, but one of a single pair."""
-    found: list[int] = []
-    tokens = 0
-    for index, length in enumerate(lengths.tolist()):
-        if max_tokens is not None and index and tokens + length > max_tokens:
-            found.append(index)
-            tokens = 0
-        tokens += length
-    return found
-
-
 class Reduced(nn.Module):
-    """A base model and what is read of it: (1, rows) tokens of n pairs in, (n, hidden) float32 states out.
+    """A base model and what is read of it: (1, rows) tokens of p pairs in, (p, hidden) float32 states out.
 
-    `mean`: the head reads the mean of a pair's states; `kept`: `base` returns the first ones by itself.
+    `kept`: `base` returns the one state of each pair that is read by itself.
     """
 
-    def __init__(self, base: Any, *, mean: bool, kept: bool) -> None:
+    def __init__(self, base: Any, state: str, *, kept: bool) -> None:
         super().__init__()
         self.base = base
-        self.mean = mean
+        self.state = state
         self.kept = kept
 
     def forward(self, input_ids: Tensor, *, layout: Layout, **kwargs: Any) -> Tensor:
         """Run the base model and reduce its states pair by pair."""
         states: Tensor = self.base(input_ids, layout=layout, **kwargs).last_hidden_state[0]
-        if self.mean:
+        if self.state == "mean":
             states = layout.means(states)
         elif not self.kept:
-            states = states[layout.firsts]
+            states = states[layout.firsts if self.state == "first" else layout.lasts]
         return states.float()
 
 
@@ -144,13 +141,26 @@ def packed_attention(
     attention_mask: None,
     *,
     layout: Layout,
-    scaling: float,
+    causal: bool,
+    scaling: float | None = None,
     sliding_window: int | None = None,
-    **_: Any,
+    softcap: float | None = None,
+    **others: Any,
 ) -> tuple[Tensor, None]:
-    """Attend inside each pair: (1, heads, rows, d) each → (1, rows, heads, d), as transformers asks."""
-    states = attend(query[0], key[0], value[0], layout, scaling=scaling, window=sliding_window)
-    return states.unsqueeze(0), None
+    """Attend inside each pair: (1, heads, rows, d) each → (1, rows, heads, d), as transformers asks.
 
+    Raises TypeError for an argument that would change attention and is not known here.
+    """
+    if unknown := sorted(name for name, value in others.items() if name not in _MEANINGLESS and value):
+        raise TypeError(
+            f"{type(module).__name__} attends with {', '.join(unknown)}, which packing does not know"
+        )
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    rule = Rule(scaling, sliding_window, causal, softcap)
+    return attend(query[0], key[0], value[0], layout, rule).unsqueeze(0), None
+
+
+_MEANINGLESS = frozenset({"dropout", "is_causal", "position_ids", "use_cache"})
+"""Arguments that say nothing about a packed batch: `causal` is the recipe's, positions are in the states."""
 
 AttentionInterface.register(ATTENTION, packed_attention)
