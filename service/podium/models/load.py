@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import torch
-from transformers import AutoTokenizer
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils.logging import disable_progress_bar
 
@@ -23,7 +22,8 @@ from podium.models.network.packed import PackedForward
 from podium.models.network.padded import PaddedForward
 from podium.models.network.weights import build, config_of
 from podium.models.recipe import Recipe
-from podium.models.text.tokenizer import Tokenizer
+from podium.models.text import files
+from podium.models.text.tokenizer import make
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def load(
         )
         _refuse_unknown_architecture(found, recipe, trust_remote_code=trust_remote_code)
         config = config_of(folder, recipe, trust_remote_code=trust_remote_code)
-        backend = _tokenizer(folder, config, trust_remote_code)
+        tokenizer = files.load(folder, config, trust_remote_code=trust_remote_code)
         built = build(
             folder,
             recipe,
@@ -76,8 +76,13 @@ def load(
         weights = sum(parameter.nbytes for parameter in network.parameters())
         positions = architectures.usable_length(network.config)
         limit, limited_by = length_of(recipe, positions, max_length)
-        segments = recipe.segments and architectures.has_segments(network.config)
-        text = Tokenizer(backend.backend_tokenizer, limit, segments=segments)
+        text = make(
+            tokenizer.backend_tokenizer,
+            recipe,
+            limit,
+            segments=segments_of(recipe, network.config, tokenizer),
+            special=tokenizer.special_tokens_map,
+        )
         head = make_head(recipe, built)
         forward: Forward
         if architectures.packable(network):
@@ -96,7 +101,7 @@ def load(
         forward=forward.name,
         max_length=limit,
         max_length_from=limited_by,
-        special_tokens=text.template.size,
+        special_tokens=text.special_tokens,
         label=facts.labels(found)[0],
         family=recipe.family,
         recognised_by=recipe.recognised_by,
@@ -151,17 +156,13 @@ def _refuse_unknown_architecture(folder: Folder, recipe: Recipe, *, trust_remote
     )
 
 
-def _tokenizer(folder: Path, config: Any, trust_remote_code: bool) -> Any:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, config=config, trust_remote_code=trust_remote_code, local_files_only=True
-        )
-        # where its files are missing, transformers makes one of the special tokens alone
-        if len(tokenizer) <= len(tokenizer.all_special_ids):
-            raise ValueError("it knows no words; its files are missing")  # noqa: TRY301 told like the others
-    except Exception as error:  # as below
-        raise refused(f"the tokenizer in `{folder}` cannot be loaded: {_first_line(error)}") from error
-    return tokenizer
+def segments_of(recipe: Recipe, config: Any, tokenizer: Any) -> bool:
+    """Whether pairs have token types: where the files, the network and the tokenizer's class have them."""
+    return (
+        recipe.segments
+        and architectures.has_segments(config)
+        and "token_type_ids" in tokenizer.model_input_names
+    )
 
 
 @contextmanager

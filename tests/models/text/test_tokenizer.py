@@ -11,7 +11,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Metaspace, Whitespace
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 from transformers import AutoTokenizer
 
-from podium.models.text.fitting import parts
+from podium.models.text.reading import parts
 from podium.models.text.tokenizer import Tokenizer, learn_template
 
 
@@ -122,11 +122,10 @@ def test_the_tail_of_the_document_is_cut_as_transformers_cuts_it():
     assert pair.needed == len(REFERENCE(query, document)["input_ids"])
 
 
-def test_texts_are_cut_to_128_characters_a_token_before_they_are_tokenized():
-    question, whole, cut = SMALL.documents(["x", "ab " * 1365 + "a", "ab " * 1366])
-    assert (question.cut, whole.cut, cut.cut) == (False, False, True)
-    assert len(cut.ids) == 1366
-    assert SMALL.pair(question, cut).cut
+def test_texts_are_cut_to_a_mebibyte_of_characters_before_they_are_tokenized():
+    whole, cut = SMALL.documents(["ab " * 349_525 + "a", "ab " * 349_526])
+    assert (whole.cut, cut.cut) == (False, True)
+    assert len(cut.ids) == 349_526
 
 
 def test_a_word_of_ten_million_characters_is_tokenized_at_once():

@@ -6,6 +6,7 @@ Podium or transformers, so that it starts in a fifth of a second; its environmen
 """
 
 import json
+import os
 import selectors
 import subprocess
 import sys
@@ -117,7 +118,7 @@ class Renderer:
             while not answer.endswith(b"\n"):
                 if not selector.select(TIMEOUT_S):
                     raise ValueError(f"the chat template takes more than {TIMEOUT_S:g} s to render")
-                part = self._process.stdout.read1(1 << 20)
+                part = os.read(self._process.stdout.fileno(), 1 << 20)
                 answer += part
                 if not part:
                     raise ValueError(
