@@ -56,7 +56,8 @@ def load(folder: Path, config: Any, *, trust_remote_code: bool) -> Any:
     # where its files are missing, transformers makes one of the special tokens alone
     if not pieces.keys() - set(control.values()):
         raise refused(
-            f"the tokenizer in `{folder}` knows no words: the folder holds {files}; fetch the whole model again"
+            f"the tokenizer in `{folder}` knows no words: the folder holds {files}; fetch the whole model "
+            "again"
         )
     rows = getattr(config, "vocab_size", None)
     highest = max(number for number in backend.get_vocab().values() if number not in control)

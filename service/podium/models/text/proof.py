@@ -57,6 +57,10 @@ ORDINARY = "What do pandas eat?"
 ODD = " odd?\n"
 
 UNBOUND = 1 << 30
+"""A length that cuts nothing."""
+
+_CONTROL = re.compile(r"<\|[^|<>]+\|>|</?think>")
+"""What a prompt of the table of families writes as a control token."""
 
 MARKS: Mapping[Slot, str] = {
     "instruction": "\ue0a0\ue0a1",
@@ -103,7 +107,13 @@ def _written(backend: Tokenizer, template: Written, *, causal: bool) -> CutPromp
         read = [backend.encode(text, add_special_tokens=False).ids for text in spelt]
         return [*bos, *(number for numbers in read for number in numbers)]
 
-    reader = Reader(backend, "".join(_strings(template.parts)))
+    written = "\0".join(_strings(template.parts))
+    if missing := [token for token in _CONTROL.findall(written) if backend.token_to_id(token) is None]:
+        raise ValueError(
+            f"the tokenizer has no token {missing[0]}, which the prompt of this family writes: it is another "
+            "model's, or its files lack the added tokens"
+        )
+    reader = Reader(backend, written)
     prompts = {
         instructed: pieces(parts, reader, instructed=instructed, bos=bos, apart=template.apart)
         for instructed, parts in both.items()
