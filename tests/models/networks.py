@@ -80,6 +80,34 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 
+_SMALL = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_GROUPED = {**_SMALL, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 16384}
+DECODERS: dict[str, dict[str, Any]] = {
+    "qwen3": {"model_type": "qwen3", **_GROUPED},
+    "qwen2": {"model_type": "qwen2", **_GROUPED},
+    "qwen2 with windows": {
+        "model_type": "qwen2",
+        **_GROUPED,
+        "use_sliding_window": True,
+        "sliding_window": 30,
+        "max_window_layers": 1,
+    },
+    "llama": {"model_type": "llama", **_GROUPED},
+    "mistral": {"model_type": "mistral", **_GROUPED, "sliding_window": 30},
+    "gemma": {"model_type": "gemma", **_GROUPED},
+    "gemma2": {"model_type": "gemma2", **_GROUPED, "sliding_window": 30, "query_pre_attn_scalar": 16},
+    "gpt2": {"model_type": "gpt2", **_SMALL, "n_positions": 1024},
+}
+"""Small models of the true architectures; windows are short, so that pairs reach past them."""
+
 
 def network(shape: str, **changes: Any) -> Any:
     """Build a model with random weights, the same ones each time.
@@ -139,6 +167,36 @@ def encodings(lengths: Sequence[int], seed: int = 7) -> list[Encoding]:
         )
         for length in lengths
     ]
+
+
+def prefixed(lengths: Sequence[int], shared: int, seed: int = 7) -> list[Encoding]:
+    """Return pairs of random tokens, those of `lengths` behind the same `shared` ones."""
+    random = np.random.default_rng(seed)
+    prefix = random.integers(5, VOCABULARY, shared, dtype=np.int32)
+    pairs = []
+    for length in lengths:
+        ids = np.concatenate((prefix, random.integers(5, VOCABULARY, length, dtype=np.int32)))
+        pairs.append(Encoding(ids=ids, second=len(ids), cut=False, needed=len(ids), shared=shared))
+    return pairs
+
+
+@torch.inference_mode()
+def states(base: Any, pairs: Sequence[Encoding], state: str) -> torch.Tensor:
+    """Return the state that is read of each pair, (n, h), by transformers' own padded forward."""
+    width = max(len(pair.ids) for pair in pairs)
+    ids = torch.full((len(pairs), width), base.config.pad_token_id)
+    lengths = torch.tensor([len(pair.ids) for pair in pairs])
+    mask = (torch.arange(width) < lengths[:, None]).long()
+    for row, pair in enumerate(pairs):
+        ids[row, : len(pair.ids)] = torch.from_numpy(pair.ids)
+    found = base(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+    match state:
+        case "first":
+            return found[:, 0]
+        case "last":
+            return found[torch.arange(len(pairs)), lengths - 1]
+        case _:
+            return (found * mask[..., None]).sum(1) / lengths[:, None]
 
 
 @torch.inference_mode()

@@ -41,16 +41,16 @@ def mean_pooled(config: Any) -> bool:
     return getattr(config, "classifier_pooling", "cls") == "mean"
 
 
-def bert_layers(model: Any) -> Any:
-    """Return the layers of a packable model whose head reads the first token of the last one, all of them
-    BERT's in their names; None for another model.
-    """
-    return model.base_model.encoder.layer if model.config.model_type in _LIKE_BERT else None
+def bert_layers(base: Any) -> Any:
+    """Return the layers of a packable base model that has BERT's in their names; None for another one."""
+    return base.encoder.layer if base.config.model_type in _LIKE_BERT else None
 
 
 _LIKE_BERT = frozenset({"bert", "electra", "roberta", "xlm-roberta", "camembert"})
 
-PACKABLE = _LIKE_BERT | {"modernbert"}
+DECODERS = frozenset({"gemma", "gemma2", "gpt2", "llama", "mistral", "qwen2", "qwen3"})
+
+PACKABLE = _LIKE_BERT | DECODERS | {"eurobert", "gte", "modernbert", "nomic_bert"}
 """Values of `model_type` in config.json, each tested against transformers' own padded forward."""
 
 _AFTER_PADDING = frozenset(

@@ -20,7 +20,7 @@ from podium.models.attention.attend import attend
 from podium.models.attention.rule import Rule
 from podium.models.base import Encoding
 from podium.models.layout import Layout
-from podium.models.network import fusion
+from podium.models.network import decoder, fusion
 from podium.models.network.deberta import PackedDeberta
 from podium.models.network.ends import keep_firsts
 from podium.models.network.sequences import Laid, sequences
@@ -54,24 +54,13 @@ class PackedForward:
         self._score_bytes = config.num_attention_heads * dtype.itemsize
         if getattr(base, "pooler", None) is not None:
             base.pooler = None  # the head has it
-        first = recipe.state == "first"
         self._causal = recipe.attention == "causal"
         # a prefix's own states are no pair's, so only a state behind it may be read
         self._share = self._causal and recipe.state == "last"
-        layers = architectures.bert_layers(network) if first else None
-        if architectures.disentangled(config):
-            base = PackedDeberta(base, firsts=first)
-        else:
-            base.set_attn_implementation(ATTENTION)
-        if layers is not None:
-            keep_firsts(layers)
-        base.eval().requires_grad_(False)
-        base.to(device)
-        if device.type == "cpu":
-            fusion.fuse(base)
-        self._base = base
-        kept = layers is not None or (first and architectures.disentangled(config))
         self._fixed = {"use_cache": False} if hasattr(config, "use_cache") else {}
+        base.eval().requires_grad_(False).to(device)
+        base, kept = _prepared(base, recipe, device)
+        self._base = base
         self._reduced = Reduced(base, recipe.state, kept=kept)
         self._head = head.to(device)
 
@@ -111,6 +100,23 @@ class PackedForward:
         return torch.from_numpy(values).unsqueeze(0).to(self._device, non_blocking=True)
 
 
+def _prepared(base: Any, recipe: Recipe, device: torch.device) -> tuple[Any, bool]:
+    """Return a base model that takes packed pairs, and whether its last layer computes only what is read."""
+    first = recipe.state == "first"
+    if architectures.disentangled(base.config):
+        base, kept = PackedDeberta(base, firsts=first).eval().requires_grad_(False), first
+    else:
+        base.set_attn_implementation(ATTENTION)
+        layers = architectures.bert_layers(base) if first else None
+        if layers is not None:
+            keep_firsts(layers)
+        end = None if recipe.state == "mean" else recipe.state
+        kept = layers is not None or decoder.pack(base, device, causal=recipe.attention == "causal", end=end)
+    if device.type == "cpu":
+        fusion.fuse(base)
+    return base, kept
+
+
 class Reduced(nn.Module):
     """A base model and what is read of it: (1, rows) tokens of p pairs in, (p, hidden) float32 states out.
 
@@ -145,18 +151,23 @@ def packed_attention(
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    rules: list[Rule] | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Attend inside each pair: (1, heads, rows, d) each → (1, rows, heads, d), as transformers asks.
 
-    Raises TypeError for an argument that would change attention and is not known here.
+    `rules` takes down by which rule. Raises TypeError for an argument that would change attention and is not
+    known here.
     """
-    if unknown := sorted(name for name, value in others.items() if name not in _MEANINGLESS and value):
+    given = {name for name, value in others.items() if value is not None and value is not False}
+    if unknown := sorted(given - _MEANINGLESS):
         raise TypeError(
             f"{type(module).__name__} attends with {', '.join(unknown)}, which packing does not know"
         )
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     rule = Rule(scaling, sliding_window, causal, softcap)
+    if rules is not None:
+        rules.append(rule)
     return attend(query[0], key[0], value[0], layout, rule).unsqueeze(0), None
 
 
