@@ -331,6 +331,13 @@ def test_modules_of_another_kind_are_left_aside_where_the_checkpoint_has_a_head(
     assert "modules.json is left aside" in recipe.notes[0]
 
 
+def test_a_chat_template_counts_beside_modules_that_do_not(tmp_path):
+    files = layout(*ETTIN, **{"config.json": ENCODER, "config_sentence_transformers.json": {}})
+    recipe = made(tmp_path, {**files, "chat_template.jinja": CHAT})
+    assert (recipe.template, recipe.head) == (Chat(source=CHAT), Own())
+    assert "modules.json is left aside" in recipe.notes[0]
+
+
 def test_modules_of_another_kind_are_refused_where_it_has_none(tmp_path):
     message = refusal(tmp_path, layout(*ETTIN, **{"config_sentence_transformers.json": {}}))
     assert "holds a SentenceTransformer by its modules.json" in message

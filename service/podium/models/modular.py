@@ -31,15 +31,20 @@ _HEADS = re.compile(r"model\.(classifier|score|head|pooler|lm_head)(\.|$)|.*\.po
 """Parts of a Transformer module that are its head, which computes in float32 anyway."""
 
 
+def uses_modules(folder: Folder) -> bool:
+    """Whether modules.json counts: the library takes its own defaults for another kind of model."""
+    return MODULES in folder.json and folder.object(_SETTINGS).get("model_type") == "CrossEncoder"
+
+
 def recognised(folder: Folder) -> str | None:
     """Return the evidence for this layout: modules.json, or a chat template with both roles; else None.
 
     Raises PermanentStartError for modules of another kind of model, where the checkpoint has no head itself.
     """
+    if uses_modules(folder):
+        return MODULES
     if MODULES in folder.json:
         kind = folder.object(_SETTINGS).get("model_type", "SentenceTransformer")
-        if kind == "CrossEncoder":
-            return MODULES
         if not facts.sequence_classifier(folder):
             raise refused(
                 f"`{folder.path}` holds a {kind} by its modules.json and {_SETTINGS}, and config.json names "
@@ -56,7 +61,7 @@ def recipe(folder: Folder, evidence: str) -> Recipe:
 
     Raises PermanentStartError where the library would score otherwise, or not at all.
     """
-    if MODULES not in folder.json:
+    if not uses_modules(folder):
         return _without_modules(folder, evidence)
     _check_settings(folder)
     modules = modular_head.modules(folder)

@@ -170,6 +170,17 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         return slots.count("document") == 1 and "query" not in slots[slots.index("document") :]
 
     @property
+    def template_described(self) -> str:
+        """How a pair becomes text, in words."""
+        match self.template:
+            case Pair():
+                return "the tokenizer's own pair"
+            case Chat():
+                return "the folder's chat template"
+            case Written():
+                return f"the prompt of {self.family}"
+
+    @property
     def described(self) -> str:
         """Which state is read and what makes the logit of it, in words."""
         states = {"first": "first token", "mean": "mean of all tokens", "last": "last token"}

@@ -60,7 +60,7 @@ def recipe_of(
     if family != "auto":
         raise refused(f"there is no family `{family}`; PODIUM_FAMILY takes auto, {', '.join(NAMES)}")
     if (found := modular.recognised(folder)) is not None:
-        return modular.recipe(folder, found)
+        return _with_notes(modular.recipe(folder, found), folder)
     for row in FAMILIES:
         if (evidence := row.recognised(folder, name)) is not None:
             if row is cross_encoder.FAMILY and not trust_remote_code:
@@ -72,7 +72,7 @@ def recipe_of(
 def _with_notes(recipe: Recipe, folder: Folder) -> Recipe:
     """Add what the user ought to know of files that are left aside."""
     notes = list(recipe.notes)
-    if MODULES in folder.json:
+    if MODULES in folder.json and not modular.uses_modules(folder):
         notes.append(
             "modules.json is left aside, as Sentence Transformers does: config_sentence_transformers.json "
             "does "
