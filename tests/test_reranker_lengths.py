@@ -20,7 +20,7 @@ async def test_a_document_of_megabytes_is_clipped_before_anything_else_looks_at_
     model = FakeModel()
     async with running(model, cache_bytes=2**20) as reranker:
         ranking = await reranker.rank(ask("w" * 10_000_000))
-    assert max(len(text) for texts in model.slices for text in texts) == 128 * 64 + 1
+    assert max(len(text) for texts in model.slices for text in texts) == 1024 * 1024
     assert ranking.usage.truncated_documents == 1
 
 

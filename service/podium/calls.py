@@ -1,29 +1,67 @@
 """The work on its way: a request's call, its pairs, and the windows that the model reads."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from podium.cache import Key, Scored
 from podium.errors import PairTooLong
-from podium.models.base import Encoding
+from podium.models.base import Encoding, ModelInfo
+from podium.models.text.fitting import Limits
 from podium.ranking import RankRequest
 
 
-class Read(NamedTuple):
-    """One encoding of a pair, and the span of its document that it holds where that was asked for."""
+def limits_of(request: RankRequest, info: ModelInfo, max_windows: int = 64) -> Limits:
+    """Return what bounds the pairs of a request."""
+    return Limits(
+        max_length=min(info.max_length, request.max_pair_tokens or info.max_length),
+        longest_first=info.longest_first,
+        side=request.truncate_side or info.truncation_side,
+        max_query_tokens=request.max_query_tokens,
+        max_document_tokens=request.max_document_tokens,
+        windows=min(request.max_chunks or max_windows, max_windows) if request.overflow == "chunk" else None,
+        spans=request.spans,
+    )
 
-    encoding: Encoding
+
+class Read(NamedTuple):
+    """What the model reads of a pair at a time: all of it, or a window of its document."""
+
+    tokens: int
+    """Special tokens and prefix included."""
+    cut: bool
+    needed: int
+    """Tokens of the pair before it was cut."""
+    make: Callable[[], Encoding]
+    """Puts the encoding together; that of a window is made when it is run."""
+    shared: int = 0
+    """As `Encoding.shared`."""
+    prefix: bytes = b""
     span: tuple[int, int] | None = None
+    """From where to where in the document it goes, where that was asked for."""
+
+    @classmethod
+    def of(cls, encoding: Encoding, span: tuple[int, int] | None = None) -> "Read":
+        """Return one whose encoding is at hand."""
+        return cls(
+            len(encoding.ids),
+            encoding.cut,
+            encoding.needed,
+            lambda: encoding,
+            encoding.shared,
+            encoding.prefix,
+            span,
+        )
 
 
 class Window:
-    """What the model reads at a time: a query with a document, or with one window of a long one."""
+    """A read of a pair on its way: `batching.Work`."""
 
-    __slots__ = ("encoding", "pair", "span", "waiting")
+    __slots__ = ("pair", "prefix", "read", "shared", "tokens", "waiting")
 
     def __init__(self, pair: "Pair", read: "Read") -> None:
-        self.pair, self.encoding, self.span = pair, read.encoding, read.span
+        self.pair, self.read = pair, read
+        self.tokens, self.shared, self.prefix = read.tokens, read.shared, read.prefix
         self.waiting = True
         """False once a batch has taken it, or nobody wants it any more."""
 
@@ -31,12 +69,12 @@ class Window:
 class Pair:
     """A query and a document on their way through tokenizer and model, and who waits for them."""
 
-    __slots__ = ("callers", "document", "done", "key", "logits", "query", "tokens", "windows")
+    __slots__ = ("callers", "document", "done", "key", "logits", "most_windows", "query", "tokens", "windows")
 
-    def __init__(self, key: Key, query: str, document: str, tokens: int) -> None:
+    def __init__(self, key: Key, query: str, document: str, tokens: int, most_windows: int = 1) -> None:
         self.key, self.query, self.document = key, query, document
-        self.tokens = tokens
-        """A guess, until the pair is tokenized."""
+        self.tokens, self.most_windows = tokens, most_windows
+        """A guess and an upper bound, until the pair is tokenized."""
         self.windows: Sequence[Window] = ()
         """At least one once the pair is tokenized."""
         self.logits: dict[Window, float] = {}
@@ -52,17 +90,11 @@ class Pair:
 
     def scored(self) -> Scored:
         """Return what is known of the pair when all of its windows have logits; the best one counts."""
-        if len(self.windows) == 1:  # nearly always: worth its three lines
-            (window,) = self.windows
-            encoding = window.encoding
-            tokens, cut, needed = len(encoding.ids), encoding.cut, encoding.needed
-        else:
-            encodings = [window.encoding for window in self.windows]
-            tokens = sum(len(encoding.ids) for encoding in encodings)
-            cut = any(encoding.cut for encoding in encodings)
-            needed = encodings[0].needed
-        spans = [(*window.span, self.logits[window]) for window in self.windows if window.span]
-        return Scored(max(self.logits.values()), tokens, cut, needed, tuple(spans))
+        reads = [window.read for window in self.windows]
+        tokens = sum(read.tokens for read in reads)
+        cut = any(read.cut for read in reads)
+        spans = [(*window.read.span, self.logits[window]) for window in self.windows if window.read.span]
+        return Scored(max(self.logits.values()), tokens, cut, reads[0].needed, tuple(spans))
 
 
 class Batch(NamedTuple):
@@ -75,8 +107,8 @@ class Batch(NamedTuple):
 class Call:
     """One request that waits for its pairs. Used on the event loop only."""
 
-    def __init__(self, request: RankRequest, due: float) -> None:
-        self.request = request
+    def __init__(self, request: RankRequest, limits: Limits, due: float) -> None:
+        self.request, self.limits = request, limits
         self.order = (request.priority, due)
         """Who runs first: the lowest priority, then whoever is due first."""
         self.scored: list[Scored | None] = [None] * len(request.documents)

@@ -9,11 +9,12 @@ import numpy as np
 from podium.admission import admit
 from podium.batching import due_at
 from podium.cache import Key, PairCache, Scored, pair_key, query_key
-from podium.calls import Call, Pair
+from podium.calls import Call, Pair, limits_of
 from podium.engine import Engine
 from podium.errors import DeadlineExceeded, PodiumError, Unavailable
 from podium.models.base import Model
-from podium.models.text.fitting import clip, keeps_end, max_characters
+from podium.models.text.fitting import Limits, most_windows
+from podium.models.text.reading import keep_readable
 from podium.ranking import Ranking, RankRequest, Usage, rank
 from podium.telemetry.metrics import Metrics
 from podium.telemetry.tracing import stage_spans
@@ -37,9 +38,11 @@ class Reranker:
         stall_timeout_s: float = 120,
         cache_bytes: int = 0,
         cache_ttl_s: float = 300,
+        max_windows: int = 64,
         tokens_per_s: float | None = None,
     ) -> None:
         self.model = model
+        self._max_windows = max_windows
         self._metrics = metrics
         self._max_queue_pairs = max_queue_pairs
         self._request_timeout_s = request_timeout_s
@@ -86,43 +89,62 @@ class Reranker:
         """Let the request in whole; return its call and the pairs that are neither cached nor known twice."""
         if self._closing:
             raise Unavailable("the server is shutting down; send the request again, to another replica", 1)
-        engine, max_length = self._engine, self.model.info.max_length
+        engine, info = self._engine, self.model.info
         if self.stuck is not None:
             raise Unavailable(self.stuck, int(self._stall_timeout_s) + 1)
+        limits = limits_of(request, info, self._max_windows)
+        # Before anything else looks at them: a 10 MB document is neither hashed nor kept whole.
+        queries = [keep_readable(query, keep_end=limits.keeps_query_end) for query in request.queries]
+        documents = [keep_readable(document, keep_end=limits.keeps_end) for document in request.documents]
+        windows = [1] * len(documents)
+        if limits.windows is not None:
+            beside = info.special_tokens + _bytes(request.instruction or "") + max(map(_bytes, queries))
+            windows = [most_windows(_bytes(document), limits, beside=beside) for document in documents]
         admit(
-            len(request.documents),
+            len(documents),
+            windows=sum(windows),
             waiting_pairs=engine.waiting_pairs,
             waiting_tokens=engine.waiting_tokens,
             tokens_per_s=engine.tokens_per_s,
             max_queue_pairs=self._max_queue_pairs,
         )
-        # Before anything else looks at them: a 10 MB document is neither hashed nor kept whole.
-        limit, end = max_characters(request, max_length), keeps_end(request)
-        queries = [clip(query, limit) for query in request.queries]
-        documents = [clip(document, limit, keep_end=end) for document in request.documents]
-        query_tokens = sum(map(len, queries)) // len(queries) // CHARACTERS_PER_TOKEN + 3
-        most = limit if request.overflow == "chunk" else max_length
-        guesses = [min(most, query_tokens + len(text) // CHARACTERS_PER_TOKEN) for text in documents]
-        call = Call(request, due_at(monotonic(), sum(guesses), engine.tokens_per_s))
+        guesses = self._guess(queries, documents, limits)
+        call = Call(request, limits, due_at(monotonic(), sum(guesses), engine.tokens_per_s))
         every = queries if len(queries) > 1 else queries * len(documents)
         if self._cache.on:
-            return call, self._share(call, every, documents, guesses)
-        pairs = [Pair(b"", *texts) for texts in zip(every, documents, guesses, strict=True)]
+            return call, self._share(call, every, documents, guesses, windows)
+        pairs = [Pair(b"", *each) for each in zip(every, documents, guesses, windows, strict=True)]
         for index, pair in enumerate(pairs):
             pair.callers.append((call, index))
         engine.expect(pairs)
         return call, list(enumerate(pairs))
 
+    def _guess(self, queries: Sequence[str], documents: Sequence[str], limits: Limits) -> list[int]:
+        """Return a guess at the tokens of each pair, a prefix that all share only with the first one."""
+        info = self.model.info
+        query = info.special_tokens + sum(map(len, queries)) // len(queries) // CHARACTERS_PER_TOKEN
+        most = limits.max_length * (limits.windows or 1)
+        guesses = [min(most, query + len(text) // CHARACTERS_PER_TOKEN) for text in documents]
+        if self.model.shares and len(queries) == 1:
+            guesses[1:] = [max(1, guess - query) for guess in guesses[1:]]
+        return guesses
+
     def _share(
-        self, call: Call, queries: Sequence[str], documents: Sequence[str], guesses: Sequence[int]
+        self,
+        call: Call,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        guesses: Sequence[int],
+        windows: Sequence[int],
     ) -> list[tuple[int, Pair]]:
         """Answer from the cache, join pairs in flight, and return those that still need work."""
-        how = _how(call.request)
+        how = repr((call.limits, call.request.instruction))
         digests = {query: query_key(query, how) for query in set(queries)}
         pairs: list[tuple[int, Pair]] = []
         new: list[Pair] = []
         hits = 0
-        for index, (query, document, guess) in enumerate(zip(queries, documents, guesses, strict=True)):
+        every = zip(queries, documents, guesses, windows, strict=True)
+        for index, (query, document, guess, most) in enumerate(every):
             key = pair_key(digests[query], document)
             if (scored := self._cache.get(key)) is not None:
                 call.deliver(index, scored)
@@ -130,7 +152,7 @@ class Reranker:
                 continue
             pair = self._in_flight.get(key)
             if pair is None:
-                pair = self._in_flight[key] = Pair(key, query, document, guess)
+                pair = self._in_flight[key] = Pair(key, query, document, guess, most)
                 new.append(pair)
             else:
                 hits += 1
@@ -208,7 +230,5 @@ class Reranker:
             call.fail(error)
 
 
-def _how(request: RankRequest) -> str:
-    """Return what of a request, beside its texts, the scores of its pairs depend on."""
-    limits = (request.max_query_tokens, request.max_document_tokens, request.max_pair_tokens)
-    return repr((request.truncate_side, request.overflow, request.max_chunks, request.spans, limits))
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-from podium.batching import BATCH_S, Waiting, plan_batch
+from podium.batching import BATCH_S, cut
 from podium.bench.limit import Limit, operations
 from podium.bench.results import Way
 from podium.bench.texts import Pair
@@ -132,11 +132,4 @@ def encode(model: Model, pairs: Sequence[Pair]) -> list[Encoding]:
 
 def batches(encodings: Sequence[Encoding], budget: int) -> list[list[Encoding]]:
     """Cut encodings into batches of at most `budget` tokens or one pair, as the engine cuts one request."""
-    left = list(encodings)
-    cut = []
-    while left:
-        [positions] = plan_batch([Waiting((0, 0), [len(encoding.ids) for encoding in left])], budget)
-        cut.append([left[position] for position in positions])
-        for position in reversed(positions):
-            del left[position]
-    return cut
+    return [[encodings[position] for position in batch] for batch in cut(encodings, budget)]

@@ -1,7 +1,7 @@
 """The contract between the data path and a model. No torch here: engine, tests and dialects may import it."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -47,6 +47,11 @@ class Encoding(NamedTuple):
     prefix: bytes = b""
     """Those tokens' ids as bytes, one object for all pairs of a query: cheap to compare and to group by."""
 
+    @property
+    def tokens(self) -> int:
+        """All that the model reads of the pair."""
+        return len(self.ids)
+
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What `/info`, `/v1/models`, the logs and `podium_model_info` tell of the loaded model."""
@@ -67,6 +72,11 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What decided it: a setting, a file and its key, or the model's positions."""
     special_tokens: int
     """Tokens of a pair that are no text, such as `[CLS]`."""
+    longest_first: bool = True
+    """Whether of a pair that does not fit the longer text is cut; else the document is, see
+    `fitting.truncate`."""
+    truncation_side: Literal["left", "right"] = "right"
+    """Which end of a text is cut off where a request does not say it."""
     label: str
     """Name of the one label in the model's config."""
     family: str = "cross-encoder"
@@ -94,6 +104,10 @@ class Model(Protocol):
     """
 
     info: ModelInfo
+    pads: bool
+    """Whether a batch costs its longest pair times their number, and not the sum of their lengths."""
+    shares: bool
+    """Whether the pairs of a query begin with a prefix that a batch computes once."""
 
     def queries(
         self, texts: Sequence[str], *, instruction: str | None = None, max_characters: int | None = None
@@ -101,7 +115,7 @@ class Model(Protocol):
         """Return the tokens of each query, in order.
 
         Without an instruction the model's default stands in its place. Each text is cut to `max_characters`
-        first, by default to 128 per token of the limit. Raises InvalidRequest for an instruction that leaves
+        first, by default to `reading.TEXT_CHARACTERS`. Raises InvalidRequest for an instruction that leaves
         no room for texts.
         """
         ...
@@ -127,6 +141,10 @@ class Model(Protocol):
 
         A pair that does not fit is cut as `fitting.truncate` says.
         """
+        ...
+
+    def computed(self, encodings: Sequence[Encoding]) -> int:
+        """Return how many tokens are computed for a batch of at least one pair, padding included."""
         ...
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from podium.errors import OutOfMemory
 from podium.models.base import Encoding, ModelInfo
 from podium.models.recipe import Recipe
-from podium.models.text.tokenizer import Tokenizer
+from podium.models.text.tokenizer import PromptTokenizer, Tokenizer
 
 
 class Forward(Protocol):
@@ -30,12 +30,17 @@ class Forward(Protocol):
 class CrossEncoder:
     """A loaded cross-encoder: `podium.models.base.Model`."""
 
-    def __init__(self, info: ModelInfo, tokenizer: Tokenizer, forward: Forward, recipe: Recipe) -> None:
+    def __init__(
+        self, info: ModelInfo, tokenizer: Tokenizer | PromptTokenizer, forward: Forward, recipe: Recipe
+    ) -> None:
         self.info = info
         self.recipe = recipe
         self.queries = tokenizer.queries
         self.documents = tokenizer.documents
         self.pair = tokenizer.pair
+        self.computed = forward.computed
+        self.pads = forward.name == "padded"
+        self.shares = tokenizer.shares and not self.pads
         self._forward = forward
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from podium.models.network.heads import make_head
 from podium.models.network.packed import PackedForward
 from podium.models.network.padded import PaddedForward
 from podium.models.network.weights import build, config_of
-from podium.models.recipe import Recipe
+from podium.models.recipe import Pair, Recipe
 from podium.models.text import files
 from podium.models.text.tokenizer import make
 
@@ -102,6 +102,8 @@ def load(
         max_length=limit,
         max_length_from=limited_by,
         special_tokens=text.special_tokens,
+        longest_first=isinstance(recipe.template, Pair),
+        truncation_side=recipe.truncation_side,
         label=facts.labels(found)[0],
         family=recipe.family,
         recognised_by=recipe.recognised_by,

@@ -43,6 +43,7 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
         metrics=service.metrics,
         max_batch_tokens=service.batch_tokens(model.info.device),
         max_queue_pairs=settings.max_queue_pairs,
+        max_windows=settings.max_windows,
         request_timeout_s=settings.request_timeout_s,
         stall_timeout_s=settings.stall_timeout_s,
         cache_bytes=settings.cache_bytes,
@@ -108,6 +109,7 @@ def load_fetched(fetched: Fetched, settings: Settings) -> Model:
         device=settings.device,
         dtype=settings.dtype,
         max_length=settings.max_length,
+        instruction=settings.instruction,
         trust_remote_code=settings.trust_remote_code,
         allow_pickle=settings.allow_pickle,
     )

@@ -1,27 +1,59 @@
 """How a query and a document are brought to the length that a model reads: pure.
 
-A pair that fits is never cut. Else the document is cut, after a query longer than half of the room has been
-cut to that half; or the document is read in windows. It depends on this pair alone, so that a score never
-depends on neighbours.
+A pair that fits is never cut. Else it is cut as the model's reference does it, see `truncate`, or the
+document is read in windows. It depends on this pair alone, so that a score never depends on neighbours.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from podium.errors import InvalidRequest
 from podium.models.base import Tokens
-from podium.ranking import RankRequest
-
-CHARACTERS_PER_TOKEN = 128
-"""A text is cut to this many characters per token of the limit before it is tokenized: 10 MB of text take
-seconds in the tokenizer and cannot be interrupted, and no language needs more characters a token."""
-
-CHUNKED_CHARACTERS = 1024 * 1024
-"""The same for a document that is read in windows: 1 MiB is what the longest models may read of one."""
 
 OVERLAP = 8
 """A window shares one token in so many with the one before it: few sentences are only seen in halves."""
+
+WINDOW_TOKENS = 32
+"""Tokens of the document that a window has at least: a query or a limit that leaves fewer would make windows
+without end of a long document, and each of them a sentence's fragment."""
+
+
+class Limits(NamedTuple):
+    """What bounds the pairs of a request, by the model's nature and by its own wish."""
+
+    max_length: int
+    """Tokens of a pair."""
+    longest_first: bool = True
+    """How a pair is cut, see `truncate`."""
+    side: Literal["left", "right"] = "right"
+    """Which end is cut off."""
+    max_query_tokens: int | None = None
+    max_document_tokens: int | None = None
+    """What the request wants to be read at most; it does not count as cutting."""
+    windows: int | None = None
+    """A document that does not fit is read in so many windows at most; None: it is cut."""
+    spans: bool = False
+    """Whether it is told where in a document its windows are: from its beginning, which must be there."""
+
+    @property
+    def keeps_query_end(self) -> bool:
+        """Whether it is the end of a long query that is read."""
+        return self.side == "left" and self.max_query_tokens is None
+
+    @property
+    def keeps_end(self) -> bool:
+        """Whether it is the end of a long document that is read."""
+        return self.side == "left" and self.windows is None and not self.spans
+
+    @property
+    def most_tokens(self) -> int | None:
+        """How many tokens of a document are looked at; None where all may be."""
+        if self.side == "left" and not self.keeps_end:
+            return None
+        limits = (self.max_length * (self.windows or 1), self.max_document_tokens)
+        return min(limit for limit in limits if limit is not None)
 
 
 class Fitted(NamedTuple):
@@ -31,36 +63,15 @@ class Fitted(NamedTuple):
     document: Tokens
     needed: int
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of what is left, as the model reads it."""
+        return len(self.query.ids) + len(self.document.ids) + self.query.fixed + self.document.fixed
 
-def max_characters(request: RankRequest, max_length: int) -> int:
-    """Return how many characters of a text are tokenized."""
-    return CHUNKED_CHARACTERS if request.overflow == "chunk" else CHARACTERS_PER_TOKEN * max_length
-
-
-def clip(text: str, limit: int, *, keep_end: bool = False) -> str:
-    """Return what of a text may be tokenized, and one character more, by which it is seen to be cut."""
-    if len(text) <= limit:
-        return text
-    return text[-limit - 1 :] if keep_end else text[: limit + 1]
-
-
-def parts(text: str, size: int) -> Iterator[tuple[int, str]]:
-    """Yield a text in parts of `size` characters at most, each with where it begins.
-
-    A part begins with a space: tokenizers read words apart, so that the tokens are those of the whole. Where
-    no space is found the part is longer.
-    """
-    start = 0
-    while start < len(text):
-        end = start + size
-        if end < len(text):
-            end = text.rfind(" ", start + 1, end + 1)
-            if end < 0:
-                end = text.find(" ", start + size)
-            if end < 0:
-                end = len(text)
-        yield start, text[start:end]
-        start = end
+    @property
+    def cut(self) -> bool:
+        """Whether anything of the pair was cut."""
+        return self.query.cut or self.document.cut
 
 
 def join(found: Sequence[tuple[int, Tokens]]) -> Tokens:
@@ -77,69 +88,76 @@ def join(found: Sequence[tuple[int, Tokens]]) -> Tokens:
     )
 
 
-def most_tokens(request: RankRequest, max_length: int) -> int | None:
-    """Return how many tokens of a document are looked at, from its start; None where all may be."""
-    if request.truncate_side == "left":
-        return None
-    limits = [request.max_document_tokens]
-    if request.overflow == "cut":
-        limits.append(max_length)
-    elif request.max_chunks is not None:
-        limits.append(request.max_chunks * max_length)
-    return min((limit for limit in limits if limit is not None), default=None)
-
-
-def keeps_end(request: RankRequest) -> bool:
-    """Whether the beginning of a long document is cut off. Spans count from it, so they need it."""
-    return request.truncate_side == "left" and request.overflow == "cut" and not request.spans
-
-
-def fit(query: Tokens, document: Tokens, request: RankRequest, *, max_length: int) -> list[Fitted]:
+def fit(query: Tokens, document: Tokens, limits: Limits) -> list[Fitted]:
     """Return what the model reads of a pair: one pair, or one for each window of a long document.
 
-    Limits that the request itself sets are applied first and do not count as cutting.
+    Raises InvalidRequest where windows would have less than WINDOW_TOKENS of the document.
     """
-    query = _keep(query, 0, request.max_query_tokens)
-    left = request.truncate_side == "left"
-    limit = request.max_document_tokens
-    document = _keep(document, _from(document, limit, left=left), limit)
-    fixed = query.fixed + document.fixed
-    needed = len(query.ids) + len(document.ids) + fixed
-    room = max(2, min(max_length, request.max_pair_tokens or max_length) - fixed)
-    kept_query, kept_document = truncate(len(query.ids), len(document.ids), room)
-    query = _cut(query, 0, kept_query)
-    if request.overflow == "cut" or kept_document == len(document.ids):
-        start = _from(document, kept_document, left=left)
-        return [Fitted(query, _cut(document, start, kept_document), needed)]
+    left = limits.side == "left"
+    query = _keep(query, 0, limits.max_query_tokens)
+    document = _keep_end(document, limits.max_document_tokens, left=left)
+    room = max(2, limits.max_length - query.fixed - document.fixed)
+    needed = len(query.ids) + len(document.ids) + query.fixed + document.fixed
+    kept_query, kept_document = truncate(
+        len(query.ids), len(document.ids), room, longest_first=limits.longest_first
+    )
+    query = _told(query, _keep_end(query, kept_query, left=left))
+    if limits.windows is None or kept_document == len(document.ids):
+        return [Fitted(query, _told(document, _keep_end(document, kept_document, left=left)), needed)]
     size = room - kept_query
-    starts = list(_starts(len(document.ids), size))
-    windows = [_keep(document, start, size) for start in starts[: request.max_chunks]]
-    if len(windows) < len(starts):
+    if size < WINDOW_TOKENS:
+        raise InvalidRequest(
+            f"beside the query {size} tokens of {limits.max_length} are left for a window of a document, at "
+            f"least {WINDOW_TOKENS} must be; shorten the query, raise the limit or cut documents instead"
+        )
+    before = _starts(len(document.ids), size)
+    starts = [*before[: limits.windows], len(document.ids) - size][: limits.windows]
+    windows = [_keep(document, start, size) for start in starts]
+    if len(windows) <= len(before):
         windows[-1] = windows[-1]._replace(cut=True)
     return [Fitted(query, window, needed) for window in windows]
 
 
-def truncate(query: int, document: int, room: int) -> tuple[int, int]:
-    """Return how many tokens of a query and of a document are kept where `room` tokens fit."""
+def truncate(query: int, document: int, room: int, *, longest_first: bool = True) -> tuple[int, int]:
+    """Return how many tokens of a query and of a document are kept where `room` tokens fit.
+
+    `longest_first`, as tokenizers have it: the shorter text stays whole where it has at most half of the
+    room; else it keeps half, rounded down, and the longer one the rest; of equal ones the document is the
+    longer. Otherwise, as templates want it: the document is cut, and the query only where it alone exceeds
+    the room.
+    """
     if query + document <= room:
         return query, document
-    kept_query = min(query, room // 2)
-    return kept_query, min(document, room - kept_query)
+    if not longest_first:
+        kept = min(query, room)
+        return kept, room - kept
+    shorter = min(query, document, room // 2)
+    return (shorter, room - shorter) if query <= document else (room - shorter, shorter)
 
 
-def _starts(tokens: int, size: int) -> Iterator[int]:
-    """Yield where the windows of a document begin; the last one ends with it and is as long as the others."""
-    step = max(1, size - size // OVERLAP)
-    start = 0
-    while start + size < tokens:
-        yield start
-        start += step
-    yield tokens - size
+def _starts(tokens: int, size: int) -> range:
+    """Return where windows of a document begin, but for the last one, which ends with it and is as long."""
+    return range(0, max(0, tokens - size), max(1, size - size // OVERLAP))
 
 
-def _from(tokens: Tokens, limit: int | None, *, left: bool) -> int:
-    """Return the first token that is kept where `limit` are kept, of the end where `left` is cut off."""
-    return max(0, len(tokens.ids) - limit) if left and limit is not None else 0
+def most_windows(size: int, limits: Limits, *, beside: int) -> int:
+    """Return how many windows a document of `size` bytes becomes at most, and 1 where it is cut.
+
+    No tokenizer makes more tokens of a text than it has bytes, but for a few ligatures; `beside` are the
+    bytes of the query and what else stands in the pair.
+    """
+    if limits.windows is None:
+        return 1
+    tokens = min(size, limits.max_document_tokens or size)
+    room = limits.max_length - beside
+    window = max(WINDOW_TOKENS, room, limits.max_length // 3 if limits.longest_first else 0)
+    return min(limits.windows, len(_starts(tokens, window)) + 1)
+
+
+def _keep_end(tokens: Tokens, limit: int | None, *, left: bool) -> Tokens:
+    """Return `limit` tokens, all for None: the first ones, or the last ones where `left` is cut off."""
+    start = max(0, len(tokens.ids) - limit) if left and limit is not None else 0
+    return _keep(tokens, start, limit)
 
 
 def _keep(tokens: Tokens, start: int, limit: int | None) -> Tokens:
@@ -156,7 +174,6 @@ def _keep(tokens: Tokens, start: int, limit: int | None) -> Tokens:
     )
 
 
-def _cut(tokens: Tokens, start: int, limit: int) -> Tokens:
-    """Like `_keep`, and say that something was cut where something was."""
-    kept = _keep(tokens, start, limit)
+def _told(tokens: Tokens, kept: Tokens) -> Tokens:
+    """Return what is kept of tokens, and say that something was cut where something was."""
     return kept if len(kept.ids) == len(tokens.ids) else kept._replace(cut=True)

@@ -9,7 +9,8 @@ be read. What the model reads never depends on the estimate.
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from podium.models.base import Tokens
+from podium.models.base import Model, Tokens
+from podium.models.text.fitting import Limits
 
 TEXT_CHARACTERS = 1024 * 1024
 """Characters of a text that are ever tokenized, 0.3 s of English and at worst 2 s; what is beyond is cut."""
@@ -42,6 +43,35 @@ def keep_readable(text: str, *, keep_end: bool = False) -> str:
     return text[-TEXT_CHARACTERS - 1 :] if keep_end else text[: TEXT_CHARACTERS + 1]
 
 
+def read_queries(
+    model: Model, texts: Sequence[str], limits: Limits, *, instruction: str | None = None
+) -> list[Tokens]:
+    """Return the tokens of queries, as far as they can be read."""
+
+    def encode(texts: Sequence[str], whole: bool) -> Sequence[Tokens]:
+        return model.queries(texts, instruction=instruction, max_characters=TEXT_CHARACTERS)
+
+    enough = limits.max_query_tokens
+    return read(encode, texts, limits.max_length, enough=enough, keep_end=limits.keeps_query_end)
+
+
+def read_documents(model: Model, texts: Sequence[str], limits: Limits) -> list[Tokens]:
+    """Return the tokens of documents, as far as they can be read."""
+    keep_end = limits.keeps_end
+
+    def encode(texts: Sequence[str], whole: bool) -> Sequence[Tokens]:
+        return model.documents(
+            texts,
+            max_characters=TEXT_CHARACTERS,
+            offsets=limits.spans,
+            begins=whole or not keep_end,
+            ends=whole or keep_end,
+        )
+
+    most, enough = limits.most_tokens, limits.max_document_tokens
+    return read(encode, texts, most or TEXT_CHARACTERS, enough=enough, keep_end=keep_end)
+
+
 def read(
     encode: Encode, texts: Sequence[str], most: int, *, enough: int | None = None, keep_end: bool = False
 ) -> list[Tokens]:
@@ -51,7 +81,8 @@ def read(
     `enough` tokens of it.
     """
     found: list[Tokens | None] = [None] * len(texts)
-    left, size = range(len(texts)), max(LEAST_CHARACTERS, most * CHARACTERS_PER_TOKEN)
+    left = list(range(len(texts)))
+    size = max(LEAST_CHARACTERS, most * CHARACTERS_PER_TOKEN)
     while left:
         size = min(size, TEXT_CHARACTERS)
         whole = [index for index in left if len(texts[index]) <= size]
@@ -76,8 +107,8 @@ def clip(text: str, size: int, *, keep_end: bool = False) -> str:
         start = len(text) - size
         near = _WORD_ENDS.search(text, start, start + NEAR)
         return text[near.start() if near else start :]
-    near = _last(text, size - NEAR, size)
-    return text[: near if near is not None else size]
+    end = _last(text, size - NEAR, size)
+    return text[: size if end is None else end]
 
 
 def parts(text: str, size: int) -> Iterator[tuple[int, str]]:
