@@ -35,6 +35,7 @@ FREE_SETTINGS = frozenset(
         "document",
         "drain_timeout_s",
         "dtype",
+        "family",
         "instruction",
         "log_format",
         "log_level",

@@ -35,6 +35,7 @@ def load(
     folder: Path,
     *,
     uri: str,
+    name: str | None = None,
     revision: str | None = None,
     family: str = "auto",
     device: str = "auto",
@@ -46,7 +47,8 @@ def load(
 ) -> CrossEncoder:
     """Load the reranker that lies in `folder`; no network is used.
 
-    `uri` is the model's name, which tells some families; `family` overrules what the folder says;
+    `uri` is told on; `name` is what a hub calls the model, `uri` where it is None, and tells some families;
+    `family` overrules what the folder says;
     `instruction` takes the place of the model's own default. Takes torch's threads for this process: one a
     core that it may use. Raises PermanentStartError where the folder, the device, the dtype or the length
     cannot work.
@@ -59,7 +61,7 @@ def load(
         devices.keep_freed_memory()
         found = read(folder)
         recipe = with_instruction(
-            recipe_of(found, family, uri, trust_remote_code=trust_remote_code), instruction
+            recipe_of(found, family, name or uri, trust_remote_code=trust_remote_code), instruction
         )
         _refuse_unknown_architecture(found, recipe, trust_remote_code=trust_remote_code)
         config = config_of(folder, recipe, trust_remote_code=trust_remote_code)

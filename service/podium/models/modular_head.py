@@ -11,7 +11,7 @@ from podium.models.recipe import Dense, Head, LayerNorm, Normalize, Own, Rows, S
 
 State = Literal["first", "mean", "last"]
 
-_KINDS = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "LogitScore", "Dropout")
+KINDS = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "LogitScore", "Dropout")
 _EMBEDDING, _SCORES, _LOGITS = "sentence_embedding", "scores", "causal_logits"
 _STATES: dict[str, State] = {"cls": "first", "mean": "mean", "lasttoken": "last"}
 _LEGACY = {
@@ -66,8 +66,8 @@ def modules(folder: Folder) -> list[Module]:
         if not kind.startswith("sentence_transformers."):
             raise _refused(folder, f"has a module of type `{kind}`, which is code of its own")
         name = kind.rpartition(".")[2]
-        if name not in _KINDS:
-            raise _refused(folder, f"has a module of type `{kind}`; Podium knows {', '.join(_KINDS)}")
+        if name not in KINDS:
+            raise _refused(folder, f"has a module of type `{kind}`; Podium knows {', '.join(KINDS)}")
         if path.startswith("/") or ".." in PurePosixPath(path).parts:
             raise _refused(folder, f"has a module in `{path}`, outside of the model's folder")
         config = folder.object(f"{path}/config.json") if path else {}

@@ -11,12 +11,14 @@ from typing import TypeVar
 
 from podium.errors import PermanentStartError, PodiumError, Reason
 from podium.models.base import Model
+from podium.models.cross_encoder import CrossEncoder
 from podium.models.load import load
 from podium.models.readiness import self_test, warm_up
 from podium.ranking import RankRequest
 from podium.reranker import Reranker
 from podium.server.state import Phase, Service
 from podium.settings import Settings
+from podium.weights import marker
 from podium.weights.fetch import Fetched, fetch
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,11 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
             "device": info.device,
             "dtype": info.dtype,
             "forward": info.forward,
+            "family": info.family,
+            "recognised_by": info.recognised_by,
+            "scoring": info.scoring,
             "max_length": info.max_length,
+            "max_length_from": info.max_length_from,
             "seconds": round(seconds, 1),
         },
     )
@@ -100,12 +106,15 @@ def load_model(settings: Settings) -> Model:
     return load_fetched(fetched, settings)
 
 
-def load_fetched(fetched: Fetched, settings: Settings) -> Model:
+def load_fetched(fetched: Fetched, settings: Settings) -> CrossEncoder:
     """Load the model in a complete folder as the settings say."""
+    marked = marker.read(fetched.folder)
     return load(
         fetched.folder,
         uri=settings.model,
+        name=marked.uri if marked else None,
         revision=fetched.revision,
+        family=settings.family,
         device=settings.device,
         dtype=settings.dtype,
         max_length=settings.max_length,

@@ -54,6 +54,7 @@ FAMILY = Family(
     name="bge-reranker-v2-gemma",
     models="bge-reranker-v2-gemma",
     evidence="the name, for it is a plain `GemmaForCausalLM`",
+    scored="its prompt in pieces, the instruction last; the logit of `Yes` at the last token",
     recognised=_recognised,
     recipe=_recipe,
 )

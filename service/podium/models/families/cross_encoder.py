@@ -45,6 +45,7 @@ FAMILY = Family(
     "v2-m3, MiniLM, ELECTRA, mxbai-rerank v1 and others of DeBERTa v2 and v3, granite and gte ModernBERT, "
     "one-label fine-tunes of Qwen, Llama, Mistral, Gemma",
     evidence="a class `…ForSequenceClassification` with one label, and nothing above",
+    scored="the tokenizer's pair; the checkpoint's own head, of a decoder at the last token",
     recognised=_recognised,
     recipe=_recipe,
 )

@@ -51,6 +51,7 @@ FAMILY = Family(
     name="ctxl-rerank-v2",
     models="ctxl-rerank-v2-instruct-multilingual 1B, 2B, 6B",
     evidence="the name, for they are plain causal language models",
+    scored="the document first, then query and instruction; the logit of the vocabulary's first token",
     recognised=_recognised,
     recipe=_recipe,
 )

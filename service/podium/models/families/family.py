@@ -16,6 +16,8 @@ class Family(NamedTuple):
     """Which models, for people."""
     evidence: str
     """How they are recognised, for people."""
+    scored: str
+    """What makes the score, for people."""
     recognised: Callable[[Folder, str], str | None]
     """A folder and the model's name (`owner/name`, or what the user gave) → the evidence found, or None."""
     recipe: Callable[[Folder, str], Recipe]

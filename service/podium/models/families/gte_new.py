@@ -70,6 +70,7 @@ FAMILY = Family(
     name="gte-multilingual",
     models="gte-multilingual-reranker-base and fine-tunes of it",
     evidence="`NewForSequenceClassification`, model type `new`",
+    scored="the tokenizer's pair; the checkpoint's own head",
     recognised=_recognised,
     recipe=_recipe,
 )

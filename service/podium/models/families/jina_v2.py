@@ -53,6 +53,7 @@ FAMILY = Family(
     name="jina-reranker-v2",
     models="jina-reranker-v2-base-multilingual",
     evidence="`XLMRobertaForSequenceClassification` whose tensors are called `mixer.Wqkv`",
+    scored="the tokenizer's pair; the checkpoint's own head",
     recognised=_recognised,
     recipe=_recipe,
 )

@@ -84,6 +84,7 @@ FAMILY = Family(
     evidence="the name, for it is a plain `Qwen2ForCausalLM`; converted: `Qwen2ForSequenceClassification` "
     "with "
     "the labels 0 and 1",
+    scored="its prompt with instruction, query, document; `1` against `0` at the last token",
     recognised=_recognised,
     recipe=_recipe,
 )

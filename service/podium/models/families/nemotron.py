@@ -81,6 +81,7 @@ FAMILY = Family(
     name="llama-nemotron-rerank",
     models="llama-nemotron-rerank-1b-v2, and the text path of llama-nemotron-rerank-vl-1b-v2",
     evidence=f"`{_TEXT}` or `{_VISION}`",
+    scored="its prompt; bidirectional, the mean of all tokens, the row `score`, divided by `temperature`",
     recognised=_recognised,
     recipe=_recipe,
 )

@@ -82,6 +82,7 @@ FAMILY = Family(
     models="Qwen3-Reranker 0.6B, 4B, 8B: the original, and converted to one label or two (no, yes)",
     evidence=f"`Qwen3ForCausalLM` or `Qwen3ForSequenceClassification` with {_TOKENS} tokens and {_POSITIONS} "
     "positions, or the name",
+    scored="its prompt with instruction, query, document; `yes` against `no` at the last token",
     recognised=_recognised,
     recipe=_recipe,
 )

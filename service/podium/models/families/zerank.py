@@ -48,6 +48,7 @@ FAMILY = Family(
     name="zerank",
     models="zerank-2, zerank-1-small",
     evidence="the name, for it is a plain `Qwen3ForCausalLM`",
+    scored="the query as system message, the document as the user's; the logit of `Yes`, divided by 5",
     recognised=_recognised,
     recipe=_recipe,
 )
