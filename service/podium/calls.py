@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from podium.cache import Key, Scored
-from podium.errors import PairTooLong
+from podium.errors import PairTooLong, TextTooLong
 from podium.models.base import Encoding, ModelInfo
 from podium.models.text.fitting import Limits
+from podium.models.text.reading import TEXT_CHARACTERS
 from podium.ranking import RankRequest
 
 
@@ -22,6 +23,13 @@ def limits_of(request: RankRequest, info: ModelInfo, max_windows: int = 64) -> L
         windows=min(request.max_chunks or max_windows, max_windows) if request.overflow == "chunk" else None,
         spans=request.spans,
     )
+
+
+def too_long(index: int, needed: int, limits: Limits) -> PairTooLong:
+    """Return what is wrong with a pair of which something would have to be cut."""
+    if needed > limits.max_length:
+        return PairTooLong(index, needed, limits.max_length)
+    return TextTooLong(index, TEXT_CHARACTERS)
 
 
 class Read(NamedTuple):
@@ -122,7 +130,7 @@ class Call:
     def deliver(self, index: int, scored: Scored, batch: Batch | None = None) -> None:
         """Take the score of pair `index`; the last one completes the call."""
         if scored.cut and not self.request.truncate:
-            self.fail(PairTooLong(index, scored.needed, scored.tokens))
+            self.fail(too_long(index, scored.needed, self.limits))
         self.scored[index] = scored
         self.missing -= 1
         if batch is not None:

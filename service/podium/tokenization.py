@@ -13,9 +13,9 @@ from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from time import monotonic
 
-from podium.calls import Call, Pair, Read
+from podium.calls import Call, Pair, Read, too_long
 from podium.engine import Engine
-from podium.errors import ModelFailed, PairTooLong, RequestError
+from podium.errors import ModelFailed, RequestError
 from podium.models.base import Model, Tokens
 from podium.models.text.fitting import fit, join
 from podium.models.text.reading import TEXT_CHARACTERS, parts, read_documents, read_queries
@@ -114,7 +114,7 @@ class Tokenization:
                 reads = [] if pair.windows else self._reads(job, pair, next(documents))
                 first = reads[0] if reads else pair.windows[0].read
                 if first.cut and not job.call.request.truncate:
-                    error = PairTooLong(index, first.needed, job.call.limits.max_length)
+                    error = too_long(index, first.needed, job.call.limits)
                     self._engine.fail(job.call, error)
                     return
                 ready.append((pair, reads))
