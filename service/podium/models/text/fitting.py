@@ -85,6 +85,7 @@ def join(found: Sequence[tuple[int, Tokens]]) -> Tokens:
         offsets=np.concatenate(offsets) if offsets else None,
         fixed=sum(tokens.fixed for _, tokens in found),
         ends=last.ends,
+        context=first.context and first.context.joined([tokens.context for _, tokens in found[1:]]),
     )
 
 

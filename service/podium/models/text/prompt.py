@@ -156,20 +156,21 @@ class CutPrompt:
         """
         asked: Asked = query.context
         beside: Beside = document.context
-        ids, wanted = document.ids, len(query.ids)
-        before = beside.before if document.begins else self._beside.before
-        after = beside.after if document.ends else self._beside.after
+        ids, wanted, ends = document.ids, len(query.ids), document.ends
         while True:
             kept = asked.kept(wanted, end=not query.begins)
             head, tail, *_ = kept.around
-            room = self.max_length - len(head) - len(tail) - len(before)
-            if len(ids) + len(after) > room:
-                after = self._beside.after
-                ids = ids[: max(0, room - len(after))]
-            excess = len(ids) + len(after) - room
-            if excess <= 0 or wanted <= 0:
+            begins = document.begins and (ends or len(ids) > 0)
+            before = beside.before if begins else self._beside.before
+            after = beside.after if ends else self._beside.after
+            excess = len(head) + len(before) + len(ids) + len(after) + len(tail) - self.max_length
+            if excess <= 0 or not (len(ids) or wanted):
                 break
-            wanted = max(0, wanted - excess)
+            if len(ids):
+                over = excess + len(self._beside.after) - len(after)
+                ids, ends = ids[: max(0, len(ids) - max(0, over))], False
+            else:
+                wanted = max(0, wanted - excess)
         joined = np.concatenate((head, before, ids, after, tail))
         needed = len(query.ids) + len(document.ids) + query.fixed + document.fixed
         return Encoding(

@@ -1,6 +1,7 @@
 """Pairs in a prompt that cannot be cut: made and tokenized for each pair, slower and always right."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -60,36 +61,40 @@ class WholePrompt:
     def pair(self, query: Tokens, document: Tokens) -> Encoding:
         """Make and tokenize a pair, cut to the length: its document first, then its query."""
         asked: Text = query.context
-        wanted, kept = len(query.ids), len(document.ids)
-        while True:
-            texts = {**asked.texts, "document": _document(document, kept)}
-            if wanted < len(asked.offsets):
-                end = not query.begins
-                texts["query"] = keep(asked.texts["query"], asked.offsets, wanted, end=end)
-            joined = self._whole(texts)
-            excess = len(joined) - self.max_length
-            if excess <= 0 or not (kept or wanted):
-                break
-            if kept:
-                kept = max(0, kept - excess)
-            else:
-                wanted = max(0, wanted - excess)
-        cut = kept < len(document.ids) or wanted < len(asked.offsets)
+
+        def made(of_query: int, of_document: int) -> Ids:
+            texts = {**asked.texts, "document": _first(document, of_document)}
+            if of_query < len(asked.offsets):
+                texts["query"] = keep(texts["query"], asked.offsets, of_query, end=not query.begins)
+            return self._whole(texts)
+
+        kept_query, kept = len(query.ids), len(document.ids)
+        kept = _most(kept, lambda count: self._fits(made(kept_query, count)))
+        if not kept:
+            kept_query = _most(kept_query, lambda count: self._fits(made(count, 0)))
+        ids = made(kept_query, kept)
+        cut = query.cut or document.cut or kept < len(document.ids) or kept_query < len(asked.offsets)
         needed = len(query.ids) + len(document.ids) + query.fixed + document.fixed
-        return Encoding(joined, len(joined), query.cut or document.cut or cut, max(needed, len(joined)))
+        return Encoding(ids, len(ids), cut, max(needed, len(ids)) if cut else len(ids))
+
+    def _fits(self, ids: Ids) -> bool:
+        return len(ids) <= self.max_length
 
 
-def _document(document: Tokens, kept: int) -> str:
+def _most(count: int, fits: Callable[[int], bool]) -> int:
+    """Return how many tokens of so many may be kept, 0 where nothing fits."""
+    return count if fits(count) else max(0, bisect_left(range(1, count), True, key=lambda n: not fits(n)))
+
+
+def _first(document: Tokens, kept: int) -> str:
     """Return what the first tokens of what is left of a document hold of it."""
     text: str = document.context.texts["document"]
     offsets = document.offsets
     assert offsets is not None
-    if document.begins and document.ends and kept == len(document.ids):
-        return text
     if not kept:
-        return ""
+        return "" if len(offsets) or not document.ends else text
     start = 0 if document.begins else offsets[0, 0]
-    return text[start : len(text) if document.ends and kept == len(document.ids) else offsets[kept - 1, 1]]
+    return text[start : len(text) if document.ends and kept == len(offsets) else offsets[kept - 1, 1]]
 
 
 def by_pieces(prompts: Mapping[bool, Sequence[Item]], reader: Reader) -> Whole:
