@@ -1,10 +1,12 @@
 """The data path: a RankRequest in, a Ranking out. Read this page to know what happens to a request."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from time import monotonic
 
 import numpy as np
+from msgspec.structs import replace
 
 from podium.admission import admit
 from podium.batching import due_at
@@ -19,6 +21,8 @@ from podium.ranking import Ranking, RankRequest, Usage, rank
 from podium.telemetry.metrics import Metrics
 from podium.telemetry.tracing import stage_spans
 from podium.tokenization import Tokenization
+
+log = logging.getLogger(__name__)
 
 CHARACTERS_PER_TOKEN = 4
 """Guess for texts that are not tokenized yet; English has 4 to 5, and the guess only orders and estimates."""
@@ -50,7 +54,7 @@ class Reranker:
         self._cache = PairCache(cache_bytes, cache_ttl_s)
         self._in_flight: dict[Key, Pair] = {}
         self._calls: set[Call] = set()
-        self._closing = False
+        self._closing = self._told = False
         self._engine = Engine(
             model,
             loop=asyncio.get_running_loop(),
@@ -70,7 +74,7 @@ class Reranker:
         Raises Unavailable while shutting down, Overloaded, PairTooLong, DeadlineExceeded or ModelFailed.
         Cancelling it withdraws the pairs that nobody else waits for.
         """
-        call, pairs = self._admit(request)
+        call, pairs = self._admit(self._understood(request))
         self._calls.add(call)
         try:
             async with asyncio.timeout(self._request_timeout_s):
@@ -84,6 +88,17 @@ class Reranker:
             self._leave(call, pairs)
         stage_spans(call.tokenization, call.batches)
         return self._ranking(call, request)
+
+    def _understood(self, request: RankRequest) -> RankRequest:
+        """Return the request without an instruction that the model does not take, and say so once."""
+        if not request.instruction or self.model.info.instruction_use != "none":
+            return request
+        if not self._told:
+            self._told = True
+            log.warning(
+                "the model takes no instructions: that of a request is ignored, and those of later ones"
+            )
+        return replace(request, instruction=None)
 
     def _admit(self, request: RankRequest) -> tuple[Call, list[tuple[int, Pair]]]:
         """Let the request in whole; return its call and the pairs that are neither cached nor known twice."""
