@@ -73,6 +73,13 @@ class Window:
         self.waiting = True
         """False once a batch has taken it, or nobody wants it any more."""
 
+    def make(self) -> Encoding:
+        """Return its encoding; a prompt may leave a token or two less room than was known before."""
+        encoding = self.read.make()
+        if encoding.tokens != self.read.tokens:
+            self.read = self.read._replace(tokens=encoding.tokens)
+        return encoding
+
 
 class Pair:
     """A query and a document on their way through tokenizer and model, and who waits for them."""
