@@ -101,13 +101,13 @@ class Tokenization:
             started = monotonic()
             chosen = _take_slice(job)
             new = [pair for _, pair in chosen if not pair.windows]
+            self._read_queries(job, new)
             if new and _comes_in_parts(job.call, new[0]):
                 documents = iter([(yield from self._in_parts(job, new[0]))])
                 started = monotonic()
             else:
-                texts = [pair.document for pair in new]
-                documents = iter(read_documents(self._model, texts, job.call.limits))
-            self._read_queries(job, new)
+                texts, queries = [pair.document for pair in new], [job.queries[pair.query] for pair in new]
+                documents = iter(read_documents(self._model, texts, job.call.limits, queries))
             ready: list[tuple[Pair, Sequence[Read]]] = []
             for index, pair in chosen:
                 # What another call has tokenized meanwhile is shared.

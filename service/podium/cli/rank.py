@@ -16,10 +16,10 @@ from rich.text import Text
 
 from podium import ranking
 from podium.batching import cut
+from podium.calls import limits_of
 from podium.cli.options import setting_options, to_settings
 from podium.cli.outcome import ends_by_reason
 from podium.cli.progress import downloading
-from podium.calls import limits_of
 from podium.errors import ModelFailed, PodiumError
 from podium.models.base import Model
 from podium.models.text.fitting import fit
@@ -136,7 +136,9 @@ def score(
     """
     limits = limits_of(RankRequest(queries=[query], documents=documents), model.info)
     (of_query,) = read_queries(model, [query], limits)
-    pairs = [fit(of_query, tokens, limits)[0] for tokens in read_documents(model, documents, limits)]
+    pairs = [
+        fit(of_query, tokens, limits)[0] for tokens in read_documents(model, documents, limits, [of_query])
+    ]
     encodings = [model.pair(*pair[:2]) for pair in pairs]
     logits = np.empty(len(encodings), np.float32)
     by_length = sorted(range(len(encodings)), key=lambda index: -encodings[index].tokens)
