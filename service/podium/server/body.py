@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from litestar.types import Receive
 
-from podium.errors import BodyTimeout, BodyTooLarge, UnsupportedEncoding
+from podium.errors import BodyTimeout, BodyTooLarge, MalformedBody, UnsupportedEncoding
 
 T = TypeVar("T")
 
@@ -20,9 +20,9 @@ async def read_body(
 ) -> bytes:
     """Return the whole body.
 
-    Raises BodyTooLarge as soon as it is known, BodyTimeout, UnsupportedEncoding or ClientGone. What is left
-    unread then, uvicorn drops as it comes while the connection stays open: closing it with bytes unread
-    would reset it, and the reset overtakes the answer.
+    Raises BodyTooLarge as soon as it is known, MalformedBody, BodyTimeout, UnsupportedEncoding or ClientGone.
+    What is left unread then, uvicorn drops as it comes while the connection stays open: closing it with
+    bytes unread would reset it, and the reset overtakes the answer.
     """
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
@@ -30,6 +30,8 @@ async def read_body(
             f"Content-Encoding `{encoding[:40]}` is not supported; send the body as it is"
         )
     announced = headers.get("content-length", "")
+    if len(announced) > 20:  # beyond 64 bits; Python refuses to read thousands of digits as a number
+        raise MalformedBody(f"content-length has {len(announced)} digits; send the length in bytes")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise BodyTooLarge(max_bytes)
     chunks: list[bytes] = []
