@@ -183,7 +183,11 @@ def _run(
 ) -> None:
     async def main() -> None:
         service = Service(settings)
-        server: Server = make_server(create_app(service), headers_timeout_s=settings.body_timeout_s)
+        server: Server = make_server(
+            create_app(service),
+            headers_timeout_s=settings.body_timeout_s,
+            keep_alive_timeout_s=settings.keep_alive_timeout_s,
+        )
         listening = socket.create_server(("127.0.0.1", 0))
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         starting = asyncio.create_task(start(service, lambda _: model() if callable(model) else model))

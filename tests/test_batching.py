@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from podium.batching import (
     BATCH_S,
+    MAX_PRIORITY,
     PATIENCE,
     Waiting,
     due_at,
@@ -17,7 +18,7 @@ from podium.batching import (
 WAITING = st.lists(
     st.builds(
         Waiting,
-        st.tuples(st.integers(-1, 1), st.floats(0, 1e6)),
+        st.floats(0, 1e6),
         st.lists(st.integers(1, 8192), min_size=1, max_size=40).map(
             lambda lengths: sorted(lengths, reverse=True)
         ),
@@ -73,37 +74,48 @@ def counts(waiting: Sequence[Waiting], budget: int, *, padded: bool = False) -> 
 
 
 def test_a_small_request_runs_before_a_large_one_that_came_a_little_earlier():
-    large = Waiting((0, due_at(0.0, 100_000, 1_000.0)), [100] * 1_000)
-    small = Waiting((0, due_at(5.0, 1_000, 1_000.0)), [100] * 10)
+    large = Waiting(due_at(0.0, 100_000, 1_000.0), [100] * 1_000)
+    small = Waiting(due_at(5.0, 1_000, 1_000.0), [100] * 10)
     assert counts([large, small], 2_000) == [0, 10]
 
 
 def test_a_batch_that_ends_a_request_is_filled_only_where_it_would_be_tiny_or_ends_another_one():
-    large = Waiting((0, 3), [100] * 1_000)
-    small = Waiting((0, 1), [100] * 5)
+    large = Waiting(3, [100] * 1_000)
+    small = Waiting(1, [100] * 5)
     assert counts([large, small], 2_000) == [0, 5]
     assert counts([large, small], 2_001) == [15, 5]
-    assert counts([large, small, Waiting((0, 2), [100] * 15)], 2_000) == [0, 5, 15]
-    assert counts([large, small, Waiting((0, 2), [100] * 16)], 2_000) == [0, 5, 0]
+    assert counts([large, small, Waiting(2, [100] * 15)], 2_000) == [0, 5, 15]
+    assert counts([large, small, Waiting(2, [100] * 16)], 2_000) == [0, 5, 0]
 
 
 def test_a_large_request_comes_before_small_ones_that_arrive_after_it_is_due():
-    large = Waiting((0, due_at(0.0, 1_000, 1_000.0)), [100] * 10)
-    small = Waiting((0, due_at(PATIENCE * 1.0 + 0.1, 100, 1_000.0)), [100])
+    large = Waiting(due_at(0.0, 1_000, 1_000.0), [100] * 10)
+    small = Waiting(due_at(PATIENCE * 1.0 + 0.1, 100, 1_000.0), [100])
     assert counts([small, large], 500) == [0, 5]
 
 
+@given(st.integers(), st.floats(0, 1e6), st.integers(0, 10**6))
+def test_a_priority_shifts_when_a_request_is_due_by_seconds_and_no_more_than_ten(priority, arrival, tokens):
+    shift = due_at(arrival, tokens, 1_000.0, priority) - due_at(arrival, tokens, 1_000.0)
+    assert shift == pytest.approx(max(-10, min(10, priority)), abs=1e-6)
+
+
+def test_no_stream_of_the_highest_priority_holds_a_request_up_for_longer_than_that():
+    waits = due_at(100.0, 1_000, 1_000.0)
+    assert due_at(100.0 + MAX_PRIORITY + 0.1, 1_000, 1_000.0, priority=-1_000_000) > waits
+
+
 def test_a_pair_that_does_not_fit_leaves_its_room_to_other_requests():
-    assert counts([Waiting((0, 1), [60, 60]), Waiting((0, 2), [50]), Waiting((0, 3), [40])], 100) == [1, 0, 1]
+    assert counts([Waiting(1, [60, 60]), Waiting(2, [50]), Waiting(3, [40])], 100) == [1, 0, 1]
 
 
 def test_a_pair_that_does_not_fit_leaves_its_room_to_shorter_ones_of_its_request():
-    assert plan_batch([Waiting((0, 1), [60, 50, 30, 20, 10])], 100) == [[0, 2, 4]]
+    assert plan_batch([Waiting(1, [60, 50, 30, 20, 10])], 100) == [[0, 2, 4]]
 
 
 def test_a_padded_batch_counts_its_longest_pair_for_every_pair():
-    assert counts([Waiting((0, 1), [50, 10, 10, 10])], 100, padded=True) == [2]
-    assert counts([Waiting((0, 1), [50, 10, 10, 10])], 100) == [4]
+    assert counts([Waiting(1, [50, 10, 10, 10])], 100, padded=True) == [2]
+    assert counts([Waiting(1, [50, 10, 10, 10])], 100) == [4]
 
 
 @pytest.mark.parametrize(("speed", "budget"), [(100_000.0, 4_096), (8_000.0, 2_000), (1.0, 1)])

@@ -32,7 +32,8 @@ async def serve(host: str, port: int, *, healthy: Check, ready: Check) -> tuple[
     app.router.add_get("/metrics", metrics)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
+    # None: every address, of IPv6 and of IPv4, whichever the machine has.
+    site = web.TCPSite(runner, None if host == "::" else host.strip("[]"), port)
     await site.start()
     return runner, runner.addresses[0][1]
 

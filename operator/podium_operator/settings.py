@@ -60,7 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="seconds between two checks that the watches deliver what the API lists", gt=0),
     ] = 15.0
     api_timeout_s: Annotated[float, Meta(description="seconds for one API request", gt=0)] = 10.0
-    http_host: Annotated[str, Meta(description="address of /healthz, /readyz and /metrics")] = "0.0.0.0"  # noqa: S104 a pod's server
+    http_host: Annotated[
+        str, Meta(description="address of /healthz, /readyz and /metrics; `::` is IPv6 and IPv4")
+    ] = "::"
     http_port: Annotated[int, Meta(description="its port; 0 takes a free one", ge=0, le=65535)] = 8080
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least level that is logged")

@@ -77,8 +77,8 @@ class Call:
 
     def __init__(self, request: RankRequest, due: float) -> None:
         self.request = request
-        self.order = (request.priority, due)
-        """Who runs first: the lowest priority, then whoever is due first."""
+        self.order = due
+        """Whoever has the least runs first."""
         self.scored: list[Scored | None] = [None] * len(request.documents)
         self.missing = len(request.documents)
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

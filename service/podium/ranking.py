@@ -36,7 +36,7 @@ class RankRequest(msgspec.Struct, frozen=True, kw_only=True):
     spans: bool = False
     """Tell the windows of each document and their scores in `Ranking.spans`."""
     priority: int = 0
-    """Order among waiting requests: lower goes earlier."""
+    """Seconds later that it is as if the request had come, earlier where negative; see `batching.due_at`."""
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -35,6 +35,7 @@ class Reranker:
         max_queue_pairs: int = 20_000,
         request_timeout_s: float = 300,
         stall_timeout_s: float = 120,
+        allow_priority: bool = False,
         cache_bytes: int = 0,
         cache_ttl_s: float = 300,
         tokens_per_s: float | None = None,
@@ -44,6 +45,7 @@ class Reranker:
         self._max_queue_pairs = max_queue_pairs
         self._request_timeout_s = request_timeout_s
         self._stall_timeout_s = stall_timeout_s
+        self._allow_priority = allow_priority
         self._cache = PairCache(cache_bytes, cache_ttl_s)
         self._in_flight: dict[Key, Pair] = {}
         self._calls: set[Call] = set()
@@ -88,7 +90,7 @@ class Reranker:
             raise Unavailable("the server is shutting down; send the request again, to another replica", 1)
         engine, max_length = self._engine, self.model.info.max_length
         if self.stuck is not None:
-            raise Unavailable(self.stuck, int(self._stall_timeout_s) + 1)
+            raise Unavailable(self.stuck, self._stall_timeout_s)
         admit(
             len(request.documents),
             waiting_pairs=engine.waiting_pairs,
@@ -103,7 +105,8 @@ class Reranker:
         query_tokens = sum(map(len, queries)) // len(queries) // CHARACTERS_PER_TOKEN + 3
         most = limit if request.overflow == "chunk" else max_length
         guesses = [min(most, query_tokens + len(text) // CHARACTERS_PER_TOKEN) for text in documents]
-        call = Call(request, due_at(monotonic(), sum(guesses), engine.tokens_per_s))
+        priority = request.priority if self._allow_priority else 0
+        call = Call(request, due_at(monotonic(), sum(guesses), engine.tokens_per_s, priority))
         every = queries if len(queries) > 1 else queries * len(documents)
         if self._cache.on:
             return call, self._share(call, every, documents, guesses)
@@ -188,7 +191,7 @@ class Reranker:
         while True:
             await asyncio.sleep(interval_s)
             if self._calls and (stuck := self.stuck) is not None:
-                self._fail_all(Unavailable(stuck, int(self._stall_timeout_s) + 1))
+                self._fail_all(Unavailable(stuck, self._stall_timeout_s))
 
     async def drain(self, timeout_s: float) -> None:
         """Admit nothing more and wait until every admitted request is answered, or fail what is left."""

@@ -43,7 +43,7 @@ class Tokenization:
     def __init__(self, model: Model, engine: Engine, metrics: Metrics) -> None:
         self._model, self._engine, self._metrics = model, engine, metrics
         self._changed = threading.Condition()
-        self._jobs: list[tuple[tuple[int, float], int, _Job]] = []
+        self._jobs: list[tuple[float, int, _Job]] = []
         self._order = itertools.count()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="podium-tokenization", daemon=True)

@@ -135,7 +135,7 @@ def batches(encodings: Sequence[Encoding], budget: int) -> list[list[Encoding]]:
     left = list(encodings)
     cut = []
     while left:
-        [positions] = plan_batch([Waiting((0, 0), [len(encoding.ids) for encoding in left])], budget)
+        [positions] = plan_batch([Waiting(0, [len(encoding.ids) for encoding in left])], budget)
         cut.append([left[position] for position in positions])
         for position in reversed(positions):
             del left[position]

@@ -52,7 +52,7 @@ Truncate = Annotated[
 ]
 RawScores = Annotated[Flag, Meta(description="logits instead of their sigmoid")]
 UseActivation = Annotated[Flag, Meta(description="false: logits instead of their sigmoid")]
-Priority = Annotated[int | None, Meta(description="lower is served earlier")]
+Priority = Annotated[int | None, Meta(description="lower is served earlier, where the server allows it")]
 Model = Annotated[str | None, Meta(description="echoed; a server holds one model and ranks with it")]
 
 

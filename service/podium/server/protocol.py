@@ -243,7 +243,7 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
 _PHRASES: dict[int, str] = {400: "Bad Request", 408: "Request Timeout"}
 
 
-def make_server(app: Any, *, headers_timeout_s: float) -> Server:
+def make_server(app: Any, *, headers_timeout_s: float, keep_alive_timeout_s: float) -> Server:
     """Return a server of an ASGI application; it serves the sockets that it is given."""
     config = uvicorn.Config(
         app,
@@ -254,8 +254,7 @@ def make_server(app: Any, *, headers_timeout_s: float) -> Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here depends on the caller's address
-        # Longer than the idle time of usual proxies (60 s), so that they close first and no request is lost.
-        timeout_keep_alive=75,
+        timeout_keep_alive=keep_alive_timeout_s,  # type: ignore[arg-type]  # it is handed to call_later
         timeout_graceful_shutdown=5,
     )
     return Server(config)

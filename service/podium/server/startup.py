@@ -45,6 +45,7 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
         max_queue_pairs=settings.max_queue_pairs,
         request_timeout_s=settings.request_timeout_s,
         stall_timeout_s=settings.stall_timeout_s,
+        allow_priority=settings.allow_priority,
         cache_bytes=settings.cache_bytes,
         cache_ttl_s=settings.cache_ttl_s,
     )
