@@ -194,8 +194,8 @@ def _run(
         running.set_result(Serving(service, listening.getsockname()[1], starting))
         await asyncio.wrap_future(stop)
         starting.cancel()
+        service.close()
         if service.reranker is not None:
-            service.reranker.close()
             await service.reranker.drain(0)
         server.should_exit = True
         await serving

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from podium.cache import Key, Scored
 from podium.errors import PairTooLong
 from podium.models.base import Encoding
@@ -31,10 +33,22 @@ class Window:
 class Pair:
     """A query and a document on their way through tokenizer and model, and who waits for them."""
 
-    __slots__ = ("callers", "document", "done", "key", "logits", "query", "tokens", "windows")
+    __slots__ = (
+        "callers",
+        "characters",
+        "document",
+        "done",
+        "key",
+        "logits",
+        "query",
+        "tokens",
+        "windows",
+    )
 
-    def __init__(self, key: Key, query: str, document: str, tokens: int) -> None:
-        self.key, self.query, self.document = key, query, document
+    def __init__(self, key: Key, query: str, document: bytes, characters: int, tokens: int) -> None:
+        self.key, self.query, self.characters = key, query, characters
+        self.document = document
+        """In UTF-8: one emoji makes Python store four bytes for each character of a text."""
         self.tokens = tokens
         """A guess, until the pair is tokenized."""
         self.windows: Sequence[Window] = ()
@@ -44,6 +58,11 @@ class Pair:
         """Whether it was scored, has failed, or is wanted by nobody any more."""
         self.callers: list[tuple[Call, int]] = []
         """Each caller with the index of the pair in its request. Changed on the event loop only."""
+
+    @property
+    def text(self) -> str:
+        """The document."""
+        return self.document.decode("utf-8", "surrogatepass")
 
     @property
     def waiting(self) -> bool:
@@ -75,8 +94,11 @@ class Batch(NamedTuple):
 class Call:
     """One request that waits for its pairs. Used on the event loop only."""
 
-    def __init__(self, request: RankRequest, due: float) -> None:
-        self.request = request
+    def __init__(self, request: RankRequest, due: float, limit: int) -> None:
+        self.request = msgspec.structs.replace(request, queries=(), documents=())
+        """How its pairs are read; their texts are in the pairs."""
+        self.limit = limit
+        """Tokens that a pair of it may have, the model's limit or the request's own."""
         self.order = due
         """Whoever has the least runs first."""
         self.scored: list[Scored | None] = [None] * len(request.documents)
@@ -90,7 +112,7 @@ class Call:
     def deliver(self, index: int, scored: Scored, batch: Batch | None = None) -> None:
         """Take the score of pair `index`; the last one completes the call."""
         if scored.cut and not self.request.truncate:
-            self.fail(PairTooLong(index, scored.needed, scored.tokens))
+            self.fail(PairTooLong(index, scored.needed, self.limit))
         self.scored[index] = scored
         self.missing -= 1
         if batch is not None:

@@ -82,11 +82,11 @@ class Engine:
         since = self.running_since
         return 0.0 if since is None else monotonic() - since
 
-    def expect(self, pairs: Sequence[Pair]) -> None:
-        """Count new pairs as waiting, before they are tokenized."""
+    def expect(self, pairs: int, tokens: int) -> None:
+        """Count so many pairs as waiting before they are tokenized; or no longer, where they are negative."""
         with self._changed:
-            self.waiting_pairs += len(pairs)
-            self.waiting_tokens += sum(pair.tokens for pair in pairs)
+            self.waiting_pairs += pairs
+            self.waiting_tokens += tokens
 
     def submit(
         self,
@@ -105,7 +105,7 @@ class Engine:
                     pair.windows = [Window(pair, read) for read in reads]
                     self.waiting_pairs += len(reads) - 1
                     self.waiting_tokens += sum(len(read.encoding.ids) for read in reads) - pair.tokens
-                    pair.query = pair.document = ""
+                    pair.query, pair.document = "", b""
                 ready += [window for window in pair.windows if window.waiting]
             # Longest first within a slice: neighbours of like length are what a padded batch wants.
             ready.sort(key=lambda window: -len(window.encoding.ids))

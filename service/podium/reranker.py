@@ -1,7 +1,8 @@
 """The data path: a RankRequest in, a Ranking out. Read this page to know what happens to a request."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from time import monotonic
 
 import numpy as np
@@ -21,6 +22,13 @@ from podium.tokenization import Tokenization
 
 CHARACTERS_PER_TOKEN = 4
 """Guess for texts that are not tokenized yet; English has 4 to 5, and the guess only orders and estimates."""
+
+SLICE_CHARACTERS = 256 * 1024
+"""What is clipped, hashed and looked up of a request before the event loop gets its turn: milliseconds."""
+PAIR_CHARACTERS = 1024
+"""What a pair costs by itself, in characters to be hashed."""
+LEAVING_PAIRS = 1024
+"""The same for pairs that a request leaves behind."""
 
 
 class Reranker:
@@ -69,10 +77,14 @@ class Reranker:
         Raises Unavailable while shutting down, Overloaded, PairTooLong, DeadlineExceeded or ModelFailed.
         Cancelling it withdraws the pairs that nobody else waits for.
         """
-        call, pairs = self._admit(request)
+        guesses = self._guesses(request)
+        call = self._admit(request, guesses)
         self._calls.add(call)
+        pairs: list[tuple[int, Pair]] = []
         try:
             async with asyncio.timeout(self._request_timeout_s):
+                await self._enter(call, request, guesses, pairs)
+                request = call.request  # lets the texts go
                 if pairs:
                     self._tokenization.submit(call, pairs)
                 await call.done
@@ -80,15 +92,26 @@ class Reranker:
             raise DeadlineExceeded(self._request_timeout_s) from None
         finally:
             self._calls.discard(call)
-            self._leave(call, pairs)
+            self._leave(call, iter(pairs))
         stage_spans(call.tokenization, call.batches)
         return self._ranking(call, request)
 
-    def _admit(self, request: RankRequest) -> tuple[Call, list[tuple[int, Pair]]]:
-        """Let the request in whole; return its call and the pairs that are neither cached nor known twice."""
+    def _guesses(self, request: RankRequest) -> list[int]:
+        """Return the tokens that each pair may have, judged by the length of its texts."""
+        max_length = self.model.info.max_length
+        limit = max_characters(request, max_length)
+        most = limit if request.overflow == "chunk" else max_length
+        queries = request.queries
+        query = sum(min(limit, len(text)) for text in queries) // len(queries) // CHARACTERS_PER_TOKEN + 3
+        return [
+            min(most, query + min(limit, len(text)) // CHARACTERS_PER_TOKEN) for text in request.documents
+        ]
+
+    def _admit(self, request: RankRequest, guesses: Sequence[int]) -> Call:
+        """Let the request in whole, before any work, and count its pairs as waiting."""
         if self._closing:
             raise Unavailable("the server is shutting down; send the request again, to another replica", 1)
-        engine, max_length = self._engine, self.model.info.max_length
+        engine = self._engine
         if self.stuck is not None:
             raise Unavailable(self.stuck, self._stall_timeout_s)
         admit(
@@ -98,51 +121,84 @@ class Reranker:
             tokens_per_s=engine.tokens_per_s,
             max_queue_pairs=self._max_queue_pairs,
         )
-        # Before anything else looks at them: a 10 MB document is neither hashed nor kept whole.
-        limit, end = max_characters(request, max_length), keeps_end(request)
-        queries = [clip(query, limit) for query in request.queries]
-        documents = [clip(document, limit, keep_end=end) for document in request.documents]
-        query_tokens = sum(map(len, queries)) // len(queries) // CHARACTERS_PER_TOKEN + 3
-        most = limit if request.overflow == "chunk" else max_length
-        guesses = [min(most, query_tokens + len(text) // CHARACTERS_PER_TOKEN) for text in documents]
+        tokens = sum(guesses)
         priority = request.priority if self._allow_priority else 0
-        call = Call(request, due_at(monotonic(), sum(guesses), engine.tokens_per_s, priority))
-        every = queries if len(queries) > 1 else queries * len(documents)
-        if self._cache.on:
-            return call, self._share(call, every, documents, guesses)
-        pairs = [Pair(b"", *texts) for texts in zip(every, documents, guesses, strict=True)]
-        for index, pair in enumerate(pairs):
-            pair.callers.append((call, index))
-        engine.expect(pairs)
-        return call, list(enumerate(pairs))
+        limit = min(self.model.info.max_length, request.max_pair_tokens or self.model.info.max_length)
+        call = Call(request, due_at(monotonic(), tokens, engine.tokens_per_s, priority), limit)
+        engine.expect(len(guesses), tokens)
+        return call
 
-    def _share(
-        self, call: Call, queries: Sequence[str], documents: Sequence[str], guesses: Sequence[int]
-    ) -> list[tuple[int, Pair]]:
-        """Answer from the cache, join pairs in flight, and return those that still need work."""
-        how = _how(call.request)
-        digests = {query: query_key(query, how) for query in set(queries)}
-        pairs: list[tuple[int, Pair]] = []
-        new: list[Pair] = []
-        hits = 0
-        for index, (query, document, guess) in enumerate(zip(queries, documents, guesses, strict=True)):
+    async def _enter(
+        self, call: Call, request: RankRequest, guesses: Sequence[int], pairs: list[tuple[int, Pair]]
+    ) -> None:
+        """Make the pairs of a call, answered from the cache or shared where they are known, in slices.
+
+        `pairs` gets those that still need work, each with its first index in the request.
+        """
+        limit, end = max_characters(request, self.model.info.max_length), keeps_end(request)
+        queries = [clip(query, limit) for query in request.queries]
+        if len(queries) == 1:
+            queries *= len(guesses)
+        digests: dict[str, Key] = {}
+        how = _how(request)
+        hits = work = 0
+        left, left_tokens = len(guesses), sum(guesses)
+        try:
+            for index, (query, text, guess) in enumerate(
+                zip(queries, request.documents, guesses, strict=True)
+            ):
+                if call.done.done():
+                    return
+                # Before anything else looks at it: a document of 10 MB is neither hashed nor kept whole.
+                text = clip(text, limit, keep_end=end)
+                known, pair = self._pair(call, index, query, text, guess, digests, how)
+                left, left_tokens = left - 1, left_tokens - guess
+                if known:
+                    hits += 1
+                    self._engine.expect(-1, -guess)
+                if pair is not None:
+                    pairs.append((index, pair))
+                work += PAIR_CHARACTERS + len(text)
+                if work >= SLICE_CHARACTERS:
+                    work = 0
+                    await asyncio.sleep(0)
+        finally:
+            self._engine.expect(-left, -left_tokens)
+            self._metrics.cache_hits.inc(hits)
+
+    def _pair(
+        self,
+        call: Call,
+        index: int,
+        query: str,
+        text: str,
+        guess: int,
+        digests: dict[str, Key],
+        how: str,
+    ) -> tuple[bool, Pair | None]:
+        """Answer document `index` of a call from the cache, join its pair in flight, or make one.
+
+        Return whether it was known, and the pair that the call now waits for, but for one that it waits for
+        already.
+        """
+        document = text.encode("utf-8", "surrogatepass")
+        key, pair = b"", None
+        if self._cache.on:
+            if query not in digests:
+                digests[query] = query_key(query, how)
             key = pair_key(digests[query], document)
             if (scored := self._cache.get(key)) is not None:
                 call.deliver(index, scored)
-                hits += 1
-                continue
+                return True, None
             pair = self._in_flight.get(key)
-            if pair is None:
-                pair = self._in_flight[key] = Pair(key, query, document, guess)
-                new.append(pair)
-            else:
-                hits += 1
-            if not (pair.callers and pair.callers[-1][0] is call):
-                pairs.append((index, pair))
-            pair.callers.append((call, index))
-        self._metrics.cache_hits.inc(hits)
-        self._engine.expect(new)
-        return pairs
+        known = pair is not None
+        if pair is None:
+            pair = Pair(key, query, document, len(text), guess)
+            if self._cache.on:
+                self._in_flight[key] = pair
+        mine = any(caller is call for caller, _ in pair.callers[-1:])
+        pair.callers.append((call, index))
+        return known, None if mine else pair
 
     def _on_done(self, pair: Pair, scored: Scored | None) -> None:
         if self._in_flight.get(pair.key) is pair:
@@ -150,12 +206,14 @@ class Reranker:
         if scored is not None:
             self._cache.put(pair.key, scored)
 
-    def _leave(self, call: Call, pairs: Iterable[tuple[int, Pair]]) -> None:
-        """Take a call that has ended out of its pairs, and drop those that nobody waits for now."""
+    def _leave(self, call: Call, pairs: Iterator[tuple[int, Pair]]) -> None:
+        """Take a call that has ended out of its pairs, in slices; drop those that nobody waits for now."""
         if call.missing == 0:
             return
         alone = []
-        for _, pair in pairs:
+        count = 0
+        for _, pair in islice(pairs, LEAVING_PAIRS):
+            count += 1
             if pair.done:
                 continue
             pair.callers = [caller for caller in pair.callers if caller[0] is not call]
@@ -163,6 +221,8 @@ class Reranker:
                 alone.append(pair)
                 self._on_done(pair, None)
         self._engine.abandon(call, alone)
+        if count == LEAVING_PAIRS:
+            asyncio.get_running_loop().call_soon(self._leave, call, pairs)
 
     def _ranking(self, call: Call, request: RankRequest) -> Ranking:
         scored = [each for each in call.scored if each is not None]

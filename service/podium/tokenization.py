@@ -97,18 +97,18 @@ class Tokenization:
             started = monotonic()
             chosen = _take_slice(job)
             new = [pair for _, pair in chosen if not pair.windows]
-            if new and len(new[0].document) > SLICE_CHARACTERS:
+            if new and new[0].characters > SLICE_CHARACTERS:
                 documents = iter([(yield from self._in_parts(job, new[0]))])
                 started = monotonic()
             else:
-                documents = iter(self._tokenize(job, new, [pair.document for pair in new]))
+                documents = iter(self._tokenize(job, new, [pair.text for pair in new]))
             ready: list[tuple[Pair, Sequence[Read]]] = []
             for index, pair in chosen:
                 # What another call has tokenized meanwhile is shared.
                 reads = [] if pair.windows else self._read(job, pair, next(documents))
                 first = reads[0].encoding if reads else pair.windows[0].encoding
                 if first.cut and not job.call.request.truncate:
-                    error = PairTooLong(index, first.needed, self._model.info.max_length)
+                    error = PairTooLong(index, first.needed, job.call.limit)
                     self._engine.fail(job.call, error)
                     return
                 ready.append((pair, reads))
@@ -122,7 +122,7 @@ class Tokenization:
         most = most_tokens(request, self._model.info.max_length)
         found: list[tuple[int, Tokens]] = []
         count = 0
-        for start, part in parts(pair.document, SLICE_CHARACTERS):
+        for start, part in parts(pair.text, SLICE_CHARACTERS):
             if found:
                 self._push(job)
                 yield
@@ -133,8 +133,8 @@ class Tokenization:
             self._account(job, started)
             if most is not None and count >= most:
                 break
-        left = start + len(part) < len(pair.document) and most != request.max_document_tokens
-        return join(found)._replace(cut=left or len(pair.document) > limit)
+        left = start + len(part) < pair.characters and most != request.max_document_tokens
+        return join(found)._replace(cut=left or pair.characters > limit)
 
     def _account(self, job: _Job, started: float) -> None:
         ended = monotonic()
@@ -185,10 +185,10 @@ def _take_slice(job: _Job) -> list[tuple[int, Pair]]:
     characters = 0
     while job.left and len(chosen) < SLICE_TEXTS and characters < SLICE_CHARACTERS:
         index, pair = job.left[-1]
-        if chosen and len(pair.document) > SLICE_CHARACTERS:
+        if chosen and pair.characters > SLICE_CHARACTERS:
             break
         job.left.pop()
         if pair.waiting:
             chosen.append((index, pair))
-            characters += len(pair.document)
+            characters += pair.characters
     return chosen

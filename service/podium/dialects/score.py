@@ -75,7 +75,7 @@ def parse(body: ScoreBody) -> RankRequest:
         max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
         max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
         max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
-        priority=body.priority or 0,
+        priority=parts.priority(body.priority),
     )
 
 

@@ -44,7 +44,7 @@ def parse(body: VllmBody) -> RankRequest:
         max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
         max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
         max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
-        priority=body.priority or 0,
+        priority=parts.priority(body.priority),
     )
 
 
@@ -67,6 +67,7 @@ DIALECT = Dialect(
     answer=answers.ResultsAnswer,
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, _: parts.flag(body.return_documents, "return_documents", default=True),
     fail=superset,
     failure=ErrorBody,
     example={

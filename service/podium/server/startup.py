@@ -17,7 +17,7 @@ from podium.ranking import RankRequest
 from podium.reranker import Reranker
 from podium.server.state import Phase, Service
 from podium.settings import Settings
-from podium.weights.fetch import Fetched, fetch
+from podium.weights.fetch import Fetched, fetch, verify
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -97,6 +97,8 @@ def load_model(settings: Settings) -> Model:
         offline=settings.offline,
         progress=_log_progress(settings.model),
     )
+    if settings.trust_remote_code:
+        verify(fetched)
     return load_fetched(fetched, settings)
 
 

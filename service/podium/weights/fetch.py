@@ -75,6 +75,20 @@ def fetch(
         raise failures.on_disk(error) from error
 
 
+def verify(fetched: Fetched) -> None:
+    """Raise PermanentStartError where a folder's code is not what was fetched, or its weights changed since.
+
+    To be called before code of the folder runs. A folder without a marker came from no hub: it is the user's.
+    """
+    marked = marker.read(fetched.folder)
+    if marked is not None and (name := marked.altered(fetched.folder)) is not None:
+        raise PermanentStartError(
+            Reason.CHECKSUM_MISMATCH,
+            f"{fetched.folder / name} is not what was fetched, and its code would run; remove the folder and "
+            "fetch the model again",
+        )
+
+
 def _in_place(source: Source, to: Path | None) -> Fetched:
     assert source.folder is not None
     if to is not None and to != source.folder.absolute():
@@ -130,7 +144,8 @@ def _download(
             return found
         staging.check_space(folder, total, max_bytes)
         digests = _fill(hub, listing.commit, files, folder, progress)
-        marked = Marker(uri=source.uri, revision=listing.commit, files=digests, asked=asked)
+        sizes = {file.name: file.size for file in files}
+        marked = Marker(uri=source.uri, revision=listing.commit, files=digests, asked=asked, sizes=sizes)
         staging.finish(folder, target, marked)
     return Fetched(target, listing.commit, total)
 
@@ -146,10 +161,13 @@ def _fill(
             progress(before + on_disk, total)
 
         path = folder / file.name
+        # The digest is in the name: the rest of another revision's file is never appended to this one.
+        part = path.with_name(f"{path.name}.{file.etag[:16]}.part")
+        for link in (path, part, *path.parents[: file.name.count("/")]):
+            if link.is_symlink():  # nobody of us made it, and what it leads to is not ours to write
+                link.unlink()
         if not (path.exists() and intact(path, file)):
             path.parent.mkdir(parents=True, exist_ok=True)
-            # The digest is in the name: the rest of another revision's file is never appended to this one.
-            part = path.with_name(f"{path.name}.{file.etag[:16]}.part")
             hub.download(commit, file, part, report)
             part.replace(path)
         done += file.size
