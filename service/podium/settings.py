@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 MIB = 1024 * 1024
+DEFAULT_CACHE = "~/.cache/podium"
 
 
 class SettingError(ValueError):
@@ -72,9 +73,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = False
     cache_bytes: Annotated[int, Meta(description="bytes of remembered pair scores, 0: off", ge=0)] = 64 * MIB
     cache_ttl_s: Annotated[float, Meta(description="seconds that a pair score is remembered", gt=0)] = 300
-    cache_dir: Annotated[str, Meta(description="folder for downloaded models, `~` is the home folder")] = (
-        "~/.cache/podium"
-    )
+    cache_dir: Annotated[
+        str,
+        Meta(
+            description="folder for downloaded models, `~` is the home folder; by default a temporary one "
+            "where that cannot be written"
+        ),
+    ] = DEFAULT_CACHE
     offline: Annotated[bool, Meta(description="never ask a hub; the model must lie in cache_dir")] = False
     allow_pickle: Annotated[
         bool, Meta(description="load pickled weights where no safetensors exist (a pickle runs code)")

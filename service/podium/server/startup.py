@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TypeVar
 
 from podium.errors import PermanentStartError, PodiumError, Reason
@@ -93,7 +92,7 @@ def load_model(settings: Settings) -> Model:
     fetched = fetch(
         settings.model,
         settings.revision,
-        cache_dir=Path(settings.cache_dir).expanduser(),
+        cache_dir=settings.cache_dir,
         offline=settings.offline,
         progress=_log_progress(settings.model),
     )
