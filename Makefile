@@ -45,6 +45,7 @@ generate: .venv/.dev ## write anew what follows from other files: CRD, reference
 	$(BIN)/python -m podium_operator.reference >docs/reranker.md
 	$(BIN)/python -m podium.dialects.conformance docs/apis.md
 	$(BIN)/python tests/test_configuration.py
+	$(BIN)/python tests/test_models_document.py
 	$(BIN)/python tests/test_repository.py
 	$(BIN)/python charts/generate.py
 

@@ -30,11 +30,16 @@ class FakeModel:
     `score=1.5` is the document's logit (0.0 without). `raise`, `oom` (in a batch of more than `oom_pairs`
     pairs), `nan`, `sleep=0.5` (seconds) and `block` (until `unblock()`) say how the batch that holds the
     document fares; `untokenizable` fails the tokenizer. Every batch waits for a turn of `gate` where one is
-    set. `batches` are the documents that were scored, `slices` the texts that were tokenized, in order.
+    set. With `shares` query and separator are a prefix that a batch computes once. `batches` are
+    the documents that were scored, `slices` the documents that were tokenized, in order.
     """
 
-    def __init__(self, info: ModelInfo = INFO, *, gate: threading.Semaphore | None = None) -> None:
+    def __init__(
+        self, info: ModelInfo = INFO, *, gate: threading.Semaphore | None = None, shares: bool = False
+    ) -> None:
         self.info = info
+        self.pads = info.forward == "padded"
+        self.shares = shares
         self.batches: list[list[str]] = []
         self.slices: list[list[str]] = []
         self.oom_pairs = 0
@@ -48,11 +53,29 @@ class FakeModel:
         """Let a blocked batch end, and every later one pass."""
         self._unblocked.set()
 
-    def tokenize(
-        self, texts: Sequence[str], *, max_characters: int | None = None, offsets: bool = False
+    def queries(
+        self, texts: Sequence[str], *, instruction: str | None = None, max_characters: int | None = None
     ) -> list[Tokens]:
-        """Split texts into words."""
+        """Split queries into words, those of an instruction before them."""
+        return [
+            tokens._replace(fixed=self.info.special_tokens)
+            for tokens in self._split([f"{instruction or ''} {text}".strip() for text in texts])
+        ]
+
+    def documents(
+        self,
+        texts: Sequence[str],
+        *,
+        max_characters: int | None = None,
+        offsets: bool = False,
+        begins: bool = True,
+        ends: bool = True,
+    ) -> list[Tokens]:
+        """Split documents into words."""
         self.slices.append(list(texts))
+        return [tokens._replace(begins=begins, ends=ends) for tokens in self._split(texts, offsets=offsets)]
+
+    def _split(self, texts: Sequence[str], *, offsets: bool = False) -> list[Tokens]:
         if any("untokenizable" in text for text in texts):
             raise RuntimeError("secret details of the tokenizer")
         return [self._tokens(text, offsets) for text in texts]
@@ -68,7 +91,15 @@ class FakeModel:
         ids = np.concatenate([query.ids, np.zeros(1, np.int32), document.ids])
         limit = self.info.max_length
         cut = query.cut or document.cut or len(ids) > limit
-        return Encoding(ids[:limit], len(query.ids) + 1, cut, len(ids))
+        shared = len(query.ids) + 1 if self.shares else 0
+        return Encoding(ids[:limit], len(query.ids) + 1, cut, len(ids), shared, ids[:shared].tobytes())
+
+    def computed(self, encodings: Sequence[Encoding]) -> int:
+        """Count each prefix once, or the longest pair for every pair."""
+        lengths = [len(each.ids) for each in encodings]
+        prefixes = {each.prefix: each.shared for each in encodings}
+        shared = sum(each.shared for each in encodings) - sum(prefixes.values())
+        return max(lengths) * len(lengths) if self.pads else sum(lengths) - shared
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Do what the documents of the batch command."""

@@ -1,7 +1,7 @@
 import pytest
 
 from podium.admission import admit, retry_after_s
-from podium.errors import Overloaded, Unavailable
+from podium.errors import InvalidRequest, Overloaded, Unavailable
 
 
 @pytest.mark.parametrize(
@@ -13,15 +13,27 @@ from podium.errors import Overloaded, Unavailable
     ],
 )
 def test_a_request_that_fits_or_finds_nothing_waiting_is_admitted(pairs, waiting, limit):
-    admit(pairs, waiting_pairs=waiting, waiting_tokens=1, tokens_per_s=1, max_queue_pairs=limit)
+    room = {"waiting_pairs": waiting, "max_queue_pairs": limit}
+    admit(pairs, windows=pairs, waiting_tokens=1, tokens_per_s=1, **room)
 
 
 def test_a_request_that_does_not_fit_is_refused_whole_with_its_numbers():
     with pytest.raises(Overloaded) as refused:
-        admit(12, waiting_pairs=412, waiting_tokens=9_000, tokens_per_s=1_000, max_queue_pairs=420)
+        admit(
+            12, windows=12, waiting_pairs=412, waiting_tokens=9_000, tokens_per_s=1_000, max_queue_pairs=420
+        )
     assert refused.value.message == (
         "412 pairs are waiting and this request has 12, the limit is 420 (max_queue_pairs); "
         "try again later or send fewer documents"
+    )
+
+
+def test_more_windows_than_may_wait_are_refused_even_by_an_empty_queue():
+    with pytest.raises(InvalidRequest) as refused:
+        admit(10, windows=421, waiting_pairs=0, waiting_tokens=0, tokens_per_s=1_000, max_queue_pairs=420)
+    assert refused.value.message == (
+        "10 documents may become 421 windows, the limit is 420 (max_queue_pairs); "
+        "send fewer documents a request, or lower `max_chunks_per_doc`"
     )
 
 

@@ -53,8 +53,8 @@ def test_the_answer_in_the_readme_is_the_one_that_the_builtin_model_gives():
     request, answer = re.findall(r"-d '(\{.*?\})'.*?```json\n(.*?)```", README.read_text(), re.DOTALL)[0]
     body, told = json.loads(request), json.loads(answer)
     model = load(ROOT / "service/podium/builtin", uri="builtin")
-    query, *documents = model.tokenize([body["query"], *body["documents"]])
-    encodings = [model.pair(query, document) for document in documents]
+    (query,) = model.queries([body["query"]])
+    encodings = [model.pair(query, document) for document in model.documents(body["documents"])]
     logits = model.score(encodings)
     assert [each["index"] for each in told["results"]] == (-logits).argsort().tolist()[: body["top_n"]]
     assert told["usage"]["total_tokens"] == sum(len(encoding.ids) for encoding in encodings)

@@ -105,7 +105,7 @@ async def test_a_stuck_device_fails_those_who_wait_and_those_who_come():
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("work", ["score", "tokenize"])
+@pytest.mark.parametrize("work", ["score", "documents"])
 async def test_a_thread_that_ends_fails_those_who_wait_and_those_who_come(work):
     """An exit that a model's own code asks for is no Exception: it ends the thread in which it is raised."""
     model = FakeModel()

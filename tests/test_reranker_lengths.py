@@ -1,8 +1,13 @@
 """Documents that are too long: cut, read in windows, or limited by the request."""
 
+import asyncio
+import threading
+
 import pytest
 from fakes import FakeModel
-from reranking import ask, running, scores
+from reranking import ask, running, scores, until
+
+from podium.errors import InvalidRequest
 
 
 async def test_a_long_document_is_read_in_windows_and_its_best_one_counts():
@@ -20,7 +25,7 @@ async def test_a_document_of_megabytes_is_clipped_before_anything_else_looks_at_
     model = FakeModel()
     async with running(model, cache_bytes=2**20) as reranker:
         ranking = await reranker.rank(ask("w" * 10_000_000))
-    assert max(len(text) for texts in model.slices for text in texts) == 128 * 64 + 1
+    assert max(len(text) for texts in model.slices for text in texts) == 1024 * 1024
     assert ranking.usage.truncated_documents == 1
 
 
@@ -59,3 +64,68 @@ async def test_a_limit_of_the_request_is_kept_and_does_not_count_as_cutting():
         limited = await reranker.rank(ask("a b c d", max_document_tokens=2, truncate=False))
     assert (whole.usage.tokens, limited.usage.tokens) == (6, 4)
     assert limited.usage.truncated_documents == 0
+
+
+async def test_windows_too_small_for_a_sentence_are_refused_and_hold_nobody_up():
+    model = FakeModel()
+    async with running(model) as reranker:
+        small = ask("w " * 500_000, overflow="chunk", max_pair_tokens=5)
+        with pytest.raises(InvalidRequest, match=r"^beside the query 3 tokens of 5 are left for a window"):
+            await reranker.rank(small)
+        assert scores(await reranker.rank(ask("score=1", raw_scores=True))) == [1]
+    assert model.batches == [["score=1"]]
+
+
+async def test_a_document_of_more_windows_than_the_setting_allows_is_cut_and_counted():
+    document = " ".join(["w"] * 1_000 + ["score=5"])
+    async with running(FakeModel(), max_windows=3) as reranker:
+        some = await reranker.rank(ask(document, raw_scores=True, overflow="chunk"))
+        more = await reranker.rank(ask(document, raw_scores=True, overflow="chunk", max_chunks=100))
+    assert (scores(some), some.usage.tokens, some.usage.truncated_documents) == ([0], 3 * 64, 1)
+    assert more == some
+
+
+async def test_no_more_of_a_document_is_tokenized_than_its_windows_hold():
+    model = FakeModel()
+    async with running(model) as reranker:
+        await reranker.rank(ask("w " * 500_000, overflow="chunk"))
+    assert sum(len(text) for texts in model.slices for text in texts) <= 256 * 1024
+
+
+async def test_a_request_that_may_become_too_many_windows_is_refused_though_nothing_waits():
+    model = FakeModel()
+    documents = ["w " * 5_000] * 20
+    async with running(model, max_queue_pairs=1_000) as reranker:
+        with pytest.raises(
+            InvalidRequest, match=r"^20 documents may become 1280 windows, the limit is 1000 "
+        ):
+            await reranker.rank(ask(*documents, overflow="chunk"))
+        with pytest.raises(InvalidRequest, match=r"lower `max_chunks_per_doc`$"):
+            await reranker.rank(ask(*documents, overflow="chunk"))
+        few = await reranker.rank(ask(*documents, overflow="chunk", max_chunks=2))
+        whole = await reranker.rank(ask(*documents))
+    assert few.usage.tokens == 20 * 2 * 64
+    assert whole.usage.tokens == 20 * 64
+
+
+async def test_windows_wait_as_such_and_are_put_together_when_they_run():
+    class Counted(FakeModel):
+        pairs = 0
+
+        def pair(self, query, document):
+            self.pairs += 1
+            return super().pair(query, document)
+
+    model = Counted(gate=(gate := threading.Semaphore(0)))
+    async with running(model, max_batch_tokens=64) as reranker:
+        ahead = asyncio.create_task(reranker.rank(ask("ahead")))
+        await until(lambda: model.batches != [])
+        task = asyncio.create_task(reranker.rank(ask("w " * 1_000, overflow="chunk", max_chunks=10)))
+        await until(lambda: reranker._engine.waiting_tokens == 10 * 64)
+        assert (reranker._engine.waiting_pairs, model.pairs) == (10, 1 + 1)
+        gate.release(2)
+        await until(lambda: len(model.batches) == 3)
+        assert model.pairs <= 1 + 1 + 2
+        gate.release(100)
+        await asyncio.gather(ahead, task)
+    assert model.pairs == 1 + 10

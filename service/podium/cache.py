@@ -38,6 +38,17 @@ def pair_key(query: Key, document: bytes) -> Key:
     return blake2b(document, digest_size=16, key=query).digest()
 
 
+class Digests(dict[str, Key]):
+    """The digests of queries whose pairs are read in one way, each made once."""
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+
+    def __missing__(self, query: str) -> Key:
+        self[query] = key = query_key(query, self._how)
+        return key
+
+
 def _bytes(scored: Scored) -> int:
     return ENTRY_BYTES + SPAN_BYTES * len(scored.spans)
 

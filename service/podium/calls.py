@@ -1,33 +1,88 @@
 """The work on its way: a request's call, its pairs, and the windows that the model reads."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from podium.cache import Key, Scored
-from podium.errors import PairTooLong
-from podium.models.base import Encoding
+from podium.errors import PairTooLong, TextTooLong
+from podium.models.base import Encoding, ModelInfo
+from podium.models.text.fitting import Limits
+from podium.models.text.reading import TEXT_CHARACTERS
 from podium.ranking import RankRequest
 
 
-class Read(NamedTuple):
-    """One encoding of a pair, and the span of its document that it holds where that was asked for."""
+def limits_of(request: RankRequest, info: ModelInfo, max_windows: int = 64) -> Limits:
+    """Return what bounds the pairs of a request."""
+    return Limits(
+        max_length=min(info.max_length, request.max_pair_tokens or info.max_length),
+        longest_first=info.longest_first,
+        side=request.truncate_side or info.truncation_side,
+        max_query_tokens=request.max_query_tokens,
+        max_document_tokens=request.max_document_tokens,
+        windows=min(request.max_chunks or max_windows, max_windows) if request.overflow == "chunk" else None,
+        spans=request.spans,
+    )
 
-    encoding: Encoding
+
+def too_long(index: int, needed: int, limits: Limits) -> PairTooLong:
+    """Return what is wrong with a pair of which something would have to be cut."""
+    if needed > limits.max_length:
+        return PairTooLong(index, needed, limits.max_length)
+    return TextTooLong(index, TEXT_CHARACTERS)
+
+
+class Read(NamedTuple):
+    """What the model reads of a pair at a time: all of it, or a window of its document."""
+
+    tokens: int
+    """Special tokens and prefix included."""
+    cut: bool
+    needed: int
+    """Tokens of the pair before it was cut."""
+    make: Callable[[], Encoding]
+    """Puts the encoding together; that of a window is made when it is run."""
+    shared: int = 0
+    """As `Encoding.shared`."""
+    prefix: bytes = b""
     span: tuple[int, int] | None = None
+    """From where to where in the document it goes, where that was asked for."""
+
+    @classmethod
+    def of(cls, encoding: Encoding, span: tuple[int, int] | None = None) -> "Read":
+        """Return one whose encoding is at hand."""
+        return cls(
+            len(encoding.ids),
+            encoding.cut,
+            encoding.needed,
+            lambda: encoding,
+            encoding.shared,
+            encoding.prefix,
+            span,
+        )
 
 
 class Window:
-    """What the model reads at a time: a query with a document, or with one window of a long one."""
+    """A read of a pair on its way: `batching.Work`."""
 
-    __slots__ = ("encoding", "pair", "span", "waiting")
+    __slots__ = ("pair", "prefix", "read", "shared", "tokens", "waiting")
 
     def __init__(self, pair: "Pair", read: "Read") -> None:
-        self.pair, self.encoding, self.span = pair, read.encoding, read.span
+        self.pair, self.read = pair, read
+        self.tokens, self.shared, self.prefix = read.tokens, read.shared, read.prefix
         self.waiting = True
         """False once a batch has taken it, or nobody wants it any more."""
+
+
+class Size(NamedTuple):
+    """What a pair may come to, judged by its texts."""
+
+    tokens: int
+    """A guess."""
+    windows: int
+    """An upper bound."""
 
 
 class Pair:
@@ -40,17 +95,20 @@ class Pair:
         "done",
         "key",
         "logits",
+        "most_windows",
         "query",
         "tokens",
         "windows",
     )
 
-    def __init__(self, key: Key, query: str, document: bytes, characters: int, tokens: int) -> None:
+    def __init__(
+        self, key: Key, query: str, document: bytes, characters: int, tokens: int, most_windows: int = 1
+    ) -> None:
         self.key, self.query, self.characters = key, query, characters
         self.document = document
         """In UTF-8: one emoji makes Python store four bytes for each character of a text."""
-        self.tokens = tokens
-        """A guess, until the pair is tokenized."""
+        self.tokens, self.most_windows = tokens, most_windows
+        """A guess and an upper bound, until the pair is tokenized."""
         self.windows: Sequence[Window] = ()
         """At least one once the pair is tokenized."""
         self.logits: dict[Window, float] = {}
@@ -71,17 +129,11 @@ class Pair:
 
     def scored(self) -> Scored:
         """Return what is known of the pair when all of its windows have logits; the best one counts."""
-        if len(self.windows) == 1:  # nearly always: worth its three lines
-            (window,) = self.windows
-            encoding = window.encoding
-            tokens, cut, needed = len(encoding.ids), encoding.cut, encoding.needed
-        else:
-            encodings = [window.encoding for window in self.windows]
-            tokens = sum(len(encoding.ids) for encoding in encodings)
-            cut = any(encoding.cut for encoding in encodings)
-            needed = encodings[0].needed
-        spans = [(*window.span, self.logits[window]) for window in self.windows if window.span]
-        return Scored(max(self.logits.values()), tokens, cut, needed, tuple(spans))
+        reads = [window.read for window in self.windows]
+        tokens = sum(read.tokens for read in reads)
+        cut = any(read.cut for read in reads)
+        spans = [(*window.read.span, self.logits[window]) for window in self.windows if window.read.span]
+        return Scored(max(self.logits.values()), tokens, cut, reads[0].needed, tuple(spans))
 
 
 class Batch(NamedTuple):
@@ -94,11 +146,10 @@ class Batch(NamedTuple):
 class Call:
     """One request that waits for its pairs. Used on the event loop only."""
 
-    def __init__(self, request: RankRequest, due: float, limit: int) -> None:
+    def __init__(self, request: RankRequest, limits: Limits, due: float) -> None:
         self.request = msgspec.structs.replace(request, queries=(), documents=())
         """How its pairs are read; their texts are in the pairs."""
-        self.limit = limit
-        """Tokens that a pair of it may have, the model's limit or the request's own."""
+        self.limits = limits
         self.order = due
         """Whoever has the least runs first."""
         self.scored: list[Scored | None] = [None] * len(request.documents)
@@ -112,7 +163,7 @@ class Call:
     def deliver(self, index: int, scored: Scored, batch: Batch | None = None) -> None:
         """Take the score of pair `index`; the last one completes the call."""
         if scored.cut and not self.request.truncate:
-            self.fail(PairTooLong(index, scored.needed, self.limit))
+            self.fail(too_long(index, scored.needed, self.limits))
         self.scored[index] = scored
         self.missing -= 1
         if batch is not None:

@@ -8,13 +8,14 @@ import asyncio
 import logging
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.batching import Waiting, learn_speed, next_budget, plan_batch
+from podium.batching import Waiting, cost, first_budget, learn_speed, next_budget, plan_batch
 from podium.cache import Scored
 from podium.calls import Batch, Call, Pair, Read, Window
 from podium.errors import ModelFailed, OutOfMemory
@@ -49,12 +50,13 @@ class Engine:
         tokens_per_s: float | None = None,
     ) -> None:
         self._model, self._loop, self._metrics, self._on_done = model, loop, metrics, on_done
-        self._padded = model.info.forward == "padded"
         self._max_batch_tokens = max_batch_tokens
         self._changed = threading.Condition()
         # Below: guarded by _changed.
         self._groups: dict[Call, list[Window]] = {}
         self._more: dict[Call, Callable[[], object]] = {}
+        self._prefixes: Counter[bytes] = Counter()
+        """Waiting windows by their prefix: a prefix counts once among the waiting tokens."""
         self._closed = False
         self.waiting_pairs = 0
         self.waiting_tokens = 0
@@ -82,10 +84,10 @@ class Engine:
         since = self.running_since
         return 0.0 if since is None else monotonic() - since
 
-    def expect(self, pairs: int, tokens: int) -> None:
-        """Count so many pairs as waiting before they are tokenized; or no longer, where they are negative."""
+    def expect(self, windows: int, tokens: int) -> None:
+        """Count what will be tokenized as waiting, or no longer where the numbers are negative."""
         with self._changed:
-            self.waiting_pairs += pairs
+            self.waiting_pairs += windows
             self.waiting_tokens += tokens
 
     def submit(
@@ -103,12 +105,14 @@ class Engine:
             for pair, reads in pairs:
                 if not (pair.windows or pair.done):
                     pair.windows = [Window(pair, read) for read in reads]
-                    self.waiting_pairs += len(reads) - 1
-                    self.waiting_tokens += sum(len(read.encoding.ids) for read in reads) - pair.tokens
+                    self._forget_guess(pair)
+                    for window in pair.windows:
+                        self._enter_queue(window)
                     pair.query, pair.document = "", b""
                 ready += [window for window in pair.windows if window.waiting]
-            # Longest first within a slice: neighbours of like length are what a padded batch wants.
-            ready.sort(key=lambda window: -len(window.encoding.ids))
+            # Those of one prefix together, see `batching`. Longest first within a slice: neighbours of like
+            # length are what a padded batch wants.
+            ready.sort(key=lambda window: (window.prefix, -window.tokens))
             self._groups.setdefault(call, []).extend(ready)
             if more is not None:
                 self._more[call] = more
@@ -126,18 +130,34 @@ class Engine:
             self._more.pop(call, None)
             for pair in pairs:
                 if not (pair.windows or pair.done):
-                    self.waiting_pairs -= 1
-                    self.waiting_tokens -= pair.tokens
+                    self._forget_guess(pair)
                 pair.done = True
                 for window in pair.windows:
                     self._leave_queue(window)
+
+    def _forget_guess(self, pair: Pair) -> None:
+        self.waiting_pairs -= pair.most_windows
+        self.waiting_tokens -= pair.tokens
+
+    def _enter_queue(self, window: Window) -> None:
+        self.waiting_pairs += 1
+        self.waiting_tokens += window.tokens
+        if window.shared:
+            self.waiting_tokens -= window.shared if self._prefixes[window.prefix] else 0
+            self._prefixes[window.prefix] += 1
 
     def _leave_queue(self, window: Window) -> bool:
         """Take a window out of the queue; False where it waits no longer."""
         was_waiting, window.waiting = window.waiting, False
         if was_waiting:
             self.waiting_pairs -= 1
-            self.waiting_tokens -= len(window.encoding.ids)
+            self.waiting_tokens -= window.tokens
+            if window.shared:
+                self._prefixes[window.prefix] -= 1
+                if self._prefixes[window.prefix]:
+                    self.waiting_tokens += window.shared
+                else:
+                    del self._prefixes[window.prefix]
         return was_waiting
 
     def _run(self) -> None:
@@ -158,15 +178,17 @@ class Engine:
 
     def _take(self) -> list[Window]:
         calls = list(self._groups)
-        waiting = [
-            Waiting(call.order, [len(window.encoding.ids) for window in self._groups[call]]) for call in calls
-        ]
         taken = plan_batch(
-            waiting, next_budget(self.tokens_per_s, self._max_batch_tokens), padded=self._padded
+            [Waiting(call.order, self._groups[call]) for call in calls],
+            next_budget(self.tokens_per_s, self._max_batch_tokens),
+            most=self._max_batch_tokens,
+            padded=self._model.pads,
         )
         batch = []
         for call, positions in zip(calls, taken, strict=True):
             group = self._groups[call]
+            if group and not positions:
+                continue
             batch += [group[position] for position in positions if self._leave_queue(group[position])]
             for position in reversed(positions):
                 del group[position]
@@ -177,14 +199,15 @@ class Engine:
 
     def _ask_for_more(self, call: Call) -> None:
         if call in self._more:
-            tokens = sum(len(window.encoding.ids) for window in self._groups[call])
-            if tokens < AHEAD * next_budget(self.tokens_per_s, self._max_batch_tokens):
+            group, most = self._groups[call], self._max_batch_tokens
+            budget = next_budget(self.tokens_per_s, most)
+            if not group or cost(group) < AHEAD * first_budget(group[0], budget, most):
                 self._more.pop(call)()
 
     def _score(self, windows: list[Window]) -> None:
-        encodings = [window.encoding for window in windows]
         started = monotonic()
         try:
+            encodings = [window.read.make() for window in windows]
             logits = self._logits(encodings)
         except Exception as error:
             log.exception("a batch of %d pairs failed", len(windows))
@@ -194,15 +217,16 @@ class Engine:
             self._hand_over(lambda: self._fail([window.pair for window in windows], failure))
         else:
             batch = Batch(started, monotonic())
-            self._measure([len(encoding.ids) for encoding in encodings], batch)
+            self._measure(encodings, batch)
             self._hand_over(lambda: self._deliver(windows, logits, batch))
         self.running_since = None
 
-    def _measure(self, lengths: Sequence[int], batch: Batch) -> None:
+    def _measure(self, encodings: Sequence[Encoding], batch: Batch) -> None:
         seconds = batch.ended - batch.started
         budget = next_budget(self.tokens_per_s, self._max_batch_tokens)
-        self.tokens_per_s = learn_speed(self.tokens_per_s, sum(lengths), seconds, budget)
-        self._metrics.batch(lengths, seconds, packed=not self._padded)
+        computed = self._model.computed(encodings)
+        self.tokens_per_s = learn_speed(self.tokens_per_s, computed, seconds, budget)
+        self._metrics.batch([len(encoding.ids) for encoding in encodings], computed, seconds)
 
     def _logits(self, encodings: Sequence[Encoding]) -> list[float]:
         logits: list[float] = self._split_if_needed(encodings).tolist()
@@ -217,7 +241,7 @@ class Engine:
             if len(encodings) == 1:
                 raise
             half = len(encodings) // 2
-            self._max_batch_tokens = max(1, sum(len(encoding.ids) for encoding in encodings) // 2)
+            self._max_batch_tokens = max(1, self._model.computed(encodings) // 2)
             log.warning("out of memory: batches hold %d tokens from now on", self._max_batch_tokens)
         return np.concatenate([self._model.score(encodings[:half]), self._model.score(encodings[half:])])
 

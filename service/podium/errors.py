@@ -4,7 +4,10 @@ PodiumError
 ├── RequestError             the caller can mend it
 │   ├── MalformedBody        not JSON, not UTF-8, nested too deep
 │   ├── InvalidRequest       a field of the wrong type or value
+│   │   ├── EmptyDocuments     no document at all
+│   │   └── UnsupportedMedia   an image, a sound or a video
 │   ├── PairTooLong          a pair does not fit and the caller forbade cutting it
+│   │   └── TextTooLong        a text of it has more characters than are ever read
 │   ├── BodyTooLarge         more bytes than `max_body_bytes`
 │   ├── BodyTimeout          headers or body did not arrive in `body_timeout_s`
 │   ├── UnsupportedEncoding  a Content-Encoding that we cannot read
@@ -60,15 +63,31 @@ class EmptyDocuments(InvalidRequest):
     """The list of documents is empty; some vendors answer this one by its own status."""
 
 
+class UnsupportedMedia(InvalidRequest):
+    """An image, a sound or a video where an API could carry one; only texts are read."""
+
+
 class PairTooLong(RequestError):
-    """Document `index` and its query need `tokens`, the model takes `limit`, and cutting was forbidden."""
+    """Document `index` and its query need `tokens` or more, the model takes `limit`, and may not be cut."""
 
     def __init__(self, index: int, tokens: int, limit: int) -> None:
         super().__init__(
-            f"document {index} and the query need {tokens} tokens, the model takes {limit}; "
+            f"document {index} and the query need at least {tokens} tokens, the model takes {limit}; "
             "shorten the document or allow truncation"
         )
         self.index, self.tokens, self.limit = index, tokens, limit
+
+
+class TextTooLong(PairTooLong):
+    """Document `index` or its query has more than `limit` characters, and cutting was forbidden."""
+
+    def __init__(self, index: int, limit: int) -> None:
+        RequestError.__init__(
+            self,
+            f"document {index} or the query has more than {limit} characters, of which no more are read; "
+            "shorten it or allow truncation",
+        )
+        self.index, self.tokens, self.limit = index, 0, limit
 
 
 class BodyTooLarge(RequestError):

@@ -21,8 +21,9 @@ class RankRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Logits instead of their sigmoid."""
     truncate: bool = True
     """Cut pairs that do not fit; False refuses them with `PairTooLong`."""
-    truncate_side: Literal["left", "right"] = "right"
-    """From which end of a document tokens are cut: "left" keeps its end."""
+    truncate_side: Literal["left", "right"] | None = None
+    """From which end of long texts tokens are cut: "left" keeps their ends; None: as the model's files say
+    it."""
     max_query_tokens: int | None = None
     """Cut the query to so many tokens, whether or not the pair fits; at least 1."""
     max_document_tokens: int | None = None
@@ -35,6 +36,8 @@ class RankRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Windows of a document at most, from its start; at least 1."""
     spans: bool = False
     """Tell the windows of each document and their scores in `Ranking.spans`."""
+    instruction: str | None = None
+    """What makes a document relevant, for models that take one; None: the model's own default."""
     priority: int = 0
     """Seconds later that it is as if the request had come, earlier where negative; see `batching.due_at`."""
 

@@ -1,24 +1,29 @@
 """The data path: a RankRequest in, a Ranking out. Read this page to know what happens to a request."""
 
 import asyncio
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from time import monotonic
 
 import numpy as np
+from msgspec.structs import replace
 
 from podium.admission import admit
 from podium.batching import due_at
-from podium.cache import Key, PairCache, Scored, pair_key, query_key
-from podium.calls import Call, Pair
+from podium.cache import Digests, Key, PairCache, Scored, pair_key
+from podium.calls import Call, Pair, Size, limits_of
 from podium.engine import Engine
 from podium.errors import DeadlineExceeded, PodiumError, Unavailable
 from podium.models.base import Model
-from podium.models.fitting import clip, keeps_end, max_characters
+from podium.models.text.fitting import Limits, most_windows
+from podium.models.text.reading import TEXT_CHARACTERS, keep_readable
 from podium.ranking import Ranking, RankRequest, Usage, rank
 from podium.telemetry.metrics import Metrics
 from podium.telemetry.tracing import stage_spans
 from podium.tokenization import Tokenization
+
+log = logging.getLogger(__name__)
 
 CHARACTERS_PER_TOKEN = 4
 """Guess for texts that are not tokenized yet; English has 4 to 5, and the guess only orders and estimates."""
@@ -46,9 +51,11 @@ class Reranker:
         allow_priority: bool = False,
         cache_bytes: int = 0,
         cache_ttl_s: float = 300,
+        max_windows: int = 64,
         tokens_per_s: float | None = None,
     ) -> None:
         self.model = model
+        self._max_windows = max_windows
         self._metrics = metrics
         self._max_queue_pairs = max_queue_pairs
         self._request_timeout_s = request_timeout_s
@@ -57,7 +64,7 @@ class Reranker:
         self._cache = PairCache(cache_bytes, cache_ttl_s)
         self._in_flight: dict[Key, Pair] = {}
         self._calls: set[Call] = set()
-        self._closing = False
+        self._closing = self._told = False
         self._engine = Engine(
             model,
             loop=asyncio.get_running_loop(),
@@ -77,13 +84,13 @@ class Reranker:
         Raises Unavailable while shutting down, Overloaded, PairTooLong, DeadlineExceeded or ModelFailed.
         Cancelling it withdraws the pairs that nobody else waits for.
         """
-        guesses = self._guesses(request)
-        call = self._admit(request, guesses)
+        request = self._understood(request)
+        call, sizes = self._admit(request)
         self._calls.add(call)
         pairs: list[tuple[int, Pair]] = []
         try:
             async with asyncio.timeout(self._request_timeout_s):
-                await self._enter(call, request, guesses, pairs)
+                await self._enter(call, request, sizes, pairs)
                 request = call.request  # lets the texts go
                 if pairs:
                     self._tokenization.submit(call, pairs)
@@ -96,66 +103,84 @@ class Reranker:
         stage_spans(call.tokenization, call.batches)
         return self._ranking(call, request)
 
-    def _guesses(self, request: RankRequest) -> list[int]:
-        """Return the tokens that each pair may have, judged by the length of its texts."""
-        max_length = self.model.info.max_length
-        limit = max_characters(request, max_length)
-        most = limit if request.overflow == "chunk" else max_length
-        queries = request.queries
-        query = sum(min(limit, len(text)) for text in queries) // len(queries) // CHARACTERS_PER_TOKEN + 3
-        return [
-            min(most, query + min(limit, len(text)) // CHARACTERS_PER_TOKEN) for text in request.documents
-        ]
+    def _understood(self, request: RankRequest) -> RankRequest:
+        """Return the request without an instruction that the model does not take, and say so once."""
+        if not request.instruction or self.model.info.instruction_use != "none":
+            return request
+        if not self._told:
+            self._told = True
+            log.warning(
+                "the model takes no instructions: that of a request is ignored, and those of later ones"
+            )
+        return replace(request, instruction=None)
 
-    def _admit(self, request: RankRequest, guesses: Sequence[int]) -> Call:
-        """Let the request in whole, before any work, and count its pairs as waiting."""
+    def _admit(self, request: RankRequest) -> tuple[Call, Sequence[Size]]:
+        """Let the request in whole, before any work, and count its pairs as waiting; return their sizes."""
         if self._closing:
             raise Unavailable("the server is shutting down; send the request again, to another replica", 1)
         engine = self._engine
         if self.stuck is not None:
             raise Unavailable(self.stuck, self._stall_timeout_s)
+        limits = limits_of(request, self.model.info, self._max_windows)
+        sizes = self._sizes(request, limits)
+        windows = sum(size.windows for size in sizes)
         admit(
-            len(request.documents),
+            len(sizes),
+            windows=windows,
             waiting_pairs=engine.waiting_pairs,
             waiting_tokens=engine.waiting_tokens,
             tokens_per_s=engine.tokens_per_s,
             max_queue_pairs=self._max_queue_pairs,
         )
-        tokens = sum(guesses)
+        tokens = sum(size.tokens for size in sizes)
         priority = request.priority if self._allow_priority else 0
-        limit = min(self.model.info.max_length, request.max_pair_tokens or self.model.info.max_length)
-        call = Call(request, due_at(monotonic(), tokens, engine.tokens_per_s, priority), limit)
-        engine.expect(len(guesses), tokens)
-        return call
+        call = Call(request, limits, due_at(monotonic(), tokens, engine.tokens_per_s, priority))
+        engine.expect(windows, tokens)
+        return call, sizes
+
+    def _sizes(self, request: RankRequest, limits: Limits) -> Sequence[Size]:
+        """Return a guess at the tokens of each pair, a prefix that all share only with the first one, and how
+        many windows it becomes at most.
+        """
+        info, queries, documents = self.model.info, request.queries, request.documents
+        windows = [1] * len(documents)
+        if limits.windows is not None:
+            beside = info.special_tokens + _bytes(request.instruction or "") + max(map(_bytes, queries))
+            windows = [most_windows(_bytes(document), limits, beside=beside) for document in documents]
+        characters = sum(min(len(query), TEXT_CHARACTERS) for query in queries) // len(queries)
+        query = info.special_tokens + characters // CHARACTERS_PER_TOKEN
+        most = limits.max_length * (limits.windows or 1)
+        guesses = [min(most, query + len(text) // CHARACTERS_PER_TOKEN) for text in documents]
+        if self.model.shares and len(queries) == 1:
+            guesses[1:] = [max(1, guess - query) for guess in guesses[1:]]
+        return list(map(Size, guesses, windows))
 
     async def _enter(
-        self, call: Call, request: RankRequest, guesses: Sequence[int], pairs: list[tuple[int, Pair]]
+        self, call: Call, request: RankRequest, sizes: Sequence[Size], pairs: list[tuple[int, Pair]]
     ) -> None:
         """Make the pairs of a call, answered from the cache or shared where they are known, in slices.
 
         `pairs` gets those that still need work, each with its first index in the request.
         """
-        limit, end = max_characters(request, self.model.info.max_length), keeps_end(request)
-        queries = [clip(query, limit) for query in request.queries]
+        limits = call.limits
+        # Before anything else looks at them: a 10 MB document is neither hashed nor kept whole.
+        queries = [keep_readable(query, keep_end=limits.keeps_query_end) for query in request.queries]
         if len(queries) == 1:
-            queries *= len(guesses)
-        digests: dict[str, Key] = {}
-        how = _how(request)
+            queries *= len(sizes)
+        digests = Digests(repr((limits, request.instruction)))
         hits = work = 0
-        left, left_tokens = len(guesses), sum(guesses)
+        left, left_tokens = sum(size.windows for size in sizes), sum(size.tokens for size in sizes)
         try:
-            for index, (query, text, guess) in enumerate(
-                zip(queries, request.documents, guesses, strict=True)
-            ):
+            every = zip(queries, request.documents, sizes, strict=True)
+            for index, (query, whole, size) in enumerate(every):
                 if call.done.done():
                     return
-                # Before anything else looks at it: a document of 10 MB is neither hashed nor kept whole.
-                text = clip(text, limit, keep_end=end)
-                known, pair = self._pair(call, index, query, text, guess, digests, how)
-                left, left_tokens = left - 1, left_tokens - guess
+                text = keep_readable(whole, keep_end=limits.keeps_end)
+                known, pair = self._pair(call, index, query, text, size, digests)
+                left, left_tokens = left - size.windows, left_tokens - size.tokens
                 if known:
                     hits += 1
-                    self._engine.expect(-1, -guess)
+                    self._engine.expect(-size.windows, -size.tokens)
                 if pair is not None:
                     pairs.append((index, pair))
                 work += PAIR_CHARACTERS + len(text)
@@ -167,14 +192,7 @@ class Reranker:
             self._metrics.cache_hits.inc(hits)
 
     def _pair(
-        self,
-        call: Call,
-        index: int,
-        query: str,
-        text: str,
-        guess: int,
-        digests: dict[str, Key],
-        how: str,
+        self, call: Call, index: int, query: str, text: str, size: Size, digests: Digests
     ) -> tuple[bool, Pair | None]:
         """Answer document `index` of a call from the cache, join its pair in flight, or make one.
 
@@ -184,8 +202,6 @@ class Reranker:
         document = text.encode("utf-8", "surrogatepass")
         key, pair = b"", None
         if self._cache.on:
-            if query not in digests:
-                digests[query] = query_key(query, how)
             key = pair_key(digests[query], document)
             if (scored := self._cache.get(key)) is not None:
                 call.deliver(index, scored)
@@ -193,7 +209,7 @@ class Reranker:
             pair = self._in_flight.get(key)
         known = pair is not None
         if pair is None:
-            pair = Pair(key, query, document, len(text), guess)
+            pair = Pair(key, query, document, len(text), *size)
             if self._cache.on:
                 self._in_flight[key] = pair
         mine = any(caller is call for caller, _ in pair.callers[-1:])
@@ -271,7 +287,6 @@ class Reranker:
             call.fail(error)
 
 
-def _how(request: RankRequest) -> str:
-    """Return what of a request, beside its texts, the scores of its pairs depend on."""
-    limits = (request.max_query_tokens, request.max_document_tokens, request.max_pair_tokens)
-    return repr((request.truncate_side, request.overflow, request.max_chunks, request.spans, limits))
+def _bytes(text: str) -> int:
+    text = text[: TEXT_CHARACTERS + 1]
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -44,6 +44,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[int, Meta(ge=16)] | None,
         Meta(description="tokens of a pair; default: the model's own, at most 8192"),
     ] = None
+    family: Annotated[
+        str,
+        Meta(
+            description="how the model scores: `auto`, or a family of docs/models.md to overrule its folder"
+        ),
+    ] = "auto"
+    instruction: Annotated[
+        str | None,
+        Meta(
+            description="what makes a document relevant, for models that take one; default: the model's own"
+        ),
+    ] = None
+    max_windows: Annotated[
+        int, Meta(description="windows of a long document at most, where a request wants windows", ge=1)
+    ] = 64
     max_batch_tokens: Annotated[
         Annotated[int, Meta(ge=16)] | None, Meta(description="tokens of a batch at most; default: by device")
     ] = None

@@ -10,13 +10,15 @@ import itertools
 import logging
 import threading
 from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from time import monotonic
 
-from podium.calls import Call, Pair, Read
+from podium.calls import Call, Pair, Read, too_long
 from podium.engine import Engine
-from podium.errors import ModelFailed, PairTooLong
+from podium.errors import ModelFailed, RequestError
 from podium.models.base import Model, Tokens
-from podium.models.fitting import fit, join, max_characters, most_tokens, parts
+from podium.models.text.fitting import fit, join
+from podium.models.text.reading import TEXT_CHARACTERS, parts, read_documents, read_queries
 from podium.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -80,6 +82,8 @@ class Tokenization:
                 continue
             try:
                 next(job.slices, None)
+            except RequestError as error:
+                self._engine.fail(job.call, error)
             except Exception:
                 log.exception("tokenization failed")
                 self._engine.fail(job.call, ModelFailed("the tokenizer failed on this request"))
@@ -97,18 +101,20 @@ class Tokenization:
             started = monotonic()
             chosen = _take_slice(job)
             new = [pair for _, pair in chosen if not pair.windows]
-            if new and new[0].characters > SLICE_CHARACTERS:
+            if new and _comes_in_parts(job.call, new[0]):
                 documents = iter([(yield from self._in_parts(job, new[0]))])
                 started = monotonic()
             else:
-                documents = iter(self._tokenize(job, new, [pair.text for pair in new]))
+                texts = [pair.text for pair in new]
+                documents = iter(read_documents(self._model, texts, job.call.limits))
+            self._read_queries(job, new)
             ready: list[tuple[Pair, Sequence[Read]]] = []
             for index, pair in chosen:
                 # What another call has tokenized meanwhile is shared.
-                reads = [] if pair.windows else self._read(job, pair, next(documents))
-                first = reads[0].encoding if reads else pair.windows[0].encoding
+                reads = [] if pair.windows else self._reads(job, pair, next(documents))
+                first = reads[0] if reads else pair.windows[0].read
                 if first.cut and not job.call.request.truncate:
-                    error = PairTooLong(index, first.needed, job.call.limit)
+                    error = too_long(index, first.needed, job.call.limits)
                     self._engine.fail(job.call, error)
                     return
                 ready.append((pair, reads))
@@ -118,56 +124,68 @@ class Tokenization:
 
     def _in_parts(self, job: _Job, pair: Pair) -> Generator[None, None, Tokens]:
         """Tokenize a document that is too long for one slice, as far as it can be read; return its tokens."""
-        request, limit = job.call.request, max_characters(job.call.request, self._model.info.max_length)
-        most = most_tokens(request, self._model.info.max_length)
-        found: list[tuple[int, Tokens]] = []
-        count = 0
-        for start, part in parts(pair.text, SLICE_CHARACTERS):
+        call, text = job.call, pair.text[:TEXT_CHARACTERS]
+        limits, found, count = call.limits, list[tuple[int, Tokens]](), 0
+        for start, part in parts(text, SLICE_CHARACTERS):
             if found:
                 self._push(job)
                 yield
             started = monotonic()
-            (tokens,) = self._tokenize(job, [pair], [part])
+            end = start + len(part)
+            (tokens,) = self._model.documents(
+                [part],
+                max_characters=TEXT_CHARACTERS,
+                offsets=call.request.spans,
+                begins=start == 0,
+                ends=end == pair.characters,
+            )
             found.append((start, tokens))
             count += len(tokens.ids)
             self._account(job, started)
-            if most is not None and count >= most:
+            if limits.most_tokens is not None and count >= limits.most_tokens:
                 break
-        left = start + len(part) < pair.characters and most != request.max_document_tokens
-        return join(found)._replace(cut=left or pair.characters > limit)
+        wanted = limits.max_document_tokens is not None and count >= limits.max_document_tokens
+        return join(found)._replace(cut=end < pair.characters and not wanted)
 
     def _account(self, job: _Job, started: float) -> None:
         ended = monotonic()
         job.call.tokenization = ((job.call.tokenization or (started, ended))[0], ended)
         self._metrics.tokenization_seconds.observe(ended - started)
 
-    def _tokenize(self, job: _Job, pairs: Sequence[Pair], documents: Sequence[str]) -> Sequence[Tokens]:
-        """Return the tokens of documents; the queries of their pairs go into the job, each once."""
-        limit = max_characters(job.call.request, self._model.info.max_length)
-        queries = list(dict.fromkeys(pair.query for pair in pairs if pair.query not in job.queries))
-        texts = [*queries, *documents]
-        # The texts were clipped when the request was admitted, see `fitting.clip`.
-        found = self._model.tokenize(texts, max_characters=limit + 1, offsets=job.call.request.spans)
-        tokens = [each._replace(cut=len(text) > limit) for each, text in zip(found, texts, strict=True)]
-        job.queries.update(zip(queries, tokens, strict=False))
-        return tokens[len(queries) :]
+    def _read_queries(self, job: _Job, pairs: Sequence[Pair]) -> None:
+        """Put the tokens of the pairs' queries into the job, each once."""
+        call = job.call
+        texts = list(dict.fromkeys(pair.query for pair in pairs if pair.query not in job.queries))
+        found = read_queries(self._model, texts, call.limits, instruction=call.request.instruction)
+        job.queries.update(zip(texts, found, strict=True))
 
-    def _read(self, job: _Job, pair: Pair, document: Tokens) -> Sequence[Read]:
-        """Return what the model reads of a pair, one encoding or a window each."""
-        request, info = job.call.request, self._model.info
-        fitted = fit(
-            job.queries[pair.query],
-            document,
-            request,
-            max_length=info.max_length,
-            special_tokens=info.special_tokens,
-        )
+    def _reads(self, job: _Job, pair: Pair, document: Tokens) -> Sequence[Read]:
+        """Return what the model reads of a pair; of a long document a window each, the first one made."""
+        fitted = fit(job.queries[pair.query], document, job.call.limits)
+        (first, *others), model = fitted, self._model
+        encoding = model.pair(first.query, first.document)._replace(needed=first.needed)
+        made = Read.of(encoding, _span(first.document))
         return [
-            Read(
-                self._model.pair(each.query, each.document)._replace(needed=each.needed), _span(each.document)
-            )
-            for each in fitted
+            made,
+            *(
+                Read(
+                    tokens=each.tokens,
+                    cut=each.cut,
+                    needed=each.needed,
+                    make=partial(model.pair, each.query, each.document),
+                    shared=encoding.shared,
+                    prefix=encoding.prefix,
+                    span=_span(each.document),
+                )
+                for each in others
+            ),
         ]
+
+
+def _comes_in_parts(call: Call, pair: Pair) -> bool:
+    """Whether a document is tokenized in parts: it is longer than a slice, and much of it is read."""
+    read_on = call.limits.windows is not None or call.limits.most_tokens is None
+    return read_on and pair.characters > SLICE_CHARACTERS
 
 
 def _span(document: Tokens) -> tuple[int, int] | None:
@@ -185,7 +203,7 @@ def _take_slice(job: _Job) -> list[tuple[int, Pair]]:
     characters = 0
     while job.left and len(chosen) < SLICE_TEXTS and characters < SLICE_CHARACTERS:
         index, pair = job.left[-1]
-        if chosen and pair.characters > SLICE_CHARACTERS:
+        if chosen and _comes_in_parts(job.call, pair):
             break
         job.left.pop()
         if pair.waiting:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from podium.bench import bare, reference
+from podium.bench import bare, random_weights, reference
 from podium.bench.shapes import BUILTIN, SHAPES
-from podium.models import random_weights
 
 PAIRS = [("what is a panda?", "a bear of China"), ("what is it?", "I like cats. " * 40)]
 

@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeModel
 from rich.console import Console
 
-from podium.cli.rank import BATCH_TOKENS, Document, as_json_lines, as_table, bar, batches, read, score
+from podium.cli.rank import Document, as_json_lines, as_table, bar, read, score
 from podium.errors import ModelFailed
 from podium.ranking import Ranking, Usage
 
@@ -75,13 +75,6 @@ def test_documents_are_lines_or_files_with_where_they_came_from(tmp_path):
     ]
     assert read([str(second), str(first)], "line")[0] == Document("four", f"{second}:1")
     assert read([str(second)], "file") == [Document("four\nfive\n", str(second))]
-
-
-def test_batches_hold_every_document_once_and_no_more_tokens_than_allowed():
-    lengths = [1, BATCH_TOKENS + 1, 5, BATCH_TOKENS // 2, BATCH_TOKENS // 2, 3]
-    found = batches(lengths)
-    assert found == [[1], [3, 4], [2, 5, 0]]
-    assert batches([]) == []
 
 
 def ranked(documents: list[str], **options) -> tuple[FakeModel, Ranking]:

@@ -57,8 +57,8 @@ class Expected(NamedTuple):
 @pytest.fixture(scope="module")
 def expected() -> Expected:
     model = load(Path(sys.modules["podium"].__path__[0]) / "builtin", uri="builtin")
-    query, *documents = model.tokenize([QUERY, *DOCUMENTS])
-    logits = model.score([model.pair(query, document) for document in documents])
+    (query,) = model.queries([QUERY])
+    logits = model.score([model.pair(query, document) for document in model.documents(DOCUMENTS)])
     order = np.argsort(-logits, kind="stable")
     assert np.min(-np.diff(logits[order])) > 0.05, (
         "documents so near to each other prove nothing of the order"

@@ -1,6 +1,7 @@
 """Every exchange under golden/: this request gets this answer, and each failure its status.
 
-Logits are given, 42 tokens are counted, and floats are compared to six digits.
+`reads`, where an exchange has it, are fields of the RankRequest. Logits are given, 42 tokens are counted, and
+floats are compared to six digits.
 """
 
 import json
@@ -30,6 +31,7 @@ FAILURES: dict[str, Exception] = {
     "MalformedBody": errors.MalformedBody("the body is not JSON"),
     "InvalidRequest": errors.InvalidRequest("`query` is blank", "query"),
     "EmptyDocuments": errors.EmptyDocuments("`documents` is empty", "documents"),
+    "UnsupportedMedia": errors.UnsupportedMedia("`query` holds `image`", "query"),
     "PairTooLong": errors.PairTooLong(3, 600, 512),
     "BodyTooLarge": errors.BodyTooLarge(1024),
     "BodyTimeout": errors.BodyTimeout(30),
@@ -91,6 +93,9 @@ def test_this_request_gets_this_answer(name: str, golden: Any) -> None:
     dialect = table.recognise(golden["path"], golden.get("headers", {}), raw)
     assert dialect.name == name
     assert exchange(dialect, raw, golden.get("logits", [])) == (golden["status"], golden["body"])
+    if golden["status"] == 200:
+        reads = msgspec.to_builtins(dialect.parse(decode(dialect.body, raw)))
+        assert {key: reads[key] for key in golden.get("reads", {})} == golden.get("reads", {})
 
 
 @pytest.mark.parametrize("name", sorted(GOLDEN))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from podium.dialects import parts
-from podium.errors import EmptyDocuments, InvalidRequest
+from podium.errors import EmptyDocuments, InvalidRequest, UnsupportedMedia
 
 
 @pytest.mark.parametrize("query", ["", " ", "\n\t ", "\u2003"])
@@ -77,8 +77,6 @@ def test_content_of_text_parts_is_their_lines() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param([{"type": "image_url", "image_url": {"url": "http://a"}}], id="image"),
-        pytest.param([{"type": "text", "text": "a"}, {"type": "image_url"}], id="text and image"),
         pytest.param([], id="nothing"),
         pytest.param("a", id="no list"),
         pytest.param([1], id="no object"),
@@ -86,6 +84,20 @@ def test_content_of_text_parts_is_their_lines() -> None:
 )
 def test_what_is_not_text_is_refused(content: Any) -> None:
     with pytest.raises(InvalidRequest, match=r"^`documents\[0\]` has no string `text`"):
+        parts.texts([{"content": content}])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param([{"type": "image_url", "image_url": {"url": "http://a"}}], id="image"),
+        pytest.param([{"type": "text", "text": "a"}, {"type": "image_url"}], id="text and image"),
+    ],
+)
+def test_content_with_an_image_is_refused_as_such(content: Any) -> None:
+    with pytest.raises(
+        UnsupportedMedia, match=r"^`documents\[0\]` holds `image_url`; this server ranks texts"
+    ):
         parts.texts([{"content": content}])
 
 

@@ -1,28 +1,19 @@
 """Data that is not committed: real questions with passages."""
 
 import json
-import os
-import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-ARCHIVE = "data/xquad-en.tar.xz"
+from models.shared import unpacked
 
 
 @pytest.fixture(scope="session")
-def xquad(tmp_path_factory) -> tuple[list[str], list[str]]:
+def xquad() -> tuple[list[str], list[str]]:
     """All questions and all passages of XQuAD English."""
-    shared = Path(os.environ.get("PODIUM_SHARED", Path(__file__).parents[3] / "shared"))
-    if not (shared / ARCHIVE).exists():
-        pytest.skip(f"needs {ARCHIVE} (XQuAD English): set PODIUM_SHARED to the folder that holds it")
-    folder = tmp_path_factory.mktemp("xquad")
-    with tarfile.open(shared / ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+    folder = unpacked("data/xquad-en.tar.xz") / "xquad-en"
 
     def texts(name: str) -> list[str]:
-        return [json.loads(line)["text"] for line in (folder / "xquad-en" / name).read_text().splitlines()]
+        return [json.loads(line)["text"] for line in (folder / name).read_text().splitlines()]
 
     return texts("queries.jsonl"), texts("corpus.jsonl")
 

@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 import podium
-from podium.models import families
+from podium.models import architectures
 from podium.models.base import Encoding
-from podium.models.packing import PackedForward
+from podium.models.network.heads import make_head
+from podium.models.network.packed import PackedForward
+from podium.models.network.padded import PaddedForward
+from podium.models.recipe import Recipe
 
 BUILTIN = Path(podium.__file__).parent / "builtin"
 
@@ -75,6 +80,34 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 
+_SMALL = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_GROUPED = {**_SMALL, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 16384}
+DECODERS: dict[str, dict[str, Any]] = {
+    "qwen3": {"model_type": "qwen3", **_GROUPED},
+    "qwen2": {"model_type": "qwen2", **_GROUPED},
+    "qwen2 with windows": {
+        "model_type": "qwen2",
+        **_GROUPED,
+        "use_sliding_window": True,
+        "sliding_window": 30,
+        "max_window_layers": 1,
+    },
+    "llama": {"model_type": "llama", **_GROUPED},
+    "mistral": {"model_type": "mistral", **_GROUPED, "sliding_window": 30},
+    "gemma": {"model_type": "gemma", **_GROUPED},
+    "gemma2": {"model_type": "gemma2", **_GROUPED, "sliding_window": 30, "query_pre_attn_scalar": 16},
+    "gpt2": {"model_type": "gpt2", **_SMALL, "n_positions": 1024},
+}
+"""Small models of the true architectures; windows are short, so that pairs reach past them."""
+
 
 def network(shape: str, **changes: Any) -> Any:
     """Build a model with random weights, the same ones each time.
@@ -93,9 +126,31 @@ def build(fields: dict[str, Any]) -> Any:
     return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32).eval()
 
 
-def packed(model: Any, device: str = "cpu") -> PackedForward:
-    """Take a model over into the packed forward in float32; it is of no other use afterwards."""
-    return PackedForward(model, torch.device(device), torch.float32)
+def packed(
+    model: Any, device: str = "cpu", dtype: torch.dtype = torch.float32, **fields: Any
+) -> PackedForward:
+    """Take a model over into the packed forward; it is of no other use afterwards.
+
+    `fields` are those of the recipe, by default the state that the model's own head reads.
+    """
+    return PackedForward(*parts(model, dtype, **fields), torch.device(device), dtype)
+
+
+def padded(model: Any, dtype: torch.dtype = torch.float32, **fields: Any) -> PaddedForward:
+    """Take a model over into the padded forward likewise."""
+    return PaddedForward(*parts(model, dtype, **fields), torch.device("cpu"), dtype)
+
+
+def parts(model: Any, dtype: torch.dtype, **fields: Any) -> tuple[Any, nn.Module, Recipe]:
+    """Return a model whose base is cast to `dtype`, its head and its recipe."""
+    state = "mean" if architectures.mean_pooled(model.config) else "first"
+    recipe = Recipe(**{"family": "x", "recognised_by": "x", "state": state, **fields})
+    head = make_head(recipe, SimpleNamespace(network=model))
+    pooler = getattr(model.base_model, "pooler", None)
+    kept = set() if pooler is None else set(pooler.parameters())
+    for parameter in set(model.base_model.parameters()) - kept:
+        parameter.data = parameter.data.to(dtype)
+    return model, head, recipe
 
 
 def encodings(lengths: Sequence[int], seed: int = 7) -> list[Encoding]:
@@ -114,6 +169,36 @@ def encodings(lengths: Sequence[int], seed: int = 7) -> list[Encoding]:
     ]
 
 
+def prefixed(lengths: Sequence[int], shared: int, seed: int = 7) -> list[Encoding]:
+    """Return pairs of random tokens, those of `lengths` behind the same `shared` ones."""
+    random = np.random.default_rng(seed)
+    prefix = random.integers(5, VOCABULARY, shared, dtype=np.int32)
+    pairs = []
+    for length in lengths:
+        ids = np.concatenate((prefix, random.integers(5, VOCABULARY, length, dtype=np.int32)))
+        pairs.append(Encoding(ids=ids, second=len(ids), cut=False, needed=len(ids), shared=shared))
+    return pairs
+
+
+@torch.inference_mode()
+def states(base: Any, pairs: Sequence[Encoding], state: str) -> torch.Tensor:
+    """Return the state that is read of each pair, (n, h), by transformers' own padded forward."""
+    width = max(len(pair.ids) for pair in pairs)
+    ids = torch.full((len(pairs), width), base.config.pad_token_id)
+    lengths = torch.tensor([len(pair.ids) for pair in pairs])
+    mask = (torch.arange(width) < lengths[:, None]).long()
+    for row, pair in enumerate(pairs):
+        ids[row, : len(pair.ids)] = torch.from_numpy(pair.ids)
+    found = base(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+    match state:
+        case "first":
+            return found[:, 0]
+        case "last":
+            return found[torch.arange(len(pairs)), lengths - 1]
+        case _:
+            return (found * mask[..., None]).sum(1) / lengths[:, None]
+
+
 @torch.inference_mode()
 def reference(model: Any, pairs: Sequence[Encoding]) -> np.ndarray:
     """Return the logits of transformers' own forward, padded, without anything of Podium."""
@@ -126,6 +211,6 @@ def reference(model: Any, pairs: Sequence[Encoding]) -> np.ndarray:
         types[row, pair.second : len(pair.ids)] = 1
         mask[row, : len(pair.ids)] = 1
     inputs = {"input_ids": ids, "attention_mask": mask}
-    if families.has_segments(model.config):
+    if architectures.has_segments(model.config):
         inputs["token_type_ids"] = types
     return model(**inputs).logits[:, 0].numpy()

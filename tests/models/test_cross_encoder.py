@@ -7,7 +7,7 @@ from models.networks import BUILTIN, needs_cuda
 from scipy.stats import spearmanr
 
 from podium.errors import OutOfMemory
-from podium.models import precision
+from podium.models import devices
 from podium.models.cross_encoder import CrossEncoder
 from podium.models.load import load
 from podium.models.readiness import self_test, warm_up
@@ -43,7 +43,7 @@ def scores(model, pairs):
     queries, documents = zip(*pairs, strict=True)
     encoded = [
         model.pair(query, document)
-        for query, document in zip(model.tokenize(queries), model.tokenize(documents), strict=True)
+        for query, document in zip(model.queries(queries), model.documents(documents), strict=True)
     ]
     return np.concatenate([model.score(encoded[i : i + 32]) for i in range(0, len(encoded), 32)])
 
@@ -73,7 +73,7 @@ def test_no_pairs_have_no_scores(model):
     ],
 )
 def test_half_precision_ranks_as_float32_does_and_keeps_scores_apart(device, dtype, model, random_pairs):
-    able = [precision.name(each) for each in precision.dtypes(precision.choose_device(device))]
+    able = [devices.name(each) for each in devices.dtypes(devices.choose_device(device))]
     if dtype not in able:
         pytest.skip(f"this {device} computes in {', '.join(able)}")
     exact = scores(model, random_pairs)
@@ -85,7 +85,7 @@ def test_half_precision_ranks_as_float32_does_and_keeps_scores_apart(device, dty
 @needs_cuda
 def test_a_batch_that_does_not_fit_the_device_leaves_it_usable():
     model = load(BUILTIN, uri="builtin", device="cuda")
-    query, document = model.tokenize(["panda", "bear " * 500])
+    (query,), (document,) = model.queries(["panda"]), model.documents(["bear " * 500])
     pair = model.pair(query, document)
     _, total = torch.cuda.mem_get_info()
     torch.cuda.empty_cache()
@@ -150,7 +150,7 @@ def test_a_model_that_ranks_the_known_pair_wrongly_is_told_of(model, logits, sho
     ids=["device", "host", "python"],
 )
 def test_running_out_of_memory_is_told_with_the_size_of_the_batch(model, error):
-    query, document = model.tokenize(["a b", "c d e"])
+    (query,), (document,) = model.queries(["a b"]), model.documents(["c d e"])
     with pytest.raises(OutOfMemory) as caught:
         failing(model, error).score([model.pair(query, document)])
     assert caught.value.message == (
@@ -159,6 +159,6 @@ def test_running_out_of_memory_is_told_with_the_size_of_the_batch(model, error):
 
 
 def test_other_failures_are_left_as_they_are(model):
-    query, document = model.tokenize(["a", "b"])
+    (query,), (document,) = model.queries(["a"]), model.documents(["b"])
     with pytest.raises(RuntimeError, match="broken"):
         failing(model, RuntimeError("broken")).score([model.pair(query, document)])

@@ -4,16 +4,14 @@ What a device computes is compared by the tests that `needs_cuda` marks. These n
 for CUDA: `pip install torch` brings it on most machines, and the image `service` has it.
 """
 
-from types import SimpleNamespace
-
 import pytest
 import torch
-from models.networks import encodings, network
+from models.networks import encodings, network, parts
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from podium.models import attention
-from podium.models.packing import PackedForward
+from podium.models.attention import attend as attention
+from podium.models.network.packed import PackedForward
 
 pytestmark = pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="needs a CUDA build of torch")
 
@@ -42,19 +40,20 @@ def move(module, *, to):
     ("dtype", "varlen"), [(torch.bfloat16, True), (torch.float16, True), (torch.float32, False)], ids=str
 )
 def test_a_batch_goes_through_to_float32_logits_on_the_device(shape, dtype, varlen, monkeypatch):
-    monkeypatch.setattr(attention, "_has_varlen", lambda _: varlen)
+    monkeypatch.setattr(attention, "has_varlen", lambda *_: varlen)
     model, logits = network(shape, num_hidden_layers=2), []
     with FakeTensorMode(allow_non_fake_inputs=True):
         monkeypatch.setattr(nn.Module, "to", lambda module, to: move(module, to=to))
-        forward = PackedForward(model, CUDA, dtype)
+        forward = PackedForward(*parts(model, dtype), CUDA, dtype)
 
-        def on_the_device(**inputs):
-            assert all(tensor.device == CUDA for name, tensor in inputs.items() if name != "layout")
-            logits.append(model(**inputs).logits)
-            return SimpleNamespace(logits=torch.zeros(logits[-1].shape))
+        head = forward._head
 
-        forward._model = on_the_device
+        def on_the_device(states):
+            logits.append(head(states))
+            return logits[-1]
+
+        forward._head = on_the_device
         with pytest.raises(RuntimeError, match="numpy"):
             forward.logits(encodings(LENGTHS))
     [found] = logits
-    assert (found.shape, found.dtype, found.device) == ((len(LENGTHS), 1), torch.float32, CUDA)
+    assert (found.shape, found.dtype, found.device) == ((len(LENGTHS),), torch.float32, CUDA)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from models.folders import write
 from models.networks import BUILTIN, network
 from safetensors.torch import load_file, save_file
 
@@ -22,6 +23,10 @@ def folder(tmp_path) -> Path:
 def configure(folder: Path, **fields) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def tokenizer_config(folder: Path) -> dict:
+    return json.loads((folder / "tokenizer_config.json").read_text())
 
 
 def refusal(folder: Path, **options) -> str:
@@ -43,11 +48,25 @@ def test_the_length_is_the_model_s_own_unless_it_is_set():
     assert load(BUILTIN, uri="builtin").info.max_length == 512
 
 
-def test_a_length_that_the_model_has_not_is_refused_with_both():
-    assert refusal(BUILTIN, max_length=513) == (
-        "max_length 513 is more than the 512 tokens that the model takes; lower PODIUM_MAX_LENGTH or leave "
-        "it out"
-    )
+def test_the_length_is_the_smallest_of_setting_files_and_positions_and_says_which(folder):
+    def length(**options):
+        info = load(folder, uri="x", **options).info
+        return info.max_length, info.max_length_from
+
+    assert length(max_length=128) == (128, "PODIUM_MAX_LENGTH")
+    assert length(max_length=10_000) == (512, "tokenizer_config.json: model_max_length")
+    write(folder, {"tokenizer_config.json": tokenizer_config(folder) | {"model_max_length": 100}})
+    assert length(max_length=128) == (100, "tokenizer_config.json: model_max_length")
+    write(folder, {"tokenizer_config.json": tokenizer_config(folder) | {"model_max_length": 1e30}})
+    assert length() == (512, "positions")
+
+
+def test_a_setting_that_is_longer_than_the_model_is_told(caplog):
+    load(BUILTIN, uri="x", max_length=513)
+    assert (
+        "PODIUM_MAX_LENGTH is 513; the model is served with 512 tokens a pair "
+        "(tokenizer_config.json: model_max_length)"
+    ) in caplog.text
 
 
 def test_weights_are_computed_in_the_dtype_asked_for_whatever_they_are_stored_in():
@@ -100,7 +119,7 @@ def test_a_checkpoint_without_its_head_is_refused_with_the_names(folder):
 def test_broken_safetensors_are_refused(folder, kept):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    assert refusal(folder).startswith(f"the weights in `{folder}` cannot be loaded: ")
+    assert refusal(folder).startswith(f"the weights `{path}` are cut, or are no safetensors file (it")
 
 
 def test_a_tensor_of_another_shape_is_refused(folder):
@@ -117,7 +136,8 @@ def test_a_folder_without_a_tokenizer_is_refused(folder):
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").unlink()
     assert refusal(folder) == (
-        f"the tokenizer in `{folder}` cannot be loaded: ValueError: it knows no words; its files are missing"
+        f"the tokenizer in `{folder}` knows no words: the folder holds no file of a tokenizer; fetch the "
+        "whole model again"
     )
 
 
@@ -157,7 +177,9 @@ def test_an_architecture_that_cannot_be_packed_is_served_padded(tmp_path):
 
 
 def deberta(folder: Path) -> None:
-    """Save a small DeBERTa with random weights and the built-in model's tokenizer."""
-    network("mxbai-rerank-xsmall-v1", num_hidden_layers=2, vocab_size=30_522).save_pretrained(folder)
+    """Save a small DeBERTa that has a convolution, with random weights and the built-in model's tokenizer."""
+    convolution = {"conv_kernel_size": 3, "conv_act": "gelu"}
+    model = network("mxbai-rerank-xsmall-v1", num_hidden_layers=2, vocab_size=30_522, **convolution)
+    model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(BUILTIN / name, folder)

@@ -1,7 +1,7 @@
 """What the operator refuses because the API server's schema cannot see it; lists shared with the service."""
 
 import pytest
-from rerankers import reranker
+from rerankers import body, children_of, reranker
 
 from podium.errors import Reason
 from podium.settings import FIELDS
@@ -57,6 +57,15 @@ def test_settings_that_the_service_does_not_know_or_the_operator_sets_are_refuse
     assert problem is not None
     assert problem.reason == "InvalidSpec"
     assert f"engine.settings.{name} {words}" in problem.message
+
+
+def test_an_instruction_is_a_setting_that_reaches_the_service() -> None:
+    text = "Given a question, retrieve passages that answer it"
+    resource = body(engine={"settings": {"instruction": text}})
+    assert find_problem(reranker(engine={"settings": {"instruction": text}})) is None
+    (deployment,) = [child for child in children_of(resource).manifests if child["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "PODIUM_INSTRUCTION", "value": text} in container["env"]
 
 
 def test_both_lists_together_are_the_services_settings() -> None:

@@ -158,7 +158,7 @@ def test_a_request_that_waits_holds_its_texts_once_however_they_were_written(pat
     texts = (
         [emoji + b"x" * 2_000 + b"%d" % n for n in range(2_000)]
         if shape == "many"
-        else [emoji + b"x" * 4 * MIB]
+        else [emoji + (b"x" * 60 + b" ") * 68_000]
     )
     key = {"/rerank": b'"texts"', "/score": b'"documents"', "/v1/ranking": b'"passages"'}.get(
         path, b'"documents"'

@@ -122,7 +122,17 @@ def test_readiness_waits_for_the_warm_up():
 
 
 def test_a_ready_server_tells_of_its_model():
-    info = msgspec.structs.replace(INFO, revision="a" * 40, max_length=64)
+    info = msgspec.structs.replace(
+        INFO,
+        revision="a" * 40,
+        max_length=64,
+        max_length_from="tokenizer_config.json: model_max_length",
+        family="qwen3-reranker",
+        scoring="last token: row 1 of the vocabulary minus row 0",
+        instruction="judge",
+        instruction_use="slot",
+        notes=("the vision tower is not loaded: text only",),
+    )
     with serving(FakeModel(info), model="org/model", revision="a" * 40, max_documents=77) as server:
         assert server.get("/health").body == {"status": "ok", "model": "org/model", "device": "cpu"}
         assert server.get("/readyz").body == {"status": "ready"}
@@ -134,6 +144,11 @@ def test_a_ready_server_tells_of_its_model():
             64,
         )
         assert set(told["model_type"]) == {"reranker"}
+        assert told["max_input_length_from"] == "tokenizer_config.json: model_max_length"
+        assert (told["family"], told["instruction"]) == ("qwen3-reranker", "judge")
+        assert told["scoring"] == "last token: row 1 of the vocabulary minus row 0"
+        assert told["instruction_use"] == "slot"
+        assert told["notes"] == ["the vision tower is not loaded: text only"]
         (card,) = server.get("/v1/models").body["data"]
         assert (card["id"], card["object"]) == ("org/model", "model")
         assert server.get("/models").body["object"] == "list"

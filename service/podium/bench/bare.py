@@ -8,11 +8,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-from podium.batching import BATCH_S, Waiting, plan_batch
+from podium.batching import BATCH_S, cut
+from podium.bench.limit import Limit, operations
 from podium.bench.results import Way
 from podium.bench.texts import Pair
 from podium.models.base import Encoding, Model
-from podium.models.limit import Limit, operations
 from podium.models.load import load
 
 
@@ -125,18 +125,11 @@ def tokens_per_batch(model: Model, pairs: Sequence[Pair]) -> int:
 
 def encode(model: Model, pairs: Sequence[Pair]) -> list[Encoding]:
     """Tokenize and join pairs."""
-    queries = model.tokenize([query for query, _ in pairs])
-    documents = model.tokenize([document for _, document in pairs])
+    queries = model.queries([query for query, _ in pairs])
+    documents = model.documents([document for _, document in pairs])
     return [model.pair(query, document) for query, document in zip(queries, documents, strict=True)]
 
 
 def batches(encodings: Sequence[Encoding], budget: int) -> list[list[Encoding]]:
     """Cut encodings into batches of at most `budget` tokens or one pair, as the engine cuts one request."""
-    left = list(encodings)
-    cut = []
-    while left:
-        [positions] = plan_batch([Waiting(0, [len(encoding.ids) for encoding in left])], budget)
-        cut.append([left[position] for position in positions])
-        for position in reversed(positions):
-            del left[position]
-    return cut
+    return [[encodings[position] for position in batch] for batch in cut(encodings, budget)]

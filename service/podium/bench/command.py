@@ -20,7 +20,7 @@ from podium.bench.results import Report
 from podium.bench.server import serving
 from podium.bench.shapes import SHAPES, Shape, folder_of
 from podium.bench.texts import Pair, pairs
-from podium.models import precision
+from podium.models import devices
 
 ALONE_S = 12.0
 """Seconds of the bare model where it is not served: less would catch one whim of the host."""
@@ -86,7 +86,7 @@ def _steps(
 ) -> Iterator[Step]:
     """Yield what is measured of one model; each step adds to the report."""
     folder = folder_of(shape, scratch)
-    dtypes = [precision.name(dtype) for dtype in precision.dtypes(precision.choose_device("auto"))]
+    dtypes = [devices.name(dtype) for dtype in devices.dtypes(devices.choose_device("auto"))]
 
     def usual() -> None:
         # in a new process, where no earlier step left memory or threads
@@ -136,4 +136,4 @@ def _machine() -> str:
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{(names or [platform.machine()])[0]}, {precision.cores()} cores"
+    return f"{(names or [platform.machine()])[0]}, {devices.cores()} cores"

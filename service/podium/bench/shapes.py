@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import podium
-from podium.models import random_weights
+from podium.bench import random_weights
 
 BUILTIN = Path(podium.__file__).parent / "builtin"
 

@@ -14,6 +14,7 @@ from podium.cli import environment
 COMMANDS = {
     "serve": ("podium.cli.serve:serve", "Serve a model over HTTP, in every rerank API that clients speak."),
     "rank": ("podium.cli.rank:rank", "Rank lines or files for a query, here in the terminal."),
+    "inspect": ("podium.cli.inspect:inspect", "Say how a model scores, and what serving it takes."),
     "fetch": ("podium.cli.fetch:fetch", "Download a model: resumed, verified, and whole or not there."),
     "bench": (
         "podium.bench.command:bench",

@@ -15,12 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from podium import ranking
+from podium.batching import cut
+from podium.calls import limits_of
 from podium.cli.options import setting_options, to_settings
 from podium.cli.outcome import ends_by_reason
 from podium.cli.progress import downloading
 from podium.errors import ModelFailed, PodiumError
 from podium.models.base import Model
-from podium.ranking import Ranking, Usage
+from podium.models.text.fitting import fit
+from podium.models.text.reading import read_documents, read_queries
+from podium.ranking import Ranking, RankRequest, Usage
 from podium.weights.fetch import fetch
 
 BATCH_TOKENS = 4096
@@ -50,7 +54,7 @@ class Document(NamedTuple):
 @click.option("--raw", is_flag=True, help="Logits in place of scores from 0 to 1.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for pipes.")
 @setting_options("model", "revision", "device", "dtype", "max_length", "cache_dir", "offline")
-@setting_options("allow_pickle", "trust_remote_code")
+@setting_options("instruction", "allow_pickle", "trust_remote_code")
 def rank(
     query: str,
     files: tuple[str, ...],
@@ -130,10 +134,16 @@ def score(
 
     Raises ModelFailed, or OutOfMemory where a batch does not fit the device.
     """
-    of_query = model.tokenize([query])[0]
-    encodings = [model.pair(of_query, tokens) for tokens in model.tokenize(documents)]
+    limits = limits_of(RankRequest(queries=[query], documents=documents), model.info)
+    (of_query,) = read_queries(model, [query], limits)
+    pairs = [fit(of_query, tokens, limits)[0] for tokens in read_documents(model, documents, limits)]
+    encodings = [model.pair(*pair[:2]) for pair in pairs]
     logits = np.empty(len(encodings), np.float32)
-    steps = batches([len(encoding.ids) for encoding in encodings])
+    by_length = sorted(range(len(encodings)), key=lambda index: -encodings[index].tokens)
+    steps = [
+        [by_length[position] for position in batch]
+        for batch in cut([encodings[index] for index in by_length], BATCH_TOKENS, padded=model.pads)
+    ]
     for step in track(steps, "Ranking", console=console, transient=True, disable=len(steps) == 1):
         logits[step] = model.score([encodings[index] for index in step])
     if not np.isfinite(logits).all():
@@ -142,19 +152,6 @@ def score(
         sum(len(encoding.ids) for encoding in encodings), sum(encoding.cut for encoding in encodings)
     )
     return ranking.rank(logits, usage, top_n=top_n, raw_scores=raw)
-
-
-def batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Return indices in batches of at most BATCH_TOKENS, or of one pair, the longest first."""
-    result: list[list[int]] = []
-    tokens = BATCH_TOKENS
-    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        if tokens + lengths[index] > BATCH_TOKENS:
-            result.append([])
-            tokens = 0
-        result[-1].append(index)
-        tokens += lengths[index]
-    return result
 
 
 def as_json_lines(result: Ranking, documents: Sequence[Document]) -> list[str]:

@@ -136,6 +136,7 @@ def _invalid(message: str) -> errors.InvalidRequest:
 STATUS: Mapping[type[Exception], int] = MappingProxyType(
     {
         errors.RequestError: 400,
+        errors.UnsupportedMedia: 422,
         errors.Unauthorized: 401,
         errors.NotFound: 404,
         errors.MethodNotAllowed: 405,

@@ -43,6 +43,7 @@ class CohereBody(msgspec.Struct):
     truncation_side: parts.Side = None
     raw_scores: parts.RawScores = None
     use_activation: parts.UseActivation = None
+    instruction: parts.Instruction = None
     priority: parts.Priority = None
     relevant_spans: RelevantSpans | None = None
 
@@ -58,13 +59,14 @@ def parse(body: CohereBody) -> RankRequest:
         documents=parts.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
-        truncate_side=body.truncation_side or "right",
+        truncate_side=body.truncation_side,
         max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
         max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
         max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
         max_chunks=max_chunks,
         overflow=parts.overflow(body.overflow, max_chunks),
         spans=_spans(body) is not None,
+        instruction=body.instruction,
         priority=parts.priority(body.priority),
     )
 
@@ -108,5 +110,5 @@ DIALECT = Dialect(
         "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
         "top_n": 1,
     },
-    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt", "instruction"),
+    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt"),
 )

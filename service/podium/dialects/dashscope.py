@@ -24,6 +24,7 @@ class DashScopeParameters(msgspec.Struct):
 
     top_n: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
+    instruct: parts.Instruction = None
     raw_scores: parts.RawScores = None
     use_activation: parts.UseActivation = None
 
@@ -74,9 +75,12 @@ def parse(body: DashScopeBody) -> RankRequest:
     """Read what to rank."""
     parameters = body.parameters or DashScopeParameters()
     parts.flag(parameters.return_documents, "parameters.return_documents")
+    parts.refuse_media(body.input.query, "input.query")
+    parts.refuse_media(body.input.documents, "input.documents")
     return RankRequest(
         queries=parts.queries(body.input.query, "input.query"),
         documents=parts.texts(body.input.documents, "input.documents"),
+        instruction=parameters.instruct,
         top_n=parts.top_n(parameters.top_n, "parameters.top_n"),
         raw_scores=parts.raw_scores(parameters.raw_scores, parameters.use_activation, "parameters."),
     )

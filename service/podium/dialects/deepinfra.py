@@ -15,6 +15,7 @@ class DeepInfraBody(msgspec.Struct):
 
     queries: Annotated[list[str], Meta(description="one for all documents, or one a document")]
     documents: parts.Documents
+    instruction: parts.Instruction = None
     raw_scores: parts.RawScores = None
     use_activation: parts.UseActivation = None
 
@@ -46,6 +47,7 @@ def parse(body: DeepInfraBody) -> RankRequest:
     return RankRequest(
         queries=body.queries,
         documents=documents,
+        instruction=body.instruction,
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
     )
 
@@ -73,5 +75,5 @@ DIALECT = Dialect(
         "queries": ["What is the capital of France?"],
         "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
     },
-    ignored=("instruction", "service_tier", "webhook"),
+    ignored=("service_tier", "webhook"),
 )

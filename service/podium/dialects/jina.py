@@ -32,6 +32,8 @@ class JinaBody(msgspec.Struct):
 def parse(body: JinaBody) -> RankRequest:
     """Read what to rank."""
     parts.flag(body.return_documents, "return_documents")
+    parts.refuse_media(body.query, "query")
+    parts.refuse_media(body.documents, "documents")
     return RankRequest(
         queries=parts.queries(body.query),
         documents=parts.texts(body.documents),

@@ -19,6 +19,7 @@ class MixedbreadBody(msgspec.Struct):
     top_k: Annotated[parts.TopN, Meta(description="how many of the best to return; null and 0: all")] = None
     return_input: Annotated[parts.Flag, Meta(description="put each input into the answer, as it came")] = None
     rank_fields: parts.RankFields = None
+    instruction: parts.Instruction = None
     raw_scores: parts.RawScores = None
     use_activation: parts.UseActivation = None
 
@@ -49,6 +50,7 @@ def parse(body: MixedbreadBody) -> RankRequest:
     return RankRequest(
         queries=parts.queries(body.query),
         documents=parts.texts(body.input, "input", body.rank_fields),
+        instruction=body.instruction,
         top_n=parts.top_n(body.top_k, "top_k"),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
     )

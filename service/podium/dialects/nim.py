@@ -41,6 +41,8 @@ class NimAnswer(msgspec.Struct, frozen=True):
 
 def parse(body: NimBody) -> RankRequest:
     """Read what to rank."""
+    parts.refuse_media(body.query, "query")
+    parts.refuse_media(body.passages, "passages")
     return RankRequest(
         queries=parts.queries(body.query),
         documents=parts.texts(body.passages, "passages"),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from podium.errors import EmptyDocuments, InvalidRequest
+from podium.errors import EmptyDocuments, InvalidRequest, UnsupportedMedia
 from podium.ranking import Usage
 
 Query = Annotated[str, Meta(description="what is looked for; not blank")]
@@ -59,6 +59,10 @@ Truncate = Annotated[
 ]
 RawScores = Annotated[Flag, Meta(description="logits instead of their sigmoid")]
 UseActivation = Annotated[Flag, Meta(description="false: logits instead of their sigmoid")]
+Instruction = Annotated[
+    str | None,
+    Meta(description="what makes a document relevant, for models that take one; default: PODIUM_INSTRUCTION"),
+]
 Priority = Annotated[Whole | None, Meta(description="lower is served earlier, where the server allows it")]
 Model = Annotated[str | None, Meta(description="echoed; a server holds one model and ranks with it")]
 
@@ -112,10 +116,46 @@ def text_of(
         return document
     text = _fields(document, rank_fields) if rank_fields else _own_text(document)
     if text is None:
-        name = field if index is None else f"{field}[{index}]"
+        _refuse_medium(document, field, index)
+        name = _name(field, index)
         lacks = "has none of the `rank_fields`" if rank_fields else "has no string `text`"
         raise InvalidRequest(f"`{name}` {lacks}; send a string, or an object that has one", field)
     return text
+
+
+def refuse_media(texts: Document | Sequence[Document], field: str) -> None:
+    """Refuse objects with an image and the like beside their `text`, in APIs whose models read both.
+
+    Elsewhere such a key is the caller's own, like any other beside the `text`. Raises UnsupportedMedia.
+    """
+    if isinstance(texts, str | dict):
+        _refuse_medium(texts, field, None)
+    else:
+        for index, text in enumerate(texts):
+            _refuse_medium(text, field, index)
+
+
+def _refuse_medium(document: Document, field: str, index: int | None) -> None:
+    if isinstance(document, str):
+        return
+    content = document.get("content")
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    kinds = [*document, *(key for part in parts for key in (part.get("type"), *part))]
+    found = next((kind for kind in kinds if isinstance(kind, str) and _MEDIUM.fullmatch(kind)), None)
+    if found is not None:
+        raise UnsupportedMedia(
+            f"`{_name(field, index)}` holds `{found}`; this server ranks texts only: send a string, or an "
+            "object with a `text`",
+            field,
+        )
+
+
+_MEDIUM = re.compile(r"(input_)?(image|audio|video)(s|_url|_base64|_pil|_embeds)?")
+"""Names of keys, and of types of content parts, under which the vendors carry what is no text."""
+
+
+def _name(field: str, index: int | None) -> str:
+    return field if index is None else f"{field}[{index}]"
 
 
 def _own_text(document: dict[str, Any]) -> str | None:
@@ -176,6 +216,11 @@ def first_of(check: Callable[[Whole | None, str], int | None], **named: Whole | 
     """Return the first number that is not null of a field with several names; `check` sees them all."""
     checked = {name: check(value, name) for name, value in named.items()}
     return next((checked[name] for name, value in named.items() if value is not None), None)
+
+
+def first_text(*texts: str | None) -> str | None:
+    """Return the first text that is not null of a field with several names."""
+    return next((text for text in texts if text is not None), None)
 
 
 def limit(value: Whole | None, field: str) -> int | None:

@@ -40,6 +40,11 @@ class ResultsBody(msgspec.Struct):
     truncation_side: parts.Side = None
     max_chunks_per_doc: parts.MaxChunks = None
     overflow: parts.Overflow = None
+    instruction: parts.Instruction = None
+    instruct: Annotated[parts.Instruction, Meta(description="`instruction` under SGLang's name")] = None
+    prompt: Annotated[
+        parts.Instruction, Meta(description="`instruction` under Sentence Transformers' name")
+    ] = None
     priority: parts.Priority = None
 
 
@@ -55,7 +60,7 @@ def parse(body: ResultsBody) -> RankRequest:
         truncate=all(
             (parts.truncates(body.truncate, "truncate"), parts.truncates(body.truncation, "truncation"))
         ),
-        truncate_side=body.truncation_side or "right",
+        truncate_side=body.truncation_side,
         max_query_tokens=parts.first_of(
             parts.limit,
             max_tokens_per_query=body.max_tokens_per_query,
@@ -67,6 +72,7 @@ def parse(body: ResultsBody) -> RankRequest:
         max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
         max_chunks=max_chunks,
         overflow=parts.overflow(body.overflow, max_chunks),
+        instruction=parts.first_text(body.instruction, body.instruct, body.prompt),
         priority=parts.priority(body.priority),
     )
 
@@ -101,8 +107,6 @@ DIALECT = Dialect(
         "user",
         "mm_processor_kwargs",
         "cache_salt",
-        "instruction",
-        "instruct",
         "return_len",
         "overlap_tokens",
     ),

@@ -34,6 +34,7 @@ class ScoreBody(msgspec.Struct):
     max_tokens_per_query: parts.MaxQueryTokens = None
     truncate_prompt_tokens: parts.MaxPairTokens = None
     truncation_side: parts.Side = None
+    instruction: parts.Instruction = None
     priority: parts.Priority = None
 
 
@@ -71,10 +72,11 @@ def parse(body: ScoreBody) -> RankRequest:
         queries=_queries(first, form[0], len(documents)),
         documents=documents,
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
-        truncate_side=body.truncation_side or "right",
+        truncate_side=body.truncation_side,
         max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
         max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
         max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
+        instruction=body.instruction,
         priority=parts.priority(body.priority),
     )
 
@@ -116,5 +118,5 @@ DIALECT = Dialect(
         "text_1": "What is the capital of France?",
         "text_2": ["The capital of Brazil is Brasilia.", "The capital of France is Paris."],
     },
-    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt", "instruction"),
+    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt"),
 )

@@ -43,6 +43,11 @@ class TeiError(msgspec.Struct, frozen=True):
     error_type: str
 
 
+_SIDES: Mapping[str | None, Literal["left", "right"]] = MappingProxyType(
+    {"Left": "left", "left": "left", "Right": "right", "right": "right"}
+)
+
+
 def parse(body: TeiBody) -> RankRequest:
     """Read what to rank."""
     parts.flag(body.return_text, "return_text")
@@ -52,7 +57,7 @@ def parse(body: TeiBody) -> RankRequest:
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate=parts.truncates(body.truncate, "truncate"),
-        truncate_side="left" if body.truncation_direction in ("Left", "left") else "right",
+        truncate_side=_SIDES.get(body.truncation_direction),
     )
 
 

@@ -29,6 +29,7 @@ class VllmBody(msgspec.Struct):
     max_tokens_per_query: parts.MaxQueryTokens = None
     truncate_prompt_tokens: parts.MaxPairTokens = None
     truncation_side: parts.Side = None
+    instruction: parts.Instruction = None
     priority: parts.Priority = None
 
 
@@ -40,10 +41,11 @@ def parse(body: VllmBody) -> RankRequest:
         documents=parts.texts(_documents(body)),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
-        truncate_side=body.truncation_side or "right",
+        truncate_side=body.truncation_side,
         max_query_tokens=parts.limit(body.max_tokens_per_query, "max_tokens_per_query"),
         max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
         max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
+        instruction=body.instruction,
         priority=parts.priority(body.priority),
     )
 
@@ -76,5 +78,5 @@ DIALECT = Dialect(
         "documents": ["Berlin is the capital of Germany.", "Paris is the capital of France."],
         "top_n": 1,
     },
-    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt", "instruction"),
+    ignored=("request_id", "user", "mm_processor_kwargs", "cache_salt"),
 )

@@ -1,7 +1,7 @@
 """The contract between the data path and a model. No torch here: engine, tests and dialects may import it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 
 class Tokens(NamedTuple):
-    """One text as the tokenizer reads it, without special tokens."""
+    """One text as the model reads it in its place in a pair: the tokens that hold any of its characters.
+
+    Whoever cuts tokens off an end says so in `begins` or `ends`, and leaves the rest as it is.
+    """
 
     ids: NDArray[np.int32]
     """(t,) token ids."""
@@ -17,6 +20,15 @@ class Tokens(NamedTuple):
     """Whether anything of the text was cut, before tokenization or after."""
     offsets: NDArray[np.int32] | None = None
     """(t, 2) where each token begins and ends in the text, in code points; only where it was asked for."""
+    fixed: int = 0
+    """Tokens that come with this text and hold nothing of it: a pair has `fixed` of both texts beside their
+    ids. A query brings special tokens, template and instruction, a document what stands right beside it."""
+    begins: bool = True
+    """Whether the ids begin where the text does."""
+    ends: bool = True
+    """Whether the ids end where the text does."""
+    context: Any = None
+    """What the model's `pair` needs beside; nobody else looks into it."""
 
 
 class Encoding(NamedTuple):
@@ -30,6 +42,15 @@ class Encoding(NamedTuple):
     """Whether anything of the pair was cut to fit."""
     needed: int
     """Tokens that the pair has before it is cut (at least, where `Tokens.cut` is set)."""
+    shared: int = 0
+    """Leading tokens that are the same for all documents of this query: a batch computes them once."""
+    prefix: bytes = b""
+    """Those tokens' ids as bytes, one object for all pairs of a query: cheap to compare and to group by."""
+
+    @property
+    def tokens(self) -> int:
+        """All that the model reads of the pair."""
+        return len(self.ids)
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,34 +68,83 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """`packed`, or `padded` for architectures that cannot be packed."""
     max_length: int
     """Tokens of a pair, special tokens included."""
+    max_length_from: str = "positions"
+    """What decided it: a setting, a file and its key, or the model's positions."""
     special_tokens: int
     """Tokens of a pair that are no text, such as `[CLS]`."""
+    longest_first: bool = True
+    """Whether of a pair that does not fit the longer text is cut; else the document is, see
+    `fitting.truncate`."""
+    truncation_side: Literal["left", "right"] = "right"
+    """Which end of a text is cut off where a request does not say it."""
     label: str
     """Name of the one label in the model's config."""
+    family: str = "cross-encoder"
+    """Name of the family that tells how the model scores."""
+    recognised_by: str = ""
+    """The evidence for it."""
+    scoring: str = ""
+    """Which state is read of a pair, and what makes the logit of it."""
+    instruction: str | None = None
+    """The instruction where a request brings none."""
+    instruction_use: str = "none"
+    """Where an instruction goes: `slot`, `before query`, or `none` where they are ignored."""
+    activation: str = "sigmoid"
+    """What the model's files say is applied to logits."""
+    weights_bytes: int = 0
+    """Bytes of the weights in memory."""
+    notes: tuple[str, ...] = ()
+    """What a user ought to know: files left aside, a vision tower that is not loaded."""
 
 
 class Model(Protocol):
     """A loaded cross-encoder.
 
-    `tokenize` and `pair` may be called from any thread; `score` from one thread only.
+    `queries`, `documents` and `pair` may be called from any thread; `score` from one thread only.
     """
 
     info: ModelInfo
+    pads: bool
+    """Whether a batch costs its longest pair times their number, and not the sum of their lengths."""
+    shares: bool
+    """Whether the pairs of a query begin with a prefix that a batch computes once."""
 
-    def tokenize(
-        self, texts: Sequence[str], *, max_characters: int | None = None, offsets: bool = False
+    def queries(
+        self, texts: Sequence[str], *, instruction: str | None = None, max_characters: int | None = None
     ) -> list[Tokens]:
-        """Return the tokens of each text, in order.
+        """Return the tokens of each query, in order.
 
-        Each text is cut to `max_characters` first, by default to 128 per token of the limit.
+        Without an instruction the model's default stands in its place. Each text is cut to `max_characters`
+        first, by default to `reading.TEXT_CHARACTERS`. Raises InvalidRequest for an instruction that leaves
+        no room for texts.
+        """
+        ...
+
+    def documents(
+        self,
+        texts: Sequence[str],
+        *,
+        max_characters: int | None = None,
+        offsets: bool = False,
+        begins: bool = True,
+        ends: bool = True,
+    ) -> list[Tokens]:
+        """Return the tokens of each document, in order.
+
+        `begins` and `ends` say whether the texts are documents from their first and to their last character,
+        or parts of longer ones, which `fitting.join` puts together.
         """
         ...
 
     def pair(self, query: Tokens, document: Tokens) -> Encoding:
-        """Join what `fitting.fit` left of a pair with the model's special tokens.
+        """Join what `fitting.fit` left of a pair with whatever stands around it.
 
         A pair that does not fit is cut as `fitting.truncate` says.
         """
+        ...
+
+    def computed(self, encodings: Sequence[Encoding]) -> int:
+        """Return how many tokens are computed for a batch of at least one pair, padding included."""
         ...
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from podium.errors import OutOfMemory
 from podium.models.base import Encoding, ModelInfo
-from podium.models.tokenizer import Tokenizer
+from podium.models.recipe import Recipe
+from podium.models.text.tokenizer import PromptTokenizer, Tokenizer
 
 
 class Forward(Protocol):
-    """A way to run a network: `packing.PackedForward` or `padded.PaddedForward`."""
+    """A way to run a network: `packed.PackedForward` or `padded.PaddedForward`."""
 
     name: str
 
@@ -21,14 +22,25 @@ class Forward(Protocol):
         """Return the logits of at least one pair, (n,) float32, in order."""
         ...
 
+    def computed(self, encodings: Sequence[Encoding]) -> int:
+        """Return how many tokens are computed for these pairs."""
+        ...
+
 
 class CrossEncoder:
     """A loaded cross-encoder: `podium.models.base.Model`."""
 
-    def __init__(self, info: ModelInfo, tokenizer: Tokenizer, forward: Forward) -> None:
+    def __init__(
+        self, info: ModelInfo, tokenizer: Tokenizer | PromptTokenizer, forward: Forward, recipe: Recipe
+    ) -> None:
         self.info = info
-        self.tokenize = tokenizer.tokenize
+        self.recipe = recipe
+        self.queries = tokenizer.queries
+        self.documents = tokenizer.documents
         self.pair = tokenizer.pair
+        self.computed = forward.computed
+        self.pads = forward.name == "padded"
+        self.shares = tokenizer.shares and not self.pads
         self._forward = forward
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:

@@ -1,21 +1,29 @@
 """From a folder to a loaded model, or to a PermanentStartError that says what to do about it."""
 
-import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils.logging import disable_progress_bar
 
-from podium.errors import PermanentStartError, Reason
-from podium.models import allocation, families, precision
+from podium.errors import PodiumError
+from podium.models import architectures, devices, facts
 from podium.models.base import ModelInfo
 from podium.models.cross_encoder import CrossEncoder, Forward
-from podium.models.packing import PackedForward
-from podium.models.padded import PaddedForward
-from podium.models.tokenizer import Tokenizer
+from podium.models.families.table import own_code, recipe_of
+from podium.models.folder import Folder, read, refused
+from podium.models.network.heads import make_head
+from podium.models.network.packed import PackedForward
+from podium.models.network.padded import PaddedForward
+from podium.models.network.weights import build, config_of
+from podium.models.recipe import Pair, Recipe
+from podium.models.text import files
+from podium.models.text.tokenizer import make
 
 logger = logging.getLogger(__name__)
 
@@ -27,147 +35,151 @@ def load(
     folder: Path,
     *,
     uri: str,
+    name: str | None = None,
     revision: str | None = None,
+    family: str = "auto",
     device: str = "auto",
     dtype: str = "auto",
     max_length: int | None = None,
+    instruction: str | None = None,
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
 ) -> CrossEncoder:
-    """Load the sequence classification model that lies in `folder`; no network is used.
+    """Load the reranker that lies in `folder`; no network is used.
 
-    `uri` and `revision` are only told on. Takes torch's threads for this process: one a core that it may use.
-    Raises PermanentStartError where the folder, the device, the dtype or the length cannot work.
+    `uri` is told on; `name` is what a hub calls the model, `uri` where it is None, and tells some families;
+    `family` overrules what the folder says;
+    `instruction` takes the place of the model's own default. Takes torch's threads for this process: one a
+    core that it may use. Raises PermanentStartError where the folder, the device, the dtype or the length
+    cannot work.
     """
     disable_progress_bar()
-    on = precision.choose_device(device)
-    computed_in = precision.choose_dtype(dtype, on)
-    torch.set_num_threads(precision.cores())
-    allocation.keep_freed_memory()
-    config = _config(folder, trust_remote_code)
-    limit = _limit(config, max_length)
-    tokenizer = _tokenizer(folder, config, limit, trust_remote_code)
-    network = _network(folder, config, trust_remote_code, allow_pickle)
-    architecture = type(network).__name__
-    forward: Forward
-    if families.packable(network):
-        forward = PackedForward(network, on, computed_in)
-    else:
-        logger.warning(
-            "%s cannot be packed: it is served padded, which is slower on mixed lengths", architecture
+    with _in_words(folder):
+        on = devices.choose_device(device)
+        computed_in = devices.choose_dtype(dtype, on)
+        torch.set_num_threads(devices.cores())
+        devices.keep_freed_memory()
+        found = read(folder)
+        recipe = with_instruction(
+            recipe_of(found, family, name or uri, trust_remote_code=trust_remote_code), instruction
         )
-        forward = PaddedForward(network, on, computed_in)
+        _refuse_unknown_architecture(found, recipe, trust_remote_code=trust_remote_code)
+        config = config_of(folder, recipe, trust_remote_code=trust_remote_code)
+        tokenizer = files.load(folder, config, trust_remote_code=trust_remote_code)
+        built = build(
+            folder,
+            recipe,
+            dtype=computed_in,
+            device=on,
+            trust_remote_code=trust_remote_code,
+            allow_pickle=allow_pickle,
+        )
+        network, architecture = built.network, type(built.network).__name__
+        weights = sum(parameter.nbytes for parameter in network.parameters())
+        positions = architectures.usable_length(network.config)
+        limit, limited_by = length_of(recipe, positions, max_length)
+        text = make(
+            tokenizer.backend_tokenizer,
+            recipe,
+            limit,
+            segments=segments_of(recipe, network.config, tokenizer),
+            special=tokenizer.special_tokens_map,
+        )
+        head = make_head(recipe, built)
+        forward: Forward
+        if architectures.packable(network):
+            forward = PackedForward(network, head, recipe, on, computed_in)
+        else:
+            logger.warning(
+                "%s cannot be packed: it is served padded, which is slower on mixed lengths", architecture
+            )
+            forward = PaddedForward(network, head, recipe, on, computed_in)
     info = ModelInfo(
         uri=uri,
         revision=revision,
         architecture=architecture,
         device=str(on),
-        dtype=precision.name(computed_in),
+        dtype=devices.name(computed_in),
         forward=forward.name,
         max_length=limit,
-        special_tokens=tokenizer.template.size,
-        label=str(config.id2label[0]),
+        max_length_from=limited_by,
+        special_tokens=text.special_tokens,
+        longest_first=isinstance(recipe.template, Pair),
+        truncation_side=recipe.truncation_side,
+        label=facts.labels(found)[0],
+        family=recipe.family,
+        recognised_by=recipe.recognised_by,
+        scoring=recipe.described,
+        instruction=recipe.instruction,
+        instruction_use=recipe.instruction_use,
+        activation=recipe.activation,
+        weights_bytes=weights,
+        notes=recipe.notes,
     )
-    return CrossEncoder(info, tokenizer, forward)
+    return CrossEncoder(info, text, forward, recipe)
 
 
-def _config(folder: Path, trust_remote_code: bool) -> Any:
-    """Read config.json; exactly one label is a cross-encoder."""
-    path = folder / "config.json"
+def with_instruction(recipe: Recipe, instruction: str | None) -> Recipe:
+    """Put the user's instruction in the place of the model's default, where the model takes one."""
+    if not instruction:
+        return recipe
+    if recipe.instruction_use == "none":
+        logger.warning("the model takes no instructions: PODIUM_INSTRUCTION is ignored")
+        return recipe
+    return msgspec.structs.replace(recipe, instruction=instruction)
+
+
+def length_of(recipe: Recipe, positions: int, wanted: int | None) -> tuple[int, str]:
+    """Return the tokens of a pair, the smallest of what is asked for, what there are positions for, and what
+    the files say; and which of them it is.
+    """
+    said = [
+        (wanted, "PODIUM_MAX_LENGTH"),
+        (recipe.length, recipe.length_from),
+        (positions, "positions"),
+        (MAX_LENGTH, "the longest that Podium serves"),
+    ]
+    tokens, said_by = min(((one, by) for one, by in said if one is not None), key=lambda pair: pair[0])
+    if wanted is not None and wanted > tokens:
+        logger.warning(
+            "PODIUM_MAX_LENGTH is %d; the model is served with %d tokens a pair (%s)", wanted, tokens, said_by
+        )
+    return tokens, said_by
+
+
+def _refuse_unknown_architecture(folder: Folder, recipe: Recipe, *, trust_remote_code: bool) -> None:
+    named = recipe.architecture or folder.config.get("model_type")
+    if named in CONFIG_MAPPING or (facts.auto_map(folder) and trust_remote_code):
+        return
+    if facts.auto_map(folder):
+        raise own_code(folder)
+    raise refused(
+        f"`{folder.path / 'config.json'}`: "
+        + (f"architecture `{named}`" if named else "a model without model_type")
+        + " is not known to this version of transformers"
+    )
+
+
+def segments_of(recipe: Recipe, config: Any, tokenizer: Any) -> bool:
+    """Whether pairs have token types: where the files, the network and the tokenizer's class have them."""
+    return (
+        recipe.segments
+        and architectures.has_segments(config)
+        and "token_type_ids" in tokenizer.model_input_names
+    )
+
+
+@contextmanager
+def _in_words(folder: Path) -> Iterator[None]:
+    """Turn whatever loading raises into one sentence: a folder makes the libraries raise anything."""
     try:
-        raw = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise _refused(f"`{folder}` holds no config.json; give the folder of a whole model") from None
-    except (OSError, ValueError) as error:
-        raise _refused(f"`{path}` cannot be read: {error}") from error
-    if raw.get("auto_map") and not raw.get("model_type") and not trust_remote_code:
-        raise _refused(_NEEDS_REMOTE_CODE.format(folder=folder))
-    try:
-        config = AutoConfig.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, local_files_only=True
-        )
-    except Exception as error:  # a config makes transformers raise anything; one fact follows
-        if "trust_remote_code" in str(error):
-            raise _refused(_NEEDS_REMOTE_CODE.format(folder=folder)) from error
-        raise _refused(
-            f"`{path}`: architecture `{raw.get('model_type')}` is not known to this version of transformers "
-            f"({_first_line(error)})"
-        ) from error
-    if config.num_labels != 1:
-        raise _refused(
-            f"the model in `{folder}` has {config.num_labels} labels (id2label of config.json); a reranker "
-            "has exactly one"
-        )
-    return config
-
-
-def _limit(config: Any, wanted: int | None) -> int:
-    """Return the tokens of a pair: what was asked for, else what the model has, at most MAX_LENGTH."""
-    usable = families.usable_length(config)
-    if wanted is None:
-        return min(usable, MAX_LENGTH)
-    if wanted > min(usable, MAX_LENGTH):
-        raise _refused(
-            f"max_length {wanted} is more than the {min(usable, MAX_LENGTH)} tokens that the model takes; "
-            "lower PODIUM_MAX_LENGTH or leave it out"
-        )
-    return wanted
-
-
-def _tokenizer(folder: Path, config: Any, limit: int, trust_remote_code: bool) -> Tokenizer:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, local_files_only=True
-        )
-        # where its files are missing, transformers makes one of the special tokens alone
-        if len(tokenizer) <= len(tokenizer.all_special_ids):
-            raise ValueError("it knows no words; its files are missing")  # noqa: TRY301 told like the others
-        # a slow tokenizer has no backend and raises AttributeError
-        return Tokenizer(tokenizer.backend_tokenizer, limit, segments=families.has_segments(config))
-    except Exception as error:  # as above: whatever is wrong, it cannot be loaded
-        raise _refused(f"the tokenizer in `{folder}` cannot be loaded: {_first_line(error)}") from error
-
-
-def _network(folder: Path, config: Any, trust_remote_code: bool, allow_pickle: bool) -> Any:
-    """Load the weights in float32, whatever they are stored in: the head stays so, the rest is cast later."""
-    safe = any(folder.glob("*.safetensors"))
-    if not safe and not any(folder.glob("*.bin")):
-        raise _refused(f"`{folder}` holds no weights: neither *.safetensors nor *.bin")
-    if not safe and not allow_pickle:
-        raise _refused(
-            f"`{folder}` holds pickled weights only, and a pickle can run code; convert them to safetensors, "
-            "or set PODIUM_ALLOW_PICKLE=true if you trust their origin"
-        )
-    try:
-        network, found = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=safe,
-            trust_remote_code=trust_remote_code,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # as above: whatever is wrong, they cannot be loaded
-        raise _refused(f"the weights in `{folder}` cannot be loaded: {_first_line(error)}") from error
-    if missing := sorted(found["missing_keys"]):
-        # transformers would draw them at random and serve noise
-        raise _refused(
-            f"the weights in `{folder}` lack {len(missing)} tensors of the model: {', '.join(missing[:6])}; "
-            "give a model that was trained for reranking, not its base model"
-        )
-    return network
-
-
-_NEEDS_REMOTE_CODE = (
-    "the model in `{folder}` brings its own code; set PODIUM_TRUST_REMOTE_CODE=true and PODIUM_REVISION to a "
-    "commit that you have read"
-)
+        yield
+    except PodiumError:
+        raise
+    except Exception as error:
+        logger.debug("loading failed", exc_info=True)
+        raise refused(f"the model in `{folder}` cannot be loaded: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
-
-
-def _refused(message: str) -> PermanentStartError:
-    return PermanentStartError(Reason.MODEL_LOAD_FAILED, message)

@@ -12,14 +12,15 @@ _WARM_UP_LENGTHS = (1, 3, 3, 8, 8, 8)
 
 def warm_up(model: Model) -> None:
     """Score a few pairs and forget the scores: the first products of each shape set up their kernels."""
-    (query,) = model.tokenize([_QUERY])
-    documents = model.tokenize([" ".join([_RIGHT] * times) for times in _WARM_UP_LENGTHS])
+    (query,) = model.queries([_QUERY])
+    documents = model.documents([" ".join([_RIGHT] * times) for times in _WARM_UP_LENGTHS])
     model.score([model.pair(query, document) for document in documents])
 
 
 def self_test(model: Model) -> str | None:
     """Rank a known pair; return what is wrong, None where nothing is."""
-    query, right, wrong = model.tokenize([_QUERY, _RIGHT, _WRONG])
+    (query,) = model.queries([_QUERY])
+    right, wrong = model.documents([_RIGHT, _WRONG])
     relevant, irrelevant = (
         float(x) for x in model.score([model.pair(query, right), model.pair(query, wrong)])
     )

@@ -129,6 +129,14 @@ def _info(service: Service, model: ModelInfo) -> dict[str, Any]:
         "architecture": model.architecture,
         "device": model.device,
         "forward": model.forward,
+        "family": model.family,
+        "recognised_by": model.recognised_by,
+        "scoring": model.scoring,
+        "max_input_length_from": model.max_length_from,
+        "instruction": model.instruction,
+        "instruction_use": model.instruction_use,
+        "activation": model.activation,
+        "notes": list(model.notes),
     }
 
 

@@ -10,12 +10,14 @@ from typing import TypeVar
 
 from podium.errors import PermanentStartError, PodiumError, Reason
 from podium.models.base import Model
+from podium.models.cross_encoder import CrossEncoder
 from podium.models.load import load
 from podium.models.readiness import self_test, warm_up
 from podium.ranking import RankRequest
 from podium.reranker import Reranker
 from podium.server.state import Phase, Service
 from podium.settings import Settings
+from podium.weights import marker
 from podium.weights.fetch import Fetched, fetch, verify
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
         metrics=service.metrics,
         max_batch_tokens=service.batch_tokens(model.info.device),
         max_queue_pairs=settings.max_queue_pairs,
+        max_windows=settings.max_windows,
         request_timeout_s=settings.request_timeout_s,
         stall_timeout_s=settings.stall_timeout_s,
         allow_priority=settings.allow_priority,
@@ -63,7 +66,11 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
             "device": info.device,
             "dtype": info.dtype,
             "forward": info.forward,
+            "family": info.family,
+            "recognised_by": info.recognised_by,
+            "scoring": info.scoring,
             "max_length": info.max_length,
+            "max_length_from": info.max_length_from,
             "seconds": round(seconds, 1),
         },
     )
@@ -101,15 +108,19 @@ def load_model(settings: Settings) -> Model:
     return load_fetched(fetched, settings)
 
 
-def load_fetched(fetched: Fetched, settings: Settings) -> Model:
+def load_fetched(fetched: Fetched, settings: Settings) -> CrossEncoder:
     """Load the model in a complete folder as the settings say."""
+    marked = marker.read(fetched.folder)
     return load(
         fetched.folder,
         uri=settings.model,
+        name=marked.uri if marked else None,
         revision=fetched.revision,
+        family=settings.family,
         device=settings.device,
         dtype=settings.dtype,
         max_length=settings.max_length,
+        instruction=settings.instruction,
         trust_remote_code=settings.trust_remote_code,
         allow_pickle=settings.allow_pickle,
     )

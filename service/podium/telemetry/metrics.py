@@ -46,14 +46,19 @@ class Metrics:
             "podium_queue_pairs", "Pairs admitted that no batch holds yet.", registry=self.registry
         )
         self.queue_tokens = Gauge(
-            "podium_queue_tokens", "Tokens of the pairs that no batch holds yet.", registry=self.registry
+            "podium_queue_tokens",
+            "Tokens to compute for the pairs that no batch holds yet.",
+            registry=self.registry,
         )
         self.batch_tokens = Histogram(
-            "podium_batch_tokens", "Tokens of a batch.", buckets=TOKENS, registry=self.registry
+            "podium_batch_tokens",
+            "Tokens that were computed for a batch.",
+            buckets=TOKENS,
+            registry=self.registry,
         )
         self.padding_avoided_tokens = Counter(
             "podium_padding_avoided_tokens_total",
-            "Tokens of padding that packing left out of batches.",
+            "Tokens of padding and of repeated prefixes that batches did without.",
             registry=self.registry,
         )
         self.inference_seconds = Histogram(
@@ -69,7 +74,9 @@ class Metrics:
             registry=self.registry,
         )
         self.pairs = Counter("podium_pairs_total", "Pairs that the model scored.", registry=self.registry)
-        self.tokens = Counter("podium_tokens_total", "Tokens that the model scored.", registry=self.registry)
+        self.tokens = Counter(
+            "podium_tokens_total", "Tokens that the model computed.", registry=self.registry
+        )
         self.cache_hits = Counter(
             "podium_cache_hits_total", "Pairs answered without the model.", registry=self.registry
         )
@@ -95,15 +102,13 @@ class Metrics:
         self.queue_pairs.set_function(pairs)
         self.queue_tokens.set_function(tokens)
 
-    def batch(self, lengths: Sequence[int], seconds: float, *, packed: bool) -> None:
-        """Count one batch: tokens of each pair, seconds of the model."""
-        tokens = sum(lengths)
-        self.batch_tokens.observe(tokens)
+    def batch(self, lengths: Sequence[int], computed: int, seconds: float) -> None:
+        """Count one batch: tokens of each pair, tokens that were computed in all, seconds of the model."""
+        self.batch_tokens.observe(computed)
         self.inference_seconds.observe(seconds)
         self.pairs.inc(len(lengths))
-        self.tokens.inc(tokens)
-        if packed:
-            self.padding_avoided_tokens.inc(max(lengths) * len(lengths) - tokens)
+        self.tokens.inc(computed)
+        self.padding_avoided_tokens.inc(max(0, max(lengths) * len(lengths) - computed))
 
     def exposition(self) -> bytes:
         """Return all instruments in Prometheus' text format."""

@@ -1,5 +1,6 @@
 """Which files of a repository are fetched: pure."""
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -8,16 +9,20 @@ from podium.errors import PermanentStartError, Reason
 _DESCRIPTION = ("*.json", "*.txt", "*.model", "*.jinja", "*.py", "*.tiktoken", "*.md", "LICENSE*", "NOTICE*")
 _SAFETENSORS = ("*.safetensors",)
 _PICKLES = ("pytorch_model*.bin",)
+_MODULE = re.compile(r"\d+_[A-Za-z]\w*")
+"""Folder of one module of the modular layout, as Sentence Transformers names it: `1_Pooling`, `2_Dense`."""
+_TEMPLATES = "additional_chat_templates"
 
 
 def select(names: Sequence[str], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[str]:
     """Return the files to fetch, in the repository's order.
 
-    Without `include` these are the files at the top that describe the model (config, tokenizer, code,
-    licence) and its safetensors, or its pickled weights where there are no safetensors. Weights of other
-    frameworks and everything in folders (`onnx/`, `openvino/`, old checkpoints) stay where they are: they
-    often weigh more than the model. `include` replaces this choice, `exclude` takes away from either.
-    Patterns are those of the hub's own tools: `*` crosses slashes, `onnx/` is all of a folder.
+    Without `include` these are the files that describe the model (config, tokenizer, code, licence) and its
+    safetensors, or its pickled weights where there are no safetensors: at the top, in the folders of modules
+    (`1_Pooling`, `2_Dense`), and of further chat templates. Weights of other frameworks and everything in
+    other folders (`onnx/`, `openvino/`, old checkpoints) stay where they are: they often weigh more than the
+    model. `include` replaces this choice, `exclude` takes away from either. Patterns are those of the hub's
+    own tools: `*` crosses slashes, `onnx/` is all of a folder.
 
     Raises PermanentStartError for a name that would leave the folder, and where nothing or, by the default
     choice, no weights are left.
@@ -29,12 +34,8 @@ def select(names: Sequence[str], include: Sequence[str] = (), exclude: Sequence[
                 f"the hub names a file `{name!r}` that lies outside of the model's folder; nothing was "
                 "fetched",
             )
-    patterns = include or _default(names)
-    chosen = [
-        name
-        for name in names
-        if _matches(name, patterns) and (include or "/" not in name) and not _matches(name, exclude)
-    ]
+    wanted = [name for name in names if _matches(name, include)] if include else _default(names)
+    chosen = [name for name in wanted if not _matches(name, exclude)]
     if not chosen:
         raise PermanentStartError(
             Reason.MODEL_NOT_FOUND,
@@ -50,9 +51,17 @@ def select(names: Sequence[str], include: Sequence[str] = (), exclude: Sequence[
     return chosen
 
 
-def _default(names: Sequence[str]) -> tuple[str, ...]:
-    top = [name for name in names if "/" not in name]
-    return (*_DESCRIPTION, *(_SAFETENSORS if _matches_any(top, _SAFETENSORS) else _PICKLES))
+def _default(names: Sequence[str]) -> list[str]:
+    chosen = []
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if folder and not (_MODULE.fullmatch(folder) or folder == _TEMPLATES):
+            continue
+        beside = [other.rpartition("/")[2] for other in names if other.rpartition("/")[0] == folder]
+        weights = _SAFETENSORS if _matches_any(beside, _SAFETENSORS) else _PICKLES
+        if _matches(file, (*_DESCRIPTION, *weights)):
+            chosen.append(name)
+    return chosen
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

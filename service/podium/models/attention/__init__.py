@@ -1,0 +1,1 @@
+"""Attention inside each pair of a packed batch, by the fastest way that the device has."""

@@ -1,0 +1,57 @@
+"""Attention inside each pair of a packed batch, by the fastest way that the device has."""
+
+import torch
+from torch import Tensor
+
+from podium.models.attention.pairwise import attend_span, attended
+from podium.models.attention.products import attend_group
+from podium.models.attention.rule import Rule
+from podium.models.attention.varlen import attend_ends_varlen, attend_varlen, has_varlen
+from podium.models.layout import Layout
+
+_LONGEST_PRODUCT = {torch.bfloat16: 1 << 20, torch.float32: 192}
+"""Tokens of a span up to which products beat `scaled_dot_product_attention` on the CPU (measured)."""
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule: Rule) -> Tensor:
+    """Return the attended values: (heads, rows, d), keys and values (kv, rows, d) → (rows, heads, d).
+
+    Strides may be any; heads is a multiple of kv. Each token sees those of its own pair, as `rule` says.
+    """
+    if has_varlen(query, rule):
+        return attend_varlen(query, key, value, layout, rule)
+    states = query.new_empty(query.shape[1], query.shape[0], query.shape[2])
+    states[layout.total :] = 0  # what lies there may be denormal, which is slow
+    longest = _LONGEST_PRODUCT.get(query.dtype, 0) if query.device.type == "cpu" else 0
+    for group in layout.groups:
+        if group.padded > longest or not attend_group(query, key, value, states, group, rule):
+            for span in group.spans:
+                attend_span(query, key, value, states, span, group.prefix, rule)
+    return states
+
+
+def attend_ends(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule: Rule) -> Tensor:
+    """Return what one token of each pair attends to: (p, heads, d) for its query (p, heads, d) and keys and
+    values of all tokens, (rows, kv, d).
+
+    The token is the last one under a causal rule or a window, else whichever the queries are of.
+    """
+    if has_varlen(query, rule):
+        return attend_ends_varlen(query, key, value, layout, rule)
+    states = torch.empty_like(query)
+    first = 0
+    for seen in layout.seen:
+        pairs, width = seen.held.shape
+        k, v = (
+            x.index_select(0, seen.rows).view(pairs, width, *x.shape[1:]).transpose(1, 2)
+            for x in (key, value)
+        )
+        held = seen.held
+        if rule.window is not None and rule.window < width:
+            held = held & (
+                torch.arange(width, device=held.device) > (seen.lengths - 1 - rule.window)[:, None]
+            )
+        asking = query[first : first + pairs].unsqueeze(2)
+        states[first : first + pairs] = attended(asking, k, v, rule, held[:, None, None]).squeeze(2)
+        first += pairs
+    return states

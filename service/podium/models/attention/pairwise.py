@@ -1,0 +1,64 @@
+"""Attention span by span, by the function that torch has for it: for long spans, and wherever no faster way
+is right.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from podium.models.attention.rule import Rule, softmax_weights
+
+BLOCK = 256
+"""Queries that share one block of keys where they do not see all of them, so that few are in vain."""
+
+
+def attend_span(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    states: Tensor,
+    span: tuple[int, int],
+    prefix: tuple[int, int] | None,
+    rule: Rule,
+) -> None:
+    """Fill the states of one span: (heads, rows, d) each → states (rows, heads, d)."""
+    start, end = span
+    before = 0
+    q, k, v = (x[:, start:end] for x in (query, key, value))
+    if prefix is not None:
+        before = prefix[1] - prefix[0]
+        k, v = (torch.cat((x[:, slice(*prefix)], own), 1) for x, own in ((key, k), (value, v)))
+    places = torch.arange(before, before + end - start)
+    whole = rule.reaches(before + len(places)) and not rule.causal
+    block = len(places) if whole else BLOCK
+    for first in range(0, len(places), block):
+        asking = places[first : first + block]
+        low, high = 0, k.shape[1]
+        if rule.window is not None:
+            low = max(0, before + first - rule.window + 1)
+            high = min(high, before + first + block + rule.window - 1)
+        if rule.causal:
+            high = min(high, before + first + block)
+        seen = rule.sees(asking, torch.arange(low, high))
+        seen = None if seen is None else seen.to(query.device)
+        states[start + first : start + first + len(asking)] = attended(
+            q[:, first : first + block], k[:, low:high], v[:, low:high], rule, seen
+        ).transpose(0, 1)
+
+
+def attended(query: Tensor, key: Tensor, value: Tensor, rule: Rule, seen: Tensor | None) -> Tensor:
+    """Return (…, heads, q, d) for query (…, heads, q, d), keys and values (…, kv, k, d).
+
+    `seen`: which keys are seen, broadcast to (…, heads, q, k) bool; None where all are.
+    """
+    heads, kv = query.shape[-3], key.shape[-3]
+    if heads != kv:
+        key, value = (x.repeat_interleave(heads // kv, -3) for x in (key, value))
+    if rule.softcap is not None:
+        return torch.matmul(softmax_weights(query, key, rule, seen).to(value.dtype), value)
+    # a batch of one: with three dimensions a slower kernel is taken
+    single = query.dim() == 3
+    if single:
+        query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
+    result = scaled_dot_product_attention(query, key, value, seen, scale=rule.scaling)
+    return result.squeeze(0) if single else result

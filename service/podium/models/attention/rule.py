@@ -1,0 +1,44 @@
+"""Which tokens of a pair attend to which, and how their logits are made: one value a layer."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Rule(NamedTuple):
+    """How attention works in one layer. Places are counted from the start of a pair, its prefix included."""
+
+    scaling: float
+    """Factor of query · key."""
+    window: int | None = None
+    """Token i sees token j where |i − j| < window."""
+    causal: bool = False
+    """Token i sees token j where j ≤ i."""
+    softcap: float | None = None
+    """Logits are softcap · tanh(logit / softcap)."""
+
+    def reaches(self, tokens: int) -> bool:
+        """Whether the window leaves out nothing of so many tokens."""
+        return self.window is None or tokens <= self.window
+
+    def sees(self, queries: Tensor, keys: Tensor) -> Tensor | None:
+        """Return which keys are seen, (q, k) bool, by their places, (q,) and (k,); None where all are."""
+        distance = queries.unsqueeze(1) - keys
+        seen = None
+        if self.causal and int(keys.max()) > int(queries.min()):
+            seen = distance >= 0
+        if self.window is not None and int(distance.abs().max()) >= self.window:
+            near = distance.abs() < self.window
+            seen = near if seen is None else seen & near
+        return seen
+
+
+def softmax_weights(query: Tensor, key: Tensor, rule: Rule, seen: Tensor | None) -> Tensor:
+    """Return the weights of attention in plain float32 operations: (…, q, d) and (…, k, d) → (…, q, k)."""
+    logits = torch.matmul(query.float(), key.float().transpose(-1, -2)) * rule.scaling
+    if rule.softcap is not None:
+        logits = rule.softcap * torch.tanh(logits / rule.softcap)
+    if seen is not None:
+        logits = logits.masked_fill(~seen, -torch.inf)
+    return torch.softmax(logits, -1)

@@ -1,0 +1,114 @@
+"""Device, dtype, threads and memory: what this machine can do, and what it does best."""
+
+import ctypes
+import math
+import os
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+from podium.errors import PermanentStartError, Reason
+
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024
+"""glibc refuses more on 64 bits."""
+_TRIM_THRESHOLD = 1 << 30
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device for `auto`, `cpu`, `cuda`, `cuda:1` or `mps`: auto takes cuda, then mps, then cpu.
+
+    Raises PermanentStartError where the wanted device is not there.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda:0")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(wanted)
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (device.index or 0) >= count[device.type]:
+        raise PermanentStartError(
+            Reason.MODEL_LOAD_FAILED,
+            f"device `{wanted}` is not there: this machine has {count['cuda']} CUDA and {count['mps']} MPS "
+            "devices; set PODIUM_DEVICE to auto or cpu",
+        )
+    return torch.device("cuda:0") if wanted == "cuda" else device
+
+
+def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """Return the dtype for `auto`, `float32`, `bfloat16` or `float16`; auto takes the fastest.
+
+    Raises PermanentStartError where the device cannot compute in the wanted dtype, and says in which it can.
+    """
+    able = dtypes(device)
+    if wanted == "auto":
+        return able[0]
+    dtype: torch.dtype = getattr(torch, wanted)
+    if dtype not in able:
+        names = ", ".join(name(one) for one in able)
+        raise PermanentStartError(
+            Reason.MODEL_LOAD_FAILED,
+            f"dtype `{wanted}` is not for device `{device}`, which computes in {names}; set PODIUM_DTYPE to "
+            "one of these or to auto",
+        )
+    return dtype
+
+
+def name(dtype: torch.dtype) -> str:
+    """Return `float32` for torch.float32."""
+    return str(dtype).removeprefix("torch.")
+
+
+def dtypes(device: torch.device) -> list[torch.dtype]:
+    """Return what the device computes in by its own instructions, fastest first."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return [*([torch.bfloat16] if native else []), torch.float16, torch.float32]
+    if device.type == "mps":
+        return [torch.float16, torch.float32]
+    return [torch.bfloat16, torch.float32] if _cpu_has_bfloat16() else [torch.float32]
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself, and oneDNN lets it (ONEDNN_MAX_CPU_ISA may not): from
+    AVX-512 on oneDNN takes bfloat16 without such instructions too, slower than float32.
+    """
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    if platform.machine() in ("aarch64", "arm64"):
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def cores() -> int:
+    """Return how many cores the model's thread may use: never more than the container's quota, where torch
+    counts those of the host.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(torch.get_num_threads(), allowed, _quota()))
+
+
+def _quota() -> int:
+    """Return the container's CPU limit in whole cores, rounded up; a large number where there is none."""
+    try:
+        quota, period = _CPU_QUOTA.read_text().split()
+    except (OSError, ValueError):
+        return 1 << 16
+    return 1 << 16 if quota == "max" else math.ceil(int(quota) / int(period))
+
+
+def keep_freed_memory() -> None:
+    """Raise glibc's thresholds: it hands large blocks back to the kernel and gets them anew at every batch.
+
+    Does nothing where the C library is another one, which has its own ways.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)

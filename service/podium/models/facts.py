@@ -1,0 +1,280 @@
+"""What a folder's files say of length, labels, prompts and the like, in the reference's order of precedence.
+
+Each function is pure and reads a `Folder`; families and the modular layout share them.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from podium.models.folder import Folder, refused
+from podium.models.recipe import Chat
+from podium.models.text.rendering import Messages, Renderer
+
+DECODERS = frozenset(
+    {
+        "gemma",
+        "gemma2",
+        "gpt2",
+        "gpt_neox",
+        "granite",
+        "llama",
+        "mistral",
+        "olmo2",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "smollm3",
+    }
+)
+"""Values of `model_type` whose attention is causal and whose classifier, `score`, reads the last token."""
+
+_ENDLESS = 10**20
+"""transformers writes 1e30 as model_max_length where nobody set one."""
+
+
+class Length(NamedTuple):
+    """Tokens of a pair at most, and the file and key that say so."""
+
+    tokens: int | None
+    said_by: str
+
+
+class Prompt(NamedTuple):
+    """What the files say of instructions."""
+
+    text: str | None
+    """The one that is used where a request brings none."""
+    saved: bool
+    """Whether any prompts are saved with the model."""
+
+
+def decoder(config: Mapping[str, Any]) -> bool:
+    """Whether the network is a decoder."""
+    return config.get("model_type") in DECODERS
+
+
+def attention(config: Mapping[str, Any]) -> Literal["bidirectional", "causal"]:
+    """Return what a token attends; transformers reads `is_causal: false` and
+    `use_bidirectional_attention`."""
+    if config.get("is_causal") is False or config.get("use_bidirectional_attention") is True:
+        return "bidirectional"
+    return "causal" if decoder(config) else "bidirectional"
+
+
+def sequence_classifier(folder: Folder) -> bool:
+    """Whether config.json names a sequence classification class."""
+    return (folder.architecture or "").endswith("ForSequenceClassification")
+
+
+def causal(folder: Folder) -> bool:
+    """Whether config.json names a language model's class."""
+    return (folder.architecture or "").endswith(("ForCausalLM", "LMHeadModel"))
+
+
+def labels(folder: Folder) -> tuple[str, ...]:
+    """Return the names of the labels, in the order of their numbers.
+
+    One for a class without a head, as Sentence Transformers has it; else by transformers' rule, two where
+    none are named. Raises PermanentStartError where `id2label` is no mapping of numbers to names.
+    """
+    if not sequence_classifier(folder):
+        return ("LABEL_0",)
+    named, number = folder.config.get("id2label"), folder.config.get("num_labels")
+    if named is None:
+        count = number if isinstance(number, int) and not isinstance(number, bool) else 2
+        return tuple(f"LABEL_{index}" for index in range(count))
+    try:
+        return tuple(str(named[key]) for key in sorted(named, key=int))
+    except (TypeError, ValueError):
+        raise refused(
+            f"`{folder.path / 'config.json'}` has `id2label` {str(named)[:100]}, which is no object of "
+            "numbers to "
+            'names; a reranker has one label: {"0": "LABEL_0"}'
+        ) from None
+
+
+def one_label(folder: Folder) -> str:
+    """Return the name of the one label.
+
+    Raises PermanentStartError where the files say that there are more.
+    """
+    found = labels(folder)
+    if len(found) != 1:
+        said = "id2label" if folder.config.get("id2label") is not None else "neither id2label nor num_labels"
+        raise refused(
+            f"the model in `{folder.path}` has {len(found)} labels ({said} of config.json); a reranker has "
+            "exactly one"
+        )
+    return found[0]
+
+
+def overrides(folder: Folder) -> dict[str, object]:
+    """Return fields that must replace config.json's for one label to be loaded at all."""
+    fields: dict[str, object] = {}
+    found = labels(folder)
+    # transformers refuses this combination, which only a loss function reads
+    if folder.config.get("problem_type") == "single_label_classification" and len(found) == 1:
+        fields["problem_type"] = "regression"
+    # whatever number the one label has in the file
+    if len(found) == 1:
+        fields |= {"id2label": {"0": found[0]}, "label2id": {found[0]: 0}, "num_labels": 1}
+    return fields
+
+
+def auto_map(folder: Folder) -> dict[str, Any]:
+    """Return the classes of the folder's own code, by transformers' names for them."""
+    said = folder.config.get("auto_map")
+    return said if isinstance(said, dict) else {}
+
+
+def length(folder: Folder) -> Length:
+    """Return the length that the tokenizer's files say, without Sentence Transformers' own."""
+    said = folder.object("tokenizer_config.json").get("model_max_length")
+    if isinstance(said, int | float) and not isinstance(said, bool) and 0 < said < _ENDLESS:
+        return Length(int(said), "tokenizer_config.json: model_max_length")
+    return Length(None, "positions")
+
+
+def truncation_side(folder: Folder) -> Literal["left", "right"]:
+    """Return which end of a long text is cut off: tokenizer_config.json says so, else tokenizer.json."""
+    said = folder.object("tokenizer_config.json").get("truncation_side", folder.truncation_side)
+    if said in ("left", "right"):
+        return "left" if said == "left" else "right"
+    raise refused(
+        f"`{folder.path / 'tokenizer_config.json'}` has `truncation_side` {said!r}; it is `left` or `right`"
+    )
+
+
+def segments(folder: Folder) -> bool:
+    """Whether the tokenizer's files leave it token types; its class decides where they do not say."""
+    said = folder.object("tokenizer_config.json").get("model_input_names")
+    return not isinstance(said, list) or "token_type_ids" in said
+
+
+def state(folder: Folder) -> Literal["first", "mean", "last"]:
+    """Return which state the checkpoint's own classifier reads."""
+    if decoder(folder.config):
+        return "last"
+    return "mean" if folder.config.get("classifier_pooling") == "mean" else "first"
+
+
+def activation(folder: Folder, *, modular: bool) -> str:
+    """Return what Sentence Transformers applies to logits: `sigmoid`, `identity`, or another's name.
+
+    `modular`: config_sentence_transformers.json is read too.
+    """
+    nested = folder.config.get("sentence_transformers")
+    said = folder.object("config_sentence_transformers.json").get("activation_fn") if modular else None
+    if not said and isinstance(nested, dict):
+        said = nested.get("activation_fn")
+    if not said:
+        said = folder.config.get("sbert_ce_default_activation_function")
+    # a class from elsewhere is code: the library does not run it unasked either, and takes its default
+    if not isinstance(said, str) or not said.startswith("torch."):
+        return "sigmoid"
+    name = said.rpartition(".")[2]
+    return {"Sigmoid": "sigmoid", "Identity": "identity"}.get(name, name)
+
+
+def prompt(folder: Folder) -> Prompt:
+    """Return the default prompt of config_sentence_transformers.json.
+
+    Raises PermanentStartError where the default is none of the prompts, or prompts are no texts.
+    """
+    path = folder.path / "config_sentence_transformers.json"
+    said = folder.object(path.name)
+    prompts, name = said.get("prompts") or {}, said.get("default_prompt_name")
+    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
+        raise refused(f"`{path}` has `prompts` that are no object of names to texts")
+    if name is not None and name not in prompts:
+        raise refused(
+            f"`{path}` has `default_prompt_name` {name!r}, which is none of its prompts "
+            f"({', '.join(prompts)})"
+        )
+    return Prompt((prompts.get(name) or None) if name is not None else None, any(prompts.values()))
+
+
+def carries_pair(folder: Folder, chat: Chat | None = None) -> bool:
+    """Whether a chat template carries a query and a document: without both it counts as none.
+
+    Found out as Sentence Transformers does, by rendering pairs that differ in one of them. `chat` is the
+    folder's template with its arguments, by default without any.
+    """
+    chat = chat or chat_of(folder)
+    return chat is not None and _carries_pair(msgspec.json.encode((chat, special_tokens(folder))))
+
+
+def names_roles(folder: Folder) -> bool:
+    """Whether the chat template itself writes the names of the roles query and document.
+
+    Ordinary language models often have one that passes any role through.
+    """
+    return folder.chat_template is not None and all(
+        f"'{role}'" in folder.chat_template or f'"{role}"' in folder.chat_template
+        for role in ("query", "document")
+    )
+
+
+def chat_of(folder: Folder) -> Chat | None:
+    """Return the folder's chat template, as it is read where nothing else is said of it."""
+    if folder.chat_template is None:
+        return None
+    return Chat(source=folder.chat_template, structured=structured(folder.chat_template))
+
+
+def special_tokens(folder: Folder) -> dict[str, str]:
+    """Return the tokenizer's special tokens by their roles, which chat templates may write."""
+    said = {**folder.object("special_tokens_map.json"), **folder.object("tokenizer_config.json")}
+    tokens = {}
+    for role in ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"):
+        token = said.get(role)
+        token = token.get("content") if isinstance(token, dict) else token
+        if isinstance(token, str):
+            tokens[role] = token
+    return tokens
+
+
+_PROBES = (
+    Messages(None, "alpha", "bravo"),
+    Messages(None, "charlie", "bravo"),
+    Messages(None, "alpha", "foxtrot"),
+)
+
+
+@cache
+def _carries_pair(asked: bytes) -> bool:
+    chat, tokens = msgspec.json.decode(asked, type=tuple[Chat, dict[str, str]])
+    try:
+        with Renderer(chat, tokens) as renderer:
+            base, *others = renderer.render(_PROBES)
+    except ValueError:
+        return False
+    return base not in others
+
+
+def logits_scaling(folder: Folder) -> float:
+    """Return by what a language model's own class divides its logits; refuses logits that are not linear."""
+    config = folder.config
+    if config.get("model_type") == "gemma2" and config.get("final_logit_softcapping", 30.0) is not None:
+        raise refused(
+            f"`{folder.path / 'config.json'}` caps logits (final_logit_softcapping): a score of tokens' "
+            "logits is "
+            "then no product of the last state, as Podium computes it"
+        )
+    scaling = config.get("logits_scaling", 1.0) if config.get("model_type") == "granite" else 1.0
+    if not isinstance(scaling, int | float) or not scaling > 0:
+        raise refused(f"`{folder.path / 'config.json'}` has `logits_scaling` {scaling!r}; it is above 0")
+    return float(scaling)
+
+
+STRUCTURED = ("content[0]", ".type", "'type'", '"type"', "item.type", "message.content[")
+"""What in a template's source tells Sentence Transformers that contents are lists of parts."""
+
+
+def structured(template: str, said: str = "auto") -> bool:
+    """Whether messages' contents are lists of parts, as `modality_config` says, else as the template
+    looks."""
+    return said == "structured" if said != "auto" else any(mark in template for mark in STRUCTURED)

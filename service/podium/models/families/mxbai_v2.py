@@ -1,0 +1,90 @@
+"""mxbai-rerank v2: `1` against `0`; as causal model, and converted with one label or with two.
+
+Source: mixedbread-ai/mxbai-rerank, mxbai_rerank_v2.py; vLLM's mxbai_rerank_v2.jinja has the same text.
+"""
+
+from podium.models import facts
+from podium.models.families.family import Family
+from podium.models.folder import Folder, refused
+from podium.models.recipe import Hole, Recipe, Rows, Written
+
+_NAMES = tuple(f"mixedbread-ai/mxbai-rerank-{size}-v2" for size in ("base", "large"))
+_CONVERTED = tuple(f"michaelfeil/mxbai-rerank-{size}-v2-seq" for size in ("base", "large"))
+_ONE, _ZERO = 16, 15
+
+TEMPLATE = Written(
+    parts=(
+        "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+        "<|im_start|>user\n",
+        Hole("instruction", before="instruction: ", after="\n"),
+        "query: ",
+        Hole("query"),
+        "\ndocument: ",
+        Hole("document"),
+        "\nYou are a search relevance expert who evaluates how well documents match search queries. For each "
+        "query-document pair, carefully analyze the semantic relationship between them, then provide your "
+        "binary relevance judgment (0 for not relevant, 1 for relevant).\nRelevance:<|im_end|>\n"
+        "<|im_start|>assistant\n",
+    )
+)
+
+
+def _recognised(folder: Folder, name: str) -> str | None:
+    if folder.architecture == "Qwen2ForCausalLM" and name in _NAMES:
+        return f"the name {name}"
+    if folder.architecture != "Qwen2ForSequenceClassification":
+        return None
+    if name in _CONVERTED:
+        return f"the name {name}"
+    if facts.labels(folder) == ("0", "1"):
+        return "Qwen2ForSequenceClassification with the labels 0 and 1"
+    return None
+
+
+def _recipe(folder: Folder, evidence: str) -> Recipe:
+    said = facts.length(folder)
+    return Recipe(
+        family=FAMILY.name,
+        recognised_by=evidence,
+        template=TEMPLATE,
+        attention="causal",
+        state="last",
+        head=_head(folder),
+        network="base",
+        config=facts.overrides(folder),
+        length=said.tokens,
+        length_from=said.said_by,
+        segments=False,
+        instruction_use="slot",
+    )
+
+
+def _head(folder: Folder) -> Rows:
+    if not facts.sequence_classifier(folder):
+        one, zero = folder.token_id("1"), folder.token_id("0")
+        return Rows(
+            source="vocabulary", true=_ONE if one is None else one, false=_ZERO if zero is None else zero
+        )
+    labels = facts.labels(folder)
+    if len(labels) > 2:
+        raise refused(
+            f"the model in `{folder.path}` has {len(labels)} labels (id2label of config.json); an "
+            "mxbai-rerank v2 "
+            "has one, or two: 0 and 1"
+        )
+    if len(labels) == 1:
+        return Rows(source="score", true=0)
+    true = 0 if labels[0] == "1" else 1
+    return Rows(source="score", true=true, false=1 - true)
+
+
+FAMILY = Family(
+    name="mxbai-rerank-v2",
+    models="mxbai-rerank-base-v2, mxbai-rerank-large-v2, and converted to one label or two (0, 1)",
+    evidence="the name, for it is a plain `Qwen2ForCausalLM`; converted: `Qwen2ForSequenceClassification` "
+    "with "
+    "the labels 0 and 1",
+    scored="its prompt with instruction, query, document; `1` against `0` at the last token",
+    recognised=_recognised,
+    recipe=_recipe,
+)

@@ -1,0 +1,141 @@
+"""From a folder to its recipe: by the setting, the modular layout, or the table of families."""
+
+import msgspec
+
+from podium.errors import PermanentStartError
+from podium.models import facts, modular
+from podium.models.families import (
+    bge_gemma,
+    cross_encoder,
+    ctxl_v2,
+    gte_new,
+    jina_v2,
+    mxbai_v2,
+    nemotron,
+    qwen3_reranker,
+    zerank,
+)
+from podium.models.folder import MODULES, Folder, refused
+from podium.models.recipe import Recipe
+
+FAMILIES = (
+    qwen3_reranker.FAMILY,
+    mxbai_v2.FAMILY,
+    bge_gemma.FAMILY,
+    nemotron.FAMILY,
+    zerank.FAMILY,
+    ctxl_v2.FAMILY,
+    gte_new.FAMILY,
+    jina_v2.FAMILY,
+    cross_encoder.FAMILY,
+)
+"""In the order in which they are tried."""
+
+NAMES = (modular.NAME, *(family.name for family in FAMILIES))
+"""What the setting `family` takes beside `auto`."""
+
+NATIVE = frozenset({"eurobert", "gte", "modernbert", "nomic_bert"})
+"""Model types whose folders may still bring the code from before transformers had theirs."""
+
+LISTWISE = ("JinaForRanking",)
+"""Classes whose score of a document depends on the other documents."""
+
+
+def recipe_of(
+    folder: Folder, family: str = "auto", uri: str = "", *, trust_remote_code: bool = False
+) -> Recipe:
+    """Return how the model in a folder scores.
+
+    `family` is `auto` or one of NAMES; `uri` is the model as the user named it: where it is a hub's
+    `owner/name` it is evidence for families whose folders have no other. Raises PermanentStartError with the
+    reason where the folder cannot be scored as its reference does.
+    """
+    _refuse_what_no_family_scores(folder)
+    name = uri.removeprefix("hf://")
+    if family == modular.NAME:
+        return modular.recipe(folder, "the setting family")
+    for row in FAMILIES:
+        if row.name == family:
+            return row.recipe(folder, "the setting family")
+    if family != "auto":
+        raise refused(f"there is no family `{family}`; PODIUM_FAMILY takes auto, {', '.join(NAMES)}")
+    if (found := modular.recognised(folder)) is not None:
+        return _with_notes(modular.recipe(folder, found), folder)
+    for row in FAMILIES:
+        if (evidence := row.recognised(folder, name)) is not None:
+            if row is cross_encoder.FAMILY and not trust_remote_code:
+                _refuse_own_code(folder)
+            return _with_notes(row.recipe(folder, evidence), folder)
+    raise _unknown(folder)
+
+
+def _with_notes(recipe: Recipe, folder: Folder) -> Recipe:
+    """Add what the user ought to know of files that are left aside."""
+    notes = list(recipe.notes)
+    if MODULES in folder.json and not modular.uses_modules(folder):
+        notes.append(
+            "modules.json is left aside, as Sentence Transformers does: config_sentence_transformers.json "
+            "does "
+            "not say model_type CrossEncoder"
+        )
+    if folder.chat_template is not None and recipe.family == cross_encoder.FAMILY.name:
+        notes.append(
+            f"the chat template of {folder.chat_template_from} is left aside: it has no query and document"
+        )
+    return msgspec.structs.replace(recipe, notes=tuple(notes))
+
+
+def _refuse_what_no_family_scores(folder: Folder) -> None:
+    config = folder.config
+    if folder.architecture in LISTWISE:
+        raise refused(
+            f"`{folder.path}` is a listwise reranker ({folder.architecture}): a document's score would "
+            "depend on "
+            "the other documents of the request, and Podium scores each pair by itself"
+        )
+    if "adapter_config.json" in folder.json:
+        raise refused(
+            f"`{folder.path}` holds an adapter (adapter_config.json); merge it into its base model "
+            "(`merge_and_unload` of peft) and give the merged folder"
+        )
+    quantized = config.get("quantization_config")
+    if quantized:
+        method = quantized.get("quant_method") if isinstance(quantized, dict) else None
+        raise refused(
+            f"the weights in `{folder.path}` are quantized "
+            f"({method or 'quantization_config of config.json'}); "
+            "give the model in float32, bfloat16 or float16"
+        )
+
+
+def _refuse_own_code(folder: Folder) -> None:
+    """Refuse a folder with a class of its own, whose model type transformers may read otherwise."""
+    if (
+        "AutoModelForSequenceClassification" in facts.auto_map(folder)
+        and folder.config.get("model_type") not in NATIVE
+    ):
+        raise own_code(folder)
+
+
+def own_code(folder: Folder) -> PermanentStartError:
+    """Return the refusal of a folder whose model is made by code that it brings."""
+    return refused(
+        f"the model in `{folder.path}` brings its own code; set PODIUM_TRUST_REMOTE_CODE=true and "
+        "PODIUM_REVISION to a commit that you have read"
+    )
+
+
+def _unknown(folder: Folder) -> PermanentStartError:
+    """Return the refusal of a language model that nothing recognises, in words that name what is there."""
+    template = (
+        "no chat template"
+        if folder.chat_template is None
+        else f"a chat template that does not name the roles query and document ({folder.chat_template_from})"
+    )
+    return refused(
+        f"`{folder.path / 'config.json'}` names {folder.architecture}, a language model, with {template}: "
+        "nothing "
+        "there says how it scores a pair; give the model by its exact name `owner/name`, or set "
+        "PODIUM_FAMILY to "
+        f"one of {', '.join(NAMES)}"
+    )

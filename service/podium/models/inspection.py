@@ -1,0 +1,58 @@
+"""What a folder's files are used for, and how much memory a model takes: facts for people, pure."""
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+from podium.models import modular
+from podium.models.folder import INDEX, MODULES, OBJECTS, Folder
+from podium.models.recipe import Chat, Recipe
+
+_TOKENIZERS = (
+    ("tokenizer.json",),
+    ("vocab.txt", "vocab.json", "merges.txt", "*.model", "*.tiktoken"),
+)
+"""Files of a tokenizer; the first group that is there is read."""
+
+_BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+
+
+def files_used(folder: Folder, recipe: Recipe) -> list[str]:
+    """Return the files that scoring by a recipe takes anything from, in the folder's order."""
+    used = {"config.json", *_BESIDE}
+    tokenizers = next((group for group in _TOKENIZERS if _any(folder.files, group)), ())
+    weights = {tensor.file for tensor in folder.tensors.values()} or set(folder.pickles)
+    used |= {file for file in folder.files if _any((file,), tokenizers)} | weights
+    if folder.tensors and INDEX in folder.files and "model.safetensors" not in weights:
+        used.add(INDEX)
+    if isinstance(recipe.template, Chat) and folder.chat_template_from:
+        used.add(folder.chat_template_from)
+    if recipe.family == modular.NAME and modular.uses_modules(folder):
+        sentence = (name for name in OBJECTS if name.startswith("sentence_") and folder.object(name))
+        used |= {MODULES, "config_sentence_transformers.json", *sentence}
+        for entry in folder.json[MODULES]:
+            if path := entry.get("path"):
+                used |= {file for file in folder.files if file.startswith(f"{path}/")}
+    return [file for file in folder.files if file in used]
+
+
+def files_left_aside(folder: Folder, recipe: Recipe) -> list[str]:
+    """Return the other files, in the folder's order."""
+    used = set(files_used(folder, recipe))
+    return [file for file in folder.files if file not in used]
+
+
+def batch_bytes(config: Any, tokens: int, item_bytes: int) -> int:
+    """Estimate the memory that a forward of so many tokens takes beside the weights, in bytes.
+
+    `config` is transformers' one; `item_bytes` are those of a number. Counted are states and the widest
+    layer; attention's own temporaries are small beside them but for pairs of thousands of tokens.
+    """
+    hidden, heads = config.hidden_size, config.num_attention_heads
+    head = getattr(config, "head_dim", None) or hidden // heads
+    keys = getattr(config, "num_key_value_heads", None) or heads
+    attention = (2 * heads + 2 * keys) * head
+    return int(tokens * item_bytes * (4 * hidden + attention + 2 * config.intermediate_size))
+
+
+def _any(names: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns if "/" not in name)

@@ -1,0 +1,1 @@
+"""Linear layers, each way proved on a probe when a model is loaded."""

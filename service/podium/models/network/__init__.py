@@ -1,0 +1,1 @@
+"""The networks: packed or padded forward, the ends that heads read, the heads."""

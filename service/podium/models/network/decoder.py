@@ -1,0 +1,181 @@
+"""Layers of Llama's kind (Llama, Mistral, Qwen, Gemma, EuroBERT, …) with fewer and larger products.
+
+Query, key and value are one product, gate and up another, residuals are added inside the products, and the
+last layer computes what the head reads alone. Layers are known by the names and types of their children,
+and each replacement is run beside transformers' own layer on a probe when the model is loaded: one that
+differs is not taken, and the layer stays what it was.
+"""
+
+import logging
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from podium.models.attention.attend import attend, attend_ends
+from podium.models.attention.rule import Rule
+from podium.models.layout import Layout
+from podium.models.linear.onednn import FusedLinear, activation_of, fused, merged
+from podium.models.network.rotary import root_mean_square, rotated
+
+logger = logging.getLogger(__name__)
+
+End = Literal["first", "last"]
+
+_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+"""Greatest difference to transformers' own layer on a probe, relative to its largest output."""
+
+
+class Layer(nn.Module):
+    """A decoder layer over a packed batch: (1, rows, h) → (1, rows, h), or (1, p, h) by its `end`."""
+
+    def __init__(self, layer: Any, rule: Rule, *, fuse: bool) -> None:
+        """Take over the weights of transformers' `layer`. Raises ValueError where it is of another kind."""
+        super().__init__()
+        attention, mlp = layer.self_attn, layer.mlp
+        four = hasattr(layer, "pre_feedforward_layernorm")
+        self.attention_norm = _norm(layer.input_layernorm)
+        self.attended_norm = _norm(layer.post_attention_layernorm) if four else None
+        self.feed_norm = _norm(layer.pre_feedforward_layernorm if four else layer.post_attention_layernorm)
+        self.fed_norm = _norm(layer.post_feedforward_layernorm) if four else None
+        self.rule = rule
+        self.width = attention.head_dim
+        linears = [attention.q_proj, attention.k_proj, attention.v_proj]
+        self.heads, self.kv, _ = (linear.out_features // self.width for linear in linears)
+        self.product = _product(merged(linears), fuse=fuse)
+        norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
+        self.query_norm, self.key_norm = (None if norm is None else _norm(norm) for norm in norms)
+        self.output = _product(attention.o_proj, fuse=fuse)
+        self.gated = Gated(mlp.gate_proj, mlp.up_proj, mlp.act_fn, fuse=fuse)
+        self.down = _product(mlp.down_proj, fuse=fuse)
+        self.end: End | None = None
+        self.query: nn.Module | None = None
+
+    def keep(self, end: End, layer: Any, *, fuse: bool) -> None:
+        """Compute one token of each pair only, from now on: its first, or its last."""
+        attention = layer.self_attn
+        self.end = end
+        self.query = _product(attention.q_proj, fuse=fuse)
+        self.product = _product(merged([attention.k_proj, attention.v_proj]), fuse=fuse)
+
+    def forward(
+        self, hidden_states: Tensor, *, position_embeddings: tuple[Tensor, Tensor], layout: Layout, **_: Any
+    ) -> Tensor:
+        """Return the states after the layer."""
+        residual = hidden_states[0]
+        normed = self.attention_norm(residual)
+        cos, sin = (x[0].unsqueeze(1) for x in position_embeddings)
+        product = self.product(normed).unflatten(-1, (-1, self.width))
+        if self.query is None:
+            query, key, value = product.split((self.heads, self.kv, self.kv), 1)
+            query = self._turned(query, self.query_norm, cos, sin).transpose(0, 1)
+            key = self._turned(key, self.key_norm, cos, sin).transpose(0, 1)
+            states = attend(query, key, value.transpose(0, 1), layout, self.rule)
+        else:
+            picked = layout.firsts if self.end == "first" else layout.lasts
+            key, value = product.split((self.kv, self.kv), 1)
+            query = self.query(normed[picked]).unflatten(-1, (-1, self.width))
+            query = self._turned(query, self.query_norm, cos[picked], sin[picked])
+            key = self._turned(key, self.key_norm, cos, sin)
+            states = attend_ends(query, key, value, layout, self.rule)
+            residual = residual[picked]
+        residual = _added(self.output, states.flatten(1), residual, self.attended_norm)
+        gated = self.gated(self.feed_norm(residual))
+        return _added(self.down, gated, residual, self.fed_norm).unsqueeze(0)
+
+    def _turned(self, x: Tensor, norm: nn.Module | None, cos: Tensor, sin: Tensor) -> Tensor:
+        return rotated(x if norm is None else norm(x), cos, sin)
+
+
+def _added(product: nn.Module, x: Tensor, residual: Tensor, norm: nn.Module | None) -> Tensor:
+    """Return what a layer's half adds to its residual, and the residual."""
+    if isinstance(product, FusedLinear) and norm is None:
+        return product.forward(x, residual)
+    result: Tensor = product(x)
+    return residual + (result if norm is None else norm(result))
+
+
+class Gated(nn.Module):
+    """`activation(gate(x)) * up(x)`: (…, h) → (…, inner)."""
+
+    def __init__(self, gate: nn.Linear, up: nn.Linear, activation: Any, *, fuse: bool) -> None:
+        super().__init__()
+        name = activation_of(activation) if fuse else None
+        self.gate = None if name is None else fused(gate, name)
+        self.up = None if self.gate is None else fused(up, binary="mul")
+        self.activation = activation
+        self.both = nn.Identity() if self.up is not None else _product(merged([gate, up]), fuse=fuse)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what goes down."""
+        if self.gate is not None and self.up is not None:
+            return self.up.forward(x, self.gate.forward(x))
+        gate, up = self.both(x).chunk(2, -1)
+        result: Tensor = self.activation(gate) * up
+        return result
+
+
+def _product(linear: nn.Linear, *, fuse: bool) -> nn.Module:
+    if not isinstance(linear, nn.Linear):
+        raise TypeError(f"a {type(linear).__name__}, where a linear layer is expected")
+    return (fused(linear) if fuse else None) or linear
+
+
+def _norm(norm: Any) -> nn.Module:
+    """Return the norm as it is done here; what is another kind of norm stays as it is."""
+    return root_mean_square(norm) or norm
+
+
+@torch.no_grad()
+def pack(base: Any, device: torch.device, *, causal: bool, end: End | None) -> bool:
+    """Replace the layers of a base model, in place; return whether the last one now computes `end` alone.
+
+    The base model already attends by the packed attention, and lies on `device`.
+    """
+    layers = getattr(base, "layers", None)
+    if not isinstance(layers, nn.ModuleList) or not hasattr(base, "rotary_emb"):
+        return False
+    fuse = device.type == "cpu"
+    for index, layer in enumerate(layers):
+        try:
+            probe = Probe(base, layer, device, causal=causal)
+            replacement = Layer(layer, probe.rule, fuse=fuse).eval()
+            same = probe.agrees(replacement)
+            if same and end is not None and index == len(layers) - 1:
+                replacement.keep(end, layer, fuse=fuse)
+        except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+            logger.debug("a layer of another kind", exc_info=error)
+            return False
+        if not same:
+            return False
+        layers[index] = replacement
+    return end is not None
+
+
+class Probe:
+    """A small batch through one layer as transformers wrote it: what it gives, and how it attends."""
+
+    def __init__(self, base: Any, layer: Any, device: torch.device, *, causal: bool) -> None:
+        weight = layer.mlp.down_proj.weight
+        prefixes = np.array([-1, 0, 0]) if causal else None
+        self._layout = Layout(np.array([5, 5, 6]), device, weight.dtype.itemsize * 16, prefixes)
+        generator = torch.Generator().manual_seed(3)
+        states = torch.randn(1, 16, len(weight), generator=generator).to(device, weight.dtype)
+        positions = torch.from_numpy(self._layout.positions).unsqueeze(0).to(device)
+        self._inputs = {
+            "hidden_states": states,
+            "position_embeddings": base.rotary_emb(states, positions),
+            "layout": self._layout,
+        }
+        rules: list[Rule] = []
+        self._wanted = layer(
+            **self._inputs, attention_mask=None, position_ids=positions, causal=causal, rules=rules
+        )
+        [self.rule] = rules
+
+    def agrees(self, replacement: Layer) -> bool:
+        """Whether another layer gives the same."""
+        got = replacement(**self._inputs)
+        bound = _TOLERANCE[got.dtype] * float(self._wanted.abs().max())
+        return got.shape == self._wanted.shape and float((got - self._wanted).abs().max()) <= bound

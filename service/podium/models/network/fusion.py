@@ -1,0 +1,77 @@
+"""Replace modules of a loaded model by faster ones that give the same result.
+
+Modules are known by the names and types of their children, which BERT, ELECTRA, RoBERTa and XLM-R share:
+whatever does not match is left as transformers made it.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from podium.models.attention.attend import attend
+from podium.models.attention.rule import Rule
+from podium.models.layout import Layout
+from podium.models.linear.onednn import FusedLinear, fused, merged
+
+
+def fuse(module: nn.Module) -> None:
+    """Fuse, in place, what can be fused below `module`, the base of a packed model on the CPU."""
+    for name, child in list(module.named_children()):
+        replacement = _replacement(child)
+        if replacement is None:
+            fuse(child)
+        else:
+            setattr(module, name, replacement)
+
+
+def _replacement(module: nn.Module) -> nn.Module | None:
+    """Return what takes the place of a module; None where it stays and its children are looked at."""
+    children = dict(module.named_children())
+    match len(children), children:
+        case 4, {"query": nn.Linear() as q, "key": nn.Linear() as k, "value": nn.Linear() as v, "dropout": _}:
+            product = fused(merged([q, k, v]))
+            return product and FusedSelfAttention(product, module)
+        case 2, {"dense": nn.Linear() as dense, "intermediate_act_fn": activation} if _is_gelu(activation):
+            return fused(dense, "gelu")
+        case 3, {"dense": nn.Linear() as dense, "LayerNorm": norm, "dropout": _}:
+            product = fused(dense)
+            return product and FusedOutput(product, norm)
+    return fused(module) if isinstance(module, nn.Linear) else None
+
+
+def _is_gelu(activation: nn.Module) -> bool:
+    """Whether it is the exact GELU, by what it does: its class has had several names."""
+    x = torch.linspace(-4, 4, 65)
+    return bool(torch.equal(activation(x), nn.functional.gelu(x)))
+
+
+class FusedSelfAttention(nn.Module):
+    """Query, key and value as one product, then attention inside each pair."""
+
+    def __init__(self, product: FusedLinear, attention: Any) -> None:
+        super().__init__()
+        self.product = product
+        self.heads = attention.num_attention_heads
+        self.rule = Rule(attention.scaling)
+
+    def forward(self, hidden_states: Tensor, *_: Any, layout: Layout, **__: Any) -> tuple[Tensor, None]:
+        """Return (1, rows, hidden) for hidden_states (1, rows, hidden)."""
+        qkv = self.product(hidden_states[0]).unflatten(-1, (3, self.heads, -1))
+        query, key, value = qkv.permute(1, 2, 0, 3)
+        states = attend(query, key, value, layout, self.rule)
+        return states.flatten(1).unsqueeze(0), None
+
+
+class FusedOutput(nn.Module):
+    """`norm(dense(x) + residual)`."""
+
+    def __init__(self, product: FusedLinear, norm: nn.Module) -> None:
+        super().__init__()
+        self.product = product
+        self.norm = norm
+
+    def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
+        """Return (1, rows, hidden)."""
+        result: Tensor = self.norm(self.product(hidden_states, input_tensor))
+        return result

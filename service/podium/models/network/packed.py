@@ -1,0 +1,177 @@
+"""Pad-free forward: all pairs of a batch are one sequence, and attention stays inside each pair.
+
+Nothing of an architecture is rewritten. Its own forward runs on a batch of one long sequence, with positions
+that restart at each pair and with an attention function (`attention.attend`, registered with transformers)
+that knows where pairs begin. Then each pair's states are reduced to the one that its head reads and given to
+the model's own head, in float32.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from podium.models import architectures
+from podium.models.attention.attend import attend
+from podium.models.attention.rule import Rule
+from podium.models.base import Encoding
+from podium.models.layout import Layout
+from podium.models.network import decoder, fusion
+from podium.models.network.deberta import PackedDeberta
+from podium.models.network.ends import keep_firsts
+from podium.models.network.sequences import Laid, sequences
+from podium.models.recipe import Recipe
+
+ATTENTION = "podium_packed"
+"""Name of the packed attention in transformers' AttentionInterface; without a mask function of the same name
+transformers makes no mask at all."""
+
+
+CPU_TOKENS = 4096
+"""Tokens of one sequence at most on the CPU, or one pair: more is no faster there, and oneDNN remembers
+buffers as large as its results."""
+
+
+class PackedForward:
+    """The packed forward of one model, on one device; call it from one thread."""
+
+    name = "packed"
+
+    def __init__(
+        self, network: Any, head: nn.Module, recipe: Recipe, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        """Take over `network`, whose base model is of `dtype`, and its head, made by `heads.make_head`."""
+        base = network.base_model
+        config = base.config
+        self._device = device
+        self._first_position = architectures.first_position(config)
+        self._segments = architectures.has_segments(config)
+        self._max_tokens = CPU_TOKENS if device.type == "cpu" else None
+        self._score_bytes = config.num_attention_heads * dtype.itemsize
+        if getattr(base, "pooler", None) is not None:
+            base.pooler = None  # the head has it
+        self._causal = recipe.attention == "causal"
+        # a prefix's own states are no pair's, so only a state behind it may be read
+        self._share = self._causal and recipe.state == "last"
+        self._fixed = {"use_cache": False} if hasattr(config, "use_cache") else {}
+        base.eval().requires_grad_(False).to(device)
+        base, kept = _prepared(base, recipe, device)
+        self._base = base
+        self._reduced = Reduced(base, recipe.state, kept=kept)
+        self._head = head.to(device)
+
+    def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Return the logits of the pairs, (n,) float32, in order."""
+        scores = np.empty(len(encodings), dtype=np.float32)
+        for laid in self._sequences(encodings):
+            scores[laid.pairs] = self._sequence(laid, encodings)
+        return scores
+
+    def computed(self, encodings: Sequence[Encoding]) -> int:
+        """Return how many tokens are computed for these pairs: shared prefixes once a sequence."""
+        return sum(laid.tokens for laid in self._sequences(encodings))
+
+    def _sequences(self, encodings: Sequence[Encoding]) -> Iterator[Laid]:
+        return sequences(encodings, self._max_tokens, share=self._share)
+
+    def _sequence(self, laid: Laid, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Return the logits of the pairs of one sequence, in its order."""
+        lengths = np.array([len(ids) for ids in laid.ids])
+        layout = Layout(lengths, self._device, self._score_bytes, laid.prefixes)
+        inputs = {
+            "input_ids": self._tensor(layout.filled(np.concatenate(laid.ids))),
+            "position_ids": self._tensor(layout.positions + self._first_position),
+        }
+        if self._segments:
+            second = np.full(len(lengths), layout.total)
+            second[layout.pairs] = [encodings[index].second for index in laid.pairs]
+            types = layout.filled(layout.positions[: layout.total] >= np.repeat(second, lengths))
+            inputs["token_type_ids"] = self._tensor(types)
+        states = self._reduced(**inputs, layout=layout, causal=self._causal, **self._fixed)
+        logits: NDArray[np.float32] = self._head(states).cpu().numpy()
+        return logits
+
+    def _tensor(self, values: NDArray[np.int64]) -> Tensor:
+        """Return (rows,) integers as the (1, rows) tensor that embeddings take."""
+        return torch.from_numpy(values).unsqueeze(0).to(self._device, non_blocking=True)
+
+
+def _prepared(base: Any, recipe: Recipe, device: torch.device) -> tuple[Any, bool]:
+    """Return a base model that takes packed pairs, and whether its last layer computes only what is read."""
+    first = recipe.state == "first"
+    if architectures.disentangled(base.config):
+        base, kept = PackedDeberta(base, firsts=first).eval().requires_grad_(False), first
+    else:
+        base.set_attn_implementation(ATTENTION)
+        layers = architectures.bert_layers(base) if first else None
+        if layers is not None:
+            keep_firsts(layers)
+        end = None if recipe.state == "mean" else recipe.state
+        kept = layers is not None or decoder.pack(base, device, causal=recipe.attention == "causal", end=end)
+    if device.type == "cpu":
+        fusion.fuse(base)
+    return base, kept
+
+
+class Reduced(nn.Module):
+    """A base model and what is read of it: (1, rows) tokens of p pairs in, (p, hidden) float32 states out.
+
+    `kept`: `base` returns the one state of each pair that is read by itself.
+    """
+
+    def __init__(self, base: Any, state: str, *, kept: bool) -> None:
+        super().__init__()
+        self.base = base
+        self.state = state
+        self.kept = kept
+
+    def forward(self, input_ids: Tensor, *, layout: Layout, **kwargs: Any) -> Tensor:
+        """Run the base model and reduce its states pair by pair."""
+        states: Tensor = self.base(input_ids, layout=layout, **kwargs).last_hidden_state[0]
+        if self.state == "mean":
+            states = layout.means(states)
+        elif not self.kept:
+            states = states[layout.firsts if self.state == "first" else layout.lasts]
+        return states.float()
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: None,
+    *,
+    layout: Layout,
+    causal: bool,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    rules: list[Rule] | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Attend inside each pair: (1, heads, rows, d) each → (1, rows, heads, d), as transformers asks.
+
+    `rules` takes down by which rule. Raises TypeError for an argument that would change attention and is not
+    known here.
+    """
+    given = {name for name, value in others.items() if value is not None and value is not False}
+    if unknown := sorted(given - _MEANINGLESS):
+        raise TypeError(
+            f"{type(module).__name__} attends with {', '.join(unknown)}, which packing does not know"
+        )
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    rule = Rule(scaling, sliding_window, causal, softcap)
+    if rules is not None:
+        rules.append(rule)
+    return attend(query[0], key[0], value[0], layout, rule).unsqueeze(0), None
+
+
+_MEANINGLESS = frozenset({"dropout", "is_causal", "position_ids", "use_cache"})
+"""Arguments that say nothing about a packed batch: `causal` is the recipe's, positions are in the states."""
+
+AttentionInterface.register(ATTENTION, packed_attention)

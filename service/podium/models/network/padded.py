@@ -1,0 +1,116 @@
+"""Padded forward for every architecture that cannot be packed: what transformers makes of it, unchanged."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from podium.models import architectures
+from podium.models.base import Encoding
+from podium.models.recipe import Own, Recipe
+
+MAX_PADDED_TOKENS = 4096
+"""Tokens of one padded product, padding included; one longer pair goes alone."""
+
+
+class PaddedForward:
+    """The padded forward of one model, on one device; call it from one thread."""
+
+    name = "padded"
+
+    def __init__(
+        self, network: Any, head: nn.Module, recipe: Recipe, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        """Take over `network`, whose base model is of `dtype`, and the head that `heads.make_head` made.
+
+        A checkpoint's own head is run by the network itself, whatever it does between base model and head.
+        """
+        self._own = isinstance(recipe.head, Own)
+        self._network = (network if self._own else network.base_model).eval().requires_grad_(False)
+        self._network.to(device)
+        self._head = head.to(device)
+        self._state = recipe.state
+        self._temperature = recipe.temperature
+        self._device = device
+        self._padding = network.config.pad_token_id or 0
+        self._segments = architectures.has_segments(network.config)
+        if self._own and dtype != torch.float32:
+            _give_head_float32(network)
+
+    def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Return the logits of the pairs, (n,) float32, in order."""
+        scores = np.empty(len(encodings), dtype=np.float32)
+        for indices in slices([len(encoding.ids) for encoding in encodings]):
+            scores[indices] = self._batch([encodings[i] for i in indices])
+        return scores
+
+    def computed(self, encodings: Sequence[Encoding]) -> int:
+        """Return how many tokens are computed for these pairs, padding included."""
+        lengths = [len(encoding.ids) for encoding in encodings]
+        return sum(len(part) * lengths[part[0]] for part in slices(lengths))
+
+    def _batch(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+        shape = len(encodings), max(len(encoding.ids) for encoding in encodings)
+        ids = np.full(shape, self._padding, dtype=np.int64)
+        mask = np.zeros(shape, dtype=np.int64)
+        types = np.zeros(shape, dtype=np.int64)
+        for row, encoding in enumerate(encodings):
+            ids[row, : len(encoding.ids)] = encoding.ids
+            mask[row, : len(encoding.ids)] = 1
+            types[row, encoding.second : len(encoding.ids)] = 1
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            **({"token_type_ids": types} if self._segments else {}),
+        }
+        tensors = {name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()}
+        output = self._network(**tensors)
+        if self._own:
+            logits = output.logits[:, 0].float() / self._temperature
+        else:
+            logits = self._head(self._reduced(output.last_hidden_state, tensors["attention_mask"]))
+        found: NDArray[np.float32] = logits.cpu().numpy()
+        return found
+
+    def _reduced(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Return the state that the head reads of each pair: (n, t, h) and (n, t) → (n, h) float32."""
+        match self._state:
+            case "first":
+                return states[:, 0].float()
+            case "last":
+                return states[torch.arange(len(states)), mask.sum(1) - 1].float()
+            case "mean":
+                held = mask.unsqueeze(-1)
+                return (states.float() * held).sum(1) / held.sum(1)
+
+
+def _give_head_float32(network: Any) -> None:
+    """Hand the states of a base model of less precision to its pooler and head, which are float32."""
+    base = network.base_model
+    base.register_forward_hook(lambda _, __, output: _in_float32(output))
+    pooler = getattr(base, "pooler", None)
+    if pooler is not None:
+        pooler.float().register_forward_pre_hook(lambda _, inputs: tuple(_in_float32(list(inputs))))
+
+
+def _in_float32(values: Any) -> Any:
+    """Cast the floating tensors of a model output (a mapping) or of a list, in place; return it."""
+    for key, value in list(values.items() if hasattr(values, "items") else enumerate(values)):
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            values[key] = value.float()
+    return values
+
+
+def slices(lengths: Sequence[int], limit: int = MAX_PADDED_TOKENS) -> Iterator[list[int]]:
+    """Yield indices of pairs of like length, longest first, at most `limit` padded tokens a slice."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and lengths[batch[0]] * (len(batch) + 1) > limit:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,235 @@
+"""From a folder's tensors to a network of transformers, straight into the dtype that is served.
+
+Files are mapped, not read: a tensor comes into memory when the network takes it, in the dtype in which it
+stays there. What heads compute with stays float32, read in the files' own precision.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from podium.models.network.tensors import Part, Stored, Tensors, first_line, listed, refused
+from podium.models.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+_OUTPUTS = ("lm_head.weight", "embed_out.weight")
+"""Names of the output embedding in transformers' decoders."""
+
+
+class Built:
+    """A network with its weights, and the tensors of its folder, for heads."""
+
+    def __init__(self, network: Any, files: Tensors, renamed: Mapping[str, str]) -> None:
+        self.network = network
+        """The sequence classification or the base model, as `Recipe.network` says, in evaluation mode."""
+        self._files = files
+        self._renamed = renamed
+
+    def tensors(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """Read whole tensors in the files' own precision, by their names there.
+
+        Those in the file of a subfolder are `2_Dense/linear.weight`. Raises PermanentStartError where one is
+        missing.
+        """
+        found: dict[str, Tensor] = {}
+        for subfolder in {name.rpartition("/")[0] for name in names}:
+            files = self._files.below(subfolder) if subfolder else self._files
+            within = {name: name.rpartition("/")[2] for name in names if name.rpartition("/")[0] == subfolder}
+            if missing := [name for name, short in within.items() if short not in files]:
+                raise refused(f"the weights in `{self._files.folder}` lack {listed(missing)}")
+            found |= {name: files[short][...] for name, short in within.items()}
+        return found
+
+    def rows(self, source: str, rows: Sequence[int]) -> Tensor:
+        """Read rows of the output embedding, `vocabulary`, or of the classification head, `score`.
+
+        Returns (len(rows), h) in the files' own precision. The output embedding is the input's where the
+        files have none of its own. Raises PermanentStartError where neither is there, or a row is not.
+        """
+        name = self._matrix(source)
+        count = self._files.shape(name)[0]
+        if beyond := [row for row in rows if not 0 <= row < count]:
+            raise refused(f"`{name}` in `{self._files.folder}` has {count} rows, and no row {beyond[0]}")
+        return torch.cat([self._files[name][row : row + 1] for row in rows])
+
+    def _matrix(self, source: str) -> str:
+        """Return the name in the files of the matrix that `rows` reads."""
+        wanted = ["score.weight", "classifier.weight"]
+        if source == "vocabulary":
+            embedding = self.network.get_input_embeddings()
+            names = [name for name, module in self.network.named_modules() if module is embedding]
+            prefix = self.network.base_model_prefix
+            wanted = [*_OUTPUTS, *(f"{start}{name}.weight" for name in names for start in ("", f"{prefix}."))]
+        stored = {renamed: stored for stored, renamed in self._renamed.items()}
+        for name in wanted:
+            if name in stored:
+                return stored[name]
+        raise refused(
+            f"the weights in `{self._files.folder}` lack the head: they have none of {listed(wanted)}"
+        )
+
+
+def build(
+    folder: Path,
+    recipe: Recipe,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> Built:
+    """Build the network that a recipe names, with the weights of `folder`, on `device`.
+
+    Its parameters have `dtype`; those of the classification head, the pooler's among them, and those that
+    transformers keeps so have float32. Raises PermanentStartError where tensors are missing, have no place in
+    the network, or other shapes.
+    """
+    config = config_of(folder, recipe, trust_remote_code=trust_remote_code)
+    network_class = _class(folder, config, recipe, trust_remote_code=trust_remote_code)
+    files = Tensors(folder, allow_pickle=allow_pickle)
+    renamed = {name: _renamed(name, recipe) for name in files}
+    state = _state(files, renamed, recipe)
+    base_only = recipe.network == "base"
+    try:
+        network, found = _loaded(network_class, config, state, dtype, heads=not base_only)
+    except Exception as error:  # whatever transformers finds wrong with them, they cannot be loaded
+        raise refused(f"the weights in `{folder}` cannot be loaded: {first_line(error)}") from error
+    if base_only and getattr(network, "pooler", None) is not None:
+        network.pooler = None  # no head of a base model reads it
+    _check(found, network.base_model, files, base_only=base_only)
+    return Built(network.eval().requires_grad_(False).to(device), files, renamed)
+
+
+def config_of(folder: Path, recipe: Recipe, *, trust_remote_code: bool = False) -> Any:
+    """Return transformers' config of the network: config.json, and the recipe's fields over it.
+
+    Raises PermanentStartError where transformers does not know it.
+    """
+    path = folder / "config.json"
+    try:
+        fields = {**json.loads(path.read_bytes()), **recipe.config}
+        if recipe.architecture is not None:
+            config_class: Any = CONFIG_MAPPING[recipe.architecture]
+        else:
+            found = AutoConfig.from_pretrained(
+                folder, trust_remote_code=trust_remote_code, local_files_only=True
+            )
+            config_class = type(found)
+        fields.pop("model_type", None)
+        return config_class.from_dict(fields)
+    except Exception as error:  # a config makes transformers raise anything; one fact follows
+        raise refused(f"`{path}` makes no model: {first_line(error)}") from error
+
+
+def _class(folder: Path, config: Any, recipe: Recipe, *, trust_remote_code: bool) -> Any:
+    """Return the class of transformers, or the folder's own where it brings code and may."""
+    auto: Any = AutoModel if recipe.network == "base" else AutoModelForSequenceClassification
+    own = (getattr(config, "auto_map", None) or {}).get(auto.__name__)
+    if own and trust_remote_code and recipe.architecture is None:
+        return get_class_from_dynamic_module(own, str(folder), local_files_only=True)
+    try:
+        return auto._model_mapping[type(config)]
+    except KeyError:
+        kind = "base" if recipe.network == "base" else "sequence classification"
+        raise refused(
+            f"transformers has no {kind} model for `{config.model_type}`, the model_type of "
+            f"`{folder}/config.json`"
+        ) from None
+
+
+def _renamed(name: str, recipe: Recipe) -> str:
+    """Return a tensor's name in the network, its parts not yet replaced."""
+    prefixes = [prefix for prefix in recipe.renamed if name.startswith(prefix)]
+    if not prefixes:
+        return name
+    prefix = max(prefixes, key=len)
+    return recipe.renamed[prefix] + name.removeprefix(prefix)
+
+
+def _state(files: Tensors, renamed: Mapping[str, str], recipe: Recipe) -> dict[str, Stored]:
+    """Return the stored tensors by their names in the network; merged ones are cut into their parts."""
+    state: dict[str, Stored] = {}
+    for stored, name in renamed.items():
+        pieces = [(old, new) for old, new in recipe.replaced.items() if old in name]
+        if not pieces:
+            state[name] = files[stored]
+            continue
+        old, new = max(pieces, key=lambda piece: len(piece[0]))
+        rows = files.shape(stored)[0] // len(new) if len(new) > 1 else 0
+        for number, piece in enumerate(new):
+            whole = files[stored]
+            part = Part(whole, number * rows, (number + 1) * rows) if len(new) > 1 else whole
+            state[name.replace(old, piece)] = part
+    return state
+
+
+def _loaded(
+    network_class: Any, config: Any, state: dict[str, Stored], dtype: torch.dtype, *, heads: bool
+) -> tuple[Any, dict[str, Any]]:
+    """Let transformers make the network and put the tensors into it; also what it missed and had over.
+
+    `heads`: what is not of the base model, and the pooler, is read in float32.
+    """
+    prefix = network_class.base_model_prefix
+    # the one way to have parts of a network read so, and not rounded before: patterns that its class keeps so
+    strict = set(network_class._keep_in_fp32_modules_strict or ())
+    if heads:
+        strict |= {rf"^(?!{prefix}\.)", rf"^{prefix}\.pooler\."}
+    fields = {"__module__": network_class.__module__, "_keep_in_fp32_modules_strict": strict}
+    kept: Any = type(network_class.__name__, (network_class,), fields)
+    reports = logging.getLogger("transformers.modeling_utils")
+    reports.addFilter(_is_no_report)
+    try:
+        network, found = kept.from_pretrained(
+            None,
+            config=config,
+            state_dict=state,
+            dtype=dtype,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    finally:
+        reports.removeFilter(_is_no_report)
+    network.__class__ = network_class
+    return network, found
+
+
+def _is_no_report(record: logging.LogRecord) -> bool:
+    """Whether a line of transformers' log is other than its table of tensors: `_check` tells of those."""
+    return "LOAD REPORT" not in record.getMessage()
+
+
+def _check(found: dict[str, Any], base: Any, files: Tensors, *, base_only: bool) -> None:
+    """Refuse a network that is not wholly the files': the rest is drawn at random and would be noise."""
+    subject, prefix = f"the weights in `{files.folder}`", base.base_model_prefix
+    missing = sorted(name for name in found["missing_keys"] if not (base_only and name.startswith("pooler.")))
+    if missing:
+        remedy = "give a model that was trained for reranking, not its base model"
+        raise refused(
+            f"{subject} lack {len(missing)} tensors of the model: {listed(missing)}; "
+            f"{'fetch the model again' if base_only else remedy}"
+        )
+    if found["mismatched_keys"]:
+        name, stored, wanted = min(found["mismatched_keys"])
+        raise refused(
+            f"{subject} cannot be loaded: `{name}` has the shape {tuple(stored)} there, and {tuple(wanted)} "
+            "by config.json"
+        )
+    unexpected = sorted(found["unexpected_keys"])
+    children = {name for name, _ in base.named_children()} - {"pooler"}
+    if within := [name for name in unexpected if name.removeprefix(f"{prefix}.").split(".")[0] in children]:
+        raise refused(
+            f"{subject} hold {len(within)} tensors that the model of config.json has no place for: "
+            f"{listed(within)}; it would score without them"
+        )
+    if unexpected:
+        logger.info("left aside, no part of the model: %s", listed(unexpected))

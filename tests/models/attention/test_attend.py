@@ -1,0 +1,169 @@
+"""Each way to attend gives what the definition of attention gives, pair by pair."""
+
+import pytest
+import torch
+from models.attention.expected import (
+    HEADS,
+    KV,
+    LENGTHS,
+    PREFIXES,
+    SHARED,
+    WIDTH,
+    close,
+    documented_varlen_attn,
+    expected,
+    layout,
+    states,
+)
+from models.networks import needs_cuda
+
+from podium.models import layout as layouts
+from podium.models.attention import attend as attention
+from podium.models.attention import pairwise, products, varlen
+from podium.models.attention.attend import attend, attend_ends
+from podium.models.attention.rule import Rule
+
+FULL = Rule(0.25)
+CAUSAL = Rule(0.25, causal=True)
+RULES = [
+    pytest.param(FULL, id="full"),
+    pytest.param(Rule(0.25, window=7), id="window"),
+    pytest.param(Rule(0.25, window=65), id="wide window"),
+    pytest.param(CAUSAL, id="causal"),
+    pytest.param(Rule(0.25, window=7, causal=True), id="causal window"),
+    pytest.param(Rule(0.25, window=65, causal=True), id="causal wide window"),
+]
+CAPPED = [
+    pytest.param(Rule(0.25, softcap=2.0), id="softcap"),
+    pytest.param(Rule(0.25, window=30, causal=True, softcap=2.0), id="causal softcap in a window"),
+]
+BATCHES = [
+    pytest.param(LENGTHS, None, id="pairs"),
+    pytest.param(SHARED, PREFIXES, id="prefixes"),
+    pytest.param([60, *[24] * 20], [-1, *[0] * 20], id="one prefix"),
+    pytest.param([300, 250, 280, 300], [-1, 0, 0, 0], id="long branches"),
+]
+every_rule = pytest.mark.parametrize("rule", RULES + CAPPED)
+every_batch = pytest.mark.parametrize(("lengths", "prefixes"), BATCHES)
+
+
+@pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def dtype(request):
+    return request.param
+
+
+@every_rule
+@every_batch
+@pytest.mark.parametrize("kv", [HEADS, KV, 1], ids=["heads", "grouped heads", "one key"])
+def test_attention_stays_inside_each_pair_and_its_window(dtype, rule, lengths, prefixes, kv):
+    given = states(lengths, dtype, kv=kv)
+    got = attend(*given, layout(lengths, dtype, prefixes), rule)
+    assert close(got[: sum(lengths)], expected(*given, rule, lengths, prefixes), dtype)
+
+
+@every_rule
+@every_batch
+def test_span_by_span_it_is_the_same(dtype, rule, lengths, prefixes, monkeypatch):
+    monkeypatch.setattr(attention, "attend_group", lambda *_: False)
+    monkeypatch.setattr(pairwise, "BLOCK", 50)
+    given = states(lengths, dtype, kv=KV)
+    got = attend(*given, layout(lengths, dtype, prefixes), rule)
+    assert close(got[: sum(lengths)], expected(*given, rule, lengths, prefixes), dtype)
+
+
+@pytest.mark.parametrize("rule", [RULES[0], *RULES[3:], CAPPED[1]])
+@every_batch
+def test_the_last_token_of_each_pair_attends_as_it_does_beside_the_others(dtype, rule, lengths, prefixes):
+    given, laid = states(lengths, dtype, kv=KV), layout(lengths, dtype, prefixes)
+    query, key, value = (x.transpose(0, 1) for x in given)
+    got = attend_ends(query[laid.lasts], key, value, laid, rule)
+    assert close(got, expected(*given, rule, lengths, prefixes)[laid.lasts], dtype)
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, [1], [700], [16] * 20], ids=repr)
+def test_the_first_token_of_each_pair_attends_as_it_does_beside_the_others(dtype, lengths):
+    given, laid = states(lengths, dtype), layout(lengths, dtype)
+    query, key, value = (x.transpose(0, 1) for x in given)
+    got = attend_ends(query[laid.firsts], key, value, laid, FULL)
+    assert close(got, expected(*given, FULL, lengths)[laid.firsts], dtype)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@every_batch
+def test_variable_length_attention_is_asked_for_the_same(dtype, rule, lengths, prefixes, monkeypatch):
+    monkeypatch.setattr(varlen, "varlen_attn", documented_varlen_attn)
+    given = states(lengths, dtype, kv=KV)
+    got = varlen.attend_varlen(*given, layout(lengths, dtype, prefixes), rule)
+    assert close(got, expected(*given, rule, lengths, prefixes), dtype)
+
+
+@pytest.mark.parametrize("rule", [RULES[0], *RULES[3:]])
+@every_batch
+def test_variable_length_attention_is_asked_for_the_same_of_last_tokens(
+    dtype, rule, lengths, prefixes, monkeypatch
+):
+    monkeypatch.setattr(varlen, "varlen_attn", documented_varlen_attn)
+    given, laid = states(lengths, dtype, kv=KV), layout(lengths, dtype, prefixes)
+    query, key, value = (x.transpose(0, 1) for x in given)
+    got = varlen.attend_ends_varlen(query[laid.lasts], key, value, laid, rule)
+    assert close(got, expected(*given, rule, lengths, prefixes)[laid.lasts], dtype)
+
+
+def test_variable_length_attention_has_no_softcap_and_is_not_asked_for_one():
+    query = torch.empty(1, device="meta")
+    assert not varlen.has_varlen(query, Rule(0.25, softcap=50.0))
+
+
+@needs_cuda
+@pytest.mark.parametrize("rule", RULES + CAPPED)
+@every_batch
+def test_attention_on_cuda_is_the_same(dtype, rule, lengths, prefixes):
+    given, laid = states(lengths, dtype, kv=KV), layout(lengths, dtype, prefixes, "cuda")
+    wanted = expected(*given, rule, lengths, prefixes)
+    on_device = [x.to("cuda") for x in given]
+    assert close(attend(*on_device, laid, rule).cpu(), wanted, dtype)
+    if rule.causal or rule.window is None:
+        query, key, value = (x.transpose(0, 1) for x in on_device)
+        got = attend_ends(query[laid.lasts], key, value, laid, rule)
+        assert close(got.cpu(), wanted[laid.lasts.cpu()], dtype)
+
+
+@pytest.mark.parametrize("rule", [FULL, Rule(0.25, window=30), CAUSAL], ids=["full", "window", "causal"])
+@pytest.mark.parametrize("prefixed", [False, True])
+@pytest.mark.parametrize("room", [2_000, 200_000], ids=["cut by queries", "cut by heads"])
+def test_one_long_span_is_computed_in_parts(dtype, room, rule, prefixed, monkeypatch):
+    monkeypatch.setattr(products, "GROUP_BYTES", room)
+    monkeypatch.setattr(layouts, "GROUP_BYTES", room)
+    lengths, prefixes = ([40, 190], [-1, 0]) if prefixed else ([190], None)
+    given = states(lengths, dtype, kv=KV)
+    got = attend(*given, layout(lengths, dtype, prefixes), rule)
+    assert close(got[: sum(lengths)], expected(*given, rule, lengths, prefixes), dtype)
+
+
+@pytest.mark.parametrize("scale", [100.0, 1e4])
+def test_logits_too_large_for_plain_exponentials_are_still_attended(scale):
+    lengths = [9, 17, 30]
+    given, laid = states(lengths, torch.float32, scale), layout(lengths, torch.float32)
+    out = torch.empty(sum(lengths), HEADS, WIDTH)
+    assert not products.attend_group(*given, out, laid.groups[0], FULL)
+    got = attend(*given, laid, FULL)[: sum(lengths)]
+    assert close(got, expected(*given, FULL, lengths), torch.float32)
+
+
+def test_logits_that_all_vanish_are_still_attended():
+    query, key, value = states([20], torch.float32)
+    query = torch.full_like(query, 40.0)
+    key = torch.full_like(key, -40.0)
+    got = attend(query, key, value, layout([20], torch.float32), FULL)[:20]
+    # all keys are alike, so each token sees the mean
+    assert torch.allclose(got, value.mean(1).expand(20, HEADS, WIDTH), atol=1e-5)
+
+
+def test_the_keys_of_a_prefix_are_multiplied_once_with_the_queries_of_all_its_branches(monkeypatch):
+    seen = []
+    weights = products._weights
+    monkeypatch.setattr(products, "_weights", lambda q, k, rule: seen.append((q, k)) or weights(q, k, rule))
+    lengths, prefixes = [60, *[24] * 10], [-1, *[0] * 10]
+    attend(*states(lengths, torch.float32, kv=KV), layout(lengths, torch.float32, prefixes), CAUSAL)
+    of_prefix = [q.shape for q, k in seen if k.shape == (KV, WIDTH, 60)]
+    assert of_prefix == [(KV, 10 * 32 * HEADS // KV, WIDTH)]

@@ -1,0 +1,399 @@
+"""A folder is recognised by its evidence, and says how it scores, or is refused with the reason."""
+
+from typing import Any
+
+import pytest
+from models import shared
+from models.folders import CAUSAL, CHAT, ENCODER, tokenizer, write, write_tensors
+
+from podium.errors import PermanentStartError, Reason
+from podium.models.families.table import FAMILIES, NAMES, recipe_of
+from podium.models.folder import read
+from podium.models.recipe import Own, Pair, Recipe, Rows, Written
+
+QWEN3 = {**CAUSAL, "vocab_size": 151_669}
+QWEN3_CONVERTED = {**QWEN3, "architectures": ["Qwen3ForSequenceClassification"]}
+QWEN2 = {**CAUSAL, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
+QWEN2_CONVERTED = {**QWEN2, "architectures": ["Qwen2ForSequenceClassification"]}
+GEMMA = {"architectures": ["GemmaForCausalLM"], "model_type": "gemma", "vocab_size": 256_000}
+NEMOTRON = {
+    "architectures": ["LlamaBidirectionalForSequenceClassification"],
+    "model_type": "llama_bidirec",
+    "pooling": "avg",
+    "temperature": 1.0,
+    "id2label": {"0": "LABEL_0"},
+}
+NEMOTRON_VL = {
+    "architectures": ["LlamaNemotronVLForSequenceClassification"],
+    "model_type": "llama_nemotron_vl_rerank",
+    "llm_config": {"model_type": "llama_bidirec", "hidden_size": 2048, "num_hidden_layers": 16},
+    "temperature": 2.0,
+    "id2label": {"0": "LABEL_0"},
+}
+GTE = {
+    "architectures": ["NewForSequenceClassification"],
+    "model_type": "new",
+    "hidden_size": 768,
+    "num_attention_heads": 12,
+    "rope_theta": 20_000,
+    "rope_scaling": {"type": "ntk", "factor": 8.0},
+    "id2label": {"0": "LABEL_0"},
+}
+JINA = {
+    "architectures": ["XLMRobertaForSequenceClassification"],
+    "auto_map": {"AutoModelForSequenceClassification": "modeling_xlm_roberta.XLMRoberta"},
+    "use_flash_attn": True,
+    "num_labels": 1,
+}
+ZERANK, CTXL = "zeroentropy/zerank-2", "ContextualAI/ctxl-rerank-v2-instruct-multilingual-2b"
+TWO = {"id2label": {"0": "no", "1": "yes"}}
+YES_NO = Rows(source="vocabulary", true=9693, false=2152)
+
+
+def made(folder, config: dict[str, Any], *, name: str = "", family: str = "auto", **files: Any) -> Recipe:
+    write(folder, {"config.json": config, "tokenizer.json": tokenizer(), **files})
+    return recipe_of(read(folder), family, name)
+
+
+def refusal(folder, config: dict[str, Any], **options: Any) -> str:
+    with pytest.raises(PermanentStartError) as caught:
+        made(folder, config, **options)
+    assert caught.value.reason is Reason.MODEL_LOAD_FAILED
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "family", "evidence", "head"),
+    [
+        (QWEN3, "", "qwen3-reranker", "Qwen3ForCausalLM with 151669 tokens and 40960 positions", YES_NO),
+        (CAUSAL, "Qwen/Qwen3-Reranker-8B", "qwen3-reranker", "the name Qwen/Qwen3-Reranker-8B", YES_NO),
+        (
+            {**QWEN3_CONVERTED, "id2label": {"0": "LABEL_0"}},
+            "",
+            "qwen3-reranker",
+            "Qwen3ForSequenceClassification with 151669 tokens and 40960 positions",
+            Rows(source="score", true=0),
+        ),
+        (
+            {**QWEN3_CONVERTED, **TWO},
+            "",
+            "qwen3-reranker",
+            "Qwen3ForSequenceClassification with 151669 tokens and 40960 positions",
+            Rows(source="score", true=1, false=0),
+        ),
+        (
+            {**QWEN3_CONVERTED, "id2label": {"0": "yes", "1": "no"}},
+            "",
+            "qwen3-reranker",
+            "Qwen3ForSequenceClassification with 151669 tokens and 40960 positions",
+            Rows(source="score", true=0, false=1),
+        ),
+        (
+            QWEN2,
+            "hf://mixedbread-ai/mxbai-rerank-base-v2",
+            "mxbai-rerank-v2",
+            "the name mixedbread-ai/mxbai-rerank-base-v2",
+            Rows(source="vocabulary", true=16, false=15),
+        ),
+        (
+            {**QWEN2_CONVERTED, "id2label": {"0": "0", "1": "1"}},
+            "",
+            "mxbai-rerank-v2",
+            "Qwen2ForSequenceClassification with the labels 0 and 1",
+            Rows(source="score", true=1, false=0),
+        ),
+        (
+            GEMMA,
+            "BAAI/bge-reranker-v2-gemma",
+            "bge-reranker-v2-gemma",
+            "the name BAAI/bge-reranker-v2-gemma",
+            Rows(source="vocabulary", true=9454),
+        ),
+        (
+            NEMOTRON,
+            "",
+            "llama-nemotron-rerank",
+            "LlamaBidirectionalForSequenceClassification",
+            Rows(source="score", true=0),
+        ),
+        (
+            NEMOTRON_VL,
+            "",
+            "llama-nemotron-rerank",
+            "LlamaNemotronVLForSequenceClassification",
+            Rows(source="score", true=0),
+        ),
+        (CAUSAL, ZERANK, "zerank", f"the name {ZERANK}", Rows(source="vocabulary", true=9454)),
+        (CAUSAL, CTXL, "ctxl-rerank-v2", f"the name {CTXL}", Rows(source="vocabulary", true=0)),
+        (GTE, "", "gte-multilingual", "NewForSequenceClassification", Own()),
+        (
+            JINA,
+            "",
+            "jina-reranker-v2",
+            "XLMRobertaForSequenceClassification with use_flash_attn and auto_map",
+            Own(),
+        ),
+        (ENCODER, "", "cross-encoder", "BertForSequenceClassification, one label", Own()),
+        (
+            {**QWEN2_CONVERTED, "id2label": {"0": "LABEL_0"}},
+            "",
+            "cross-encoder",
+            "Qwen2ForSequenceClassification, one label",
+            Rows(source="score", true=0),
+        ),
+    ],
+)
+def test_a_folder_is_recognised_by_its_evidence(tmp_path, config, name, family, evidence, head):
+    recipe = made(tmp_path, config, name=name)
+    assert (recipe.family, recipe.recognised_by, recipe.head) == (family, evidence, head)
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "shared_prefix", "attention", "state", "temperature"),
+    [
+        (QWEN3, "", True, "causal", "last", 1),
+        (QWEN2, "mixedbread-ai/mxbai-rerank-large-v2", True, "causal", "last", 1),
+        (GEMMA, "BAAI/bge-reranker-v2-gemma", True, "causal", "last", 1),
+        (NEMOTRON, "", False, "bidirectional", "mean", 1),
+        (NEMOTRON_VL, "", False, "bidirectional", "mean", 2),
+        (CAUSAL, ZERANK, True, "causal", "last", 5),
+        (CAUSAL, CTXL, False, "causal", "last", 1),
+        (GTE, "", False, "bidirectional", "first", 1),
+        ({**ENCODER, "classifier_pooling": "mean"}, "", False, "bidirectional", "mean", 1),
+    ],
+)
+def test_what_is_attended_and_read(tmp_path, config, name, shared_prefix, attention, state, temperature):
+    recipe = made(tmp_path, config, name=name)
+    assert (recipe.shares_prefix, recipe.attention) == (shared_prefix, attention)
+    assert (recipe.state, recipe.temperature) == (state, temperature)
+
+
+def rendered(recipe: Recipe, query: str, document: str, instruction: str | None) -> str:
+    """Return a written template filled in, by nothing of Podium's text code."""
+    assert isinstance(recipe.template, Written)
+    texts = {"query": query, "document": document, "instruction": instruction or recipe.instruction}
+    parts = []
+    for part in recipe.template.parts:
+        if isinstance(part, str):
+            parts.append(part)
+        elif texts[part.slot] is not None:
+            text = texts[part.slot].strip() if part.strip else texts[part.slot]
+            parts.append(part.before + text + part.after)
+    return "".join(parts)
+
+
+JUDGE = (
+    "You are a search relevance expert who evaluates how well documents match search queries. For each "
+    "query-document pair, carefully analyze the semantic relationship between them, then provide your binary "
+    "relevance judgment (0 for not relevant, 1 for relevant).\nRelevance:<|im_end|>\n<|im_start|>assistant\n"
+)
+QWEN = (
+    "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "instruction", "text"),
+    [
+        (
+            QWEN3,
+            "",
+            None,
+            "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and "
+            "the "
+            'Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+            "<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n"
+            "<Query>: Q\n<Document>:  D\n<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
+        ),
+        (
+            QWEN2,
+            "mixedbread-ai/mxbai-rerank-base-v2",
+            None,
+            f"{QWEN}query: Q\ndocument:  D\n\n{JUDGE}",
+        ),
+        (
+            QWEN2,
+            "mixedbread-ai/mxbai-rerank-base-v2",
+            "I",
+            f"{QWEN}instruction: I\nquery: Q\ndocument:  D\n\n{JUDGE}",
+        ),
+        (
+            GEMMA,
+            "BAAI/bge-reranker-v2-gemma",
+            None,
+            "A: Q\nB:  D\n\nGiven a query A and a passage B, determine whether the passage contains an "
+            "answer "
+            "to the query by providing a prediction of either 'Yes' or 'No'.",
+        ),
+        (NEMOTRON, "", None, "question:Q \n \n passage: D\n"),
+        (
+            CAUSAL,
+            ZERANK,
+            None,
+            "<|im_start|>system\nQ<|im_end|>\n<|im_start|>user\nD<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        (
+            CAUSAL,
+            CTXL,
+            None,
+            "Check whether a given document contains information helpful to answer the query.\n"
+            "<Document>  D\n\n<Query> Q ??",
+        ),
+        (
+            CAUSAL,
+            CTXL,
+            "I",
+            "Check whether a given document contains information helpful to answer the query.\n"
+            "<Document>  D\n\n<Query> Q I ??",
+        ),
+    ],
+)
+def test_the_prompt_is_the_vendor_s_to_the_last_newline(tmp_path, config, name, instruction, text):
+    assert rendered(made(tmp_path, config, name=name), "Q", " D\n", instruction) == text
+
+
+def test_gte_s_positions_are_scaled_as_its_vendor_s_formula_says(tmp_path):
+    recipe = made(tmp_path, GTE)
+    assert recipe.architecture == "gte"
+    assert recipe.config["rope_parameters"] == {
+        "rope_type": "linear",
+        "rope_theta": 160_000.0,
+        "factor": pytest.approx(8 ** (2 / 64)),
+    }
+
+
+def test_jina_s_tensors_are_enough_evidence(tmp_path):
+    write_tensors(tmp_path / "model.safetensors", {"roberta.encoder.layers.0.mixer.Wqkv.weight": (24, 8)})
+    recipe = made(tmp_path, {**ENCODER, "architectures": ["XLMRobertaForSequenceClassification"]})
+    assert recipe.family == "jina-reranker-v2"
+
+
+def test_the_setting_overrules_what_the_folder_says(tmp_path):
+    recipe = made(tmp_path, CAUSAL, family="mxbai-rerank-v2")
+    assert (recipe.family, recipe.recognised_by) == ("mxbai-rerank-v2", "the setting family")
+
+
+def test_a_family_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+    assert refusal(tmp_path, CAUSAL, family="gpt") == (
+        f"there is no family `gpt`; PODIUM_FAMILY takes auto, {', '.join(NAMES)}"
+    )
+
+
+@pytest.mark.parametrize("template", [None, "{% for m in messages %}{{ m['content'] }}{% endfor %}"])
+def test_a_language_model_that_nothing_tells_of_needs_its_name_or_the_setting(tmp_path, template):
+    files = {"chat_template.jinja": template} if template else {}
+    message = refusal(tmp_path, QWEN2, **files)
+    assert "names Qwen2ForCausalLM, a language model, with " in message
+    assert "give the model by its exact name `owner/name`, or set PODIUM_FAMILY to one of " in message
+
+
+def test_a_listwise_reranker_is_refused_with_the_reason(tmp_path):
+    assert "a document's score would depend on the other documents of the request" in refusal(
+        tmp_path, {**CAUSAL, "architectures": ["JinaForRanking"]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({**ENCODER, "id2label": {"0": "A", "1": "B"}}, "has 2 labels (id2label of config.json)"),
+        (
+            {key: value for key, value in ENCODER.items() if key != "id2label"},
+            "has 2 labels (neither id2label nor num_labels of config.json)",
+        ),
+        ({**ENCODER, "id2label": ["A"]}, "`id2label` ['A'], which is no object of numbers to names"),
+        ({**QWEN3_CONVERTED, "id2label": {"0": "A", "1": "B", "2": "C"}}, "a Qwen3-Reranker has one, or two"),
+        (
+            {**NEMOTRON, "pooling": "weighted_avg"},
+            "has `pooling` 'weighted_avg'; Podium knows avg, cls, last",
+        ),
+        ({**NEMOTRON, "temperature": 0}, "has `temperature` 0; it is a number above 0"),
+        ({**NEMOTRON_VL, "llm_config": None}, "has no `llm_config`"),
+        ({**GTE, "rope_scaling": {"type": "yarn", "factor": 2}}, "Podium knows the type ntk with a factor"),
+        ({**GTE, "position_embedding_type": "absolute"}, "has `position_embedding_type` 'absolute'"),
+        ({**ENCODER, "quantization_config": {"quant_method": "gptq"}}, "are quantized (gptq)"),
+        (
+            {**ENCODER, "auto_map": {"AutoModelForSequenceClassification": "own.Own"}},
+            "brings its own code; set PODIUM_TRUST_REMOTE_CODE=true",
+        ),
+    ],
+)
+def test_what_contradicts_is_refused_by_name(tmp_path, config, named):
+    assert named in refusal(tmp_path, config)
+
+
+def test_an_adapter_is_refused_with_the_way_out(tmp_path):
+    assert "merge it into its base model" in refusal(tmp_path, ENCODER, **{"adapter_config.json": {"r": 8}})
+
+
+def test_remote_code_is_the_user_s_explicit_choice(tmp_path):
+    write(
+        tmp_path,
+        {"config.json": {**ENCODER, "auto_map": {"AutoModelForSequenceClassification": "own.Own"}}},
+    )
+    assert recipe_of(read(tmp_path), trust_remote_code=True).family == "cross-encoder"
+
+
+def test_a_chat_template_without_roles_is_left_aside_and_told(tmp_path):
+    recipe = made(tmp_path, ENCODER, **{"chat_template.jinja": "{{ messages[0]['content'] }}"})
+    assert isinstance(recipe.template, Pair)
+    assert recipe.notes == (
+        "the chat template of chat_template.jinja is left aside: it has no query and document",
+    )
+
+
+def test_one_label_of_any_number_is_one_label(tmp_path):
+    recipe = made(tmp_path, {**ENCODER, "id2label": {"1": "relevant"}})
+    assert recipe.config["id2label"] == {"0": "relevant"}
+
+
+def test_a_problem_type_that_transformers_refuses_for_one_label_is_replaced(tmp_path):
+    recipe = made(tmp_path, {**ENCODER, "problem_type": "single_label_classification"})
+    assert recipe.config["problem_type"] == "regression"
+
+
+def test_names_are_written_once():
+    assert len(set(NAMES)) == len(NAMES) == len(FAMILIES) + 1
+
+
+def test_a_chat_template_with_roles_is_believed_before_the_table(tmp_path):
+    assert made(tmp_path, QWEN3, **{"chat_template.jinja": CHAT}).family == "modular"
+
+
+REAL = {
+    "bge-reranker-base": "cross-encoder",
+    "bge-reranker-large": "cross-encoder",
+    "bge-reranker-v2-m3": "cross-encoder",
+    "gte-multilingual-reranker-base": "gte-multilingual",
+    "gte-reranker-modernbert-base": "cross-encoder",
+    "jina-reranker-v2-base-multilingual": "jina-reranker-v2",
+    "llama-nemotron-rerank-1b-v2": "llama-nemotron-rerank",
+    "llama-nemotron-rerank-vl-1b-v2": "llama-nemotron-rerank",
+    "ms-marco-MiniLM-L6-v2": "cross-encoder",
+    "mxbai-rerank-base-v1": "cross-encoder",
+    "mxbai-rerank-base-v2-seq": "mxbai-rerank-v2",
+    "mxbai-rerank-large-v1": "cross-encoder",
+    "mxbai-rerank-xsmall-v1": "cross-encoder",
+    "qwen3-reranker-0.6b": "qwen3-reranker",
+    "qwen3-reranker-0.6b-seq-cls": "qwen3-reranker",
+    "qwen3-reranker-4b-seq": "qwen3-reranker",
+    "qwen3-reranker-8b": "qwen3-reranker",
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_configs_are_recognised(tmp_path, name):
+    assert made(tmp_path, shared.config(name)).family == REAL[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("jina-reranker-v3", "listwise"),
+        ("jina-reranker-v1-turbo-en", "brings its own code"),
+        ("mxbai-rerank-large-v2", "exact name"),
+    ],
+)
+def test_real_configs_that_cannot_be_scored_are_refused(tmp_path, name, named):
+    assert named in refusal(tmp_path, shared.config(name))

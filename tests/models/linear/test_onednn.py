@@ -1,0 +1,84 @@
+import pytest
+import torch
+from torch import nn
+
+from podium.models import devices
+from podium.models.linear import onednn as linear
+from podium.models.linear.onednn import fused, merged
+
+needs_bfloat16 = pytest.mark.skipif(
+    torch.bfloat16 not in devices.dtypes(torch.device("cpu")),
+    reason="needs a processor that multiplies bfloat16 (AVX512-BF16, AMX, or Arm's BF16)",
+)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(torch.float32, id="float32"),
+        pytest.param(torch.bfloat16, id="bfloat16", marks=needs_bfloat16),
+    ]
+)
+def layer(request):
+    torch.manual_seed(2)
+    return nn.Linear(48, 80).to(request.param).requires_grad_(False)
+
+
+def difference(got, wanted):
+    return float((got.float() - wanted.float()).abs().max())
+
+
+def bound(layer):
+    return 1e-5 if layer.weight.dtype == torch.float32 else 4e-2
+
+
+@pytest.mark.parametrize("rows", [1, 7, 300])
+def test_a_fused_layer_gives_what_the_plain_one_gives(layer, rows):
+    x = torch.randn(1, rows, 48, dtype=layer.weight.dtype)
+    residual = torch.randn(1, rows, 80, dtype=layer.weight.dtype)
+    with torch.inference_mode():
+        assert difference(fused(layer)(x), layer(x)) < bound(layer)
+        assert difference(fused(layer)(x, residual), layer(x) + residual) < bound(layer)
+        assert difference(fused(layer, "gelu")(x), nn.functional.gelu(layer(x))) < bound(layer)
+
+
+def test_a_layer_without_bias_is_fused():
+    layer = nn.Linear(16, 8, bias=False).requires_grad_(False)
+    x = torch.randn(3, 16)
+    assert difference(fused(layer)(x), layer(x)) < 1e-5
+
+
+def test_a_dtype_that_the_processor_does_not_multiply_leaves_the_plain_layer_or_agrees_with_it():
+    layer = nn.Linear(48, 80).to(torch.bfloat16).requires_grad_(False)
+    x = torch.randn(7, 48, dtype=torch.bfloat16)
+    replacement = fused(layer) or layer
+    assert difference(replacement(x), layer(x)) < bound(layer)
+
+
+def test_a_missing_operator_leaves_the_plain_layer_and_says_so(monkeypatch, caplog):
+    def missing(*_):
+        raise AttributeError("no _reorder_linear_weight")
+
+    monkeypatch.setattr(linear, "FusedLinear", missing)
+    assert fused(nn.Linear(16, 8)) is None
+    assert "oneDNN's fused linear layer is not available, the plain one serves" in caplog.text
+
+
+@pytest.mark.parametrize("error", [0.1, float("nan")])
+def test_an_operator_that_disagrees_leaves_the_plain_layer_and_says_so(error, monkeypatch, caplog):
+    class Wrong(nn.Linear):
+        def __init__(self, weight, bias, activation):
+            super().__init__(weight.shape[1], weight.shape[0])
+
+        def forward(self, x, residual=None):
+            return super().forward(x) + error
+
+    monkeypatch.setattr(linear, "FusedLinear", Wrong)
+    assert fused(nn.Linear(16, 8)) is None
+    assert "oneDNN's fused linear layer disagrees with the plain one" in caplog.text
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_merged_layers_stand_side_by_side(bias):
+    layers = [nn.Linear(16, out, bias=bias).requires_grad_(False) for out in (8, 4, 2)]
+    x = torch.randn(3, 16)
+    assert torch.allclose(merged(layers)(x), torch.cat([layer(x) for layer in layers], dim=1), atol=1e-6)

@@ -1,0 +1,116 @@
+import ctypes
+
+import pytest
+import torch
+
+from podium.errors import PermanentStartError, Reason
+from podium.models import devices
+from podium.models.devices import keep_freed_memory
+
+CPU = torch.device("cpu")
+
+
+def test_auto_finds_a_device_and_a_dtype():
+    device = devices.choose_device("auto")
+    assert device.type == ("cuda" if torch.cuda.is_available() else device.type)
+    assert devices.choose_dtype("auto", device) in (torch.bfloat16, torch.float16, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "device"), [(1, True, "cuda:0"), (0, True, "mps"), (0, False, "cpu")]
+)
+def test_auto_takes_cuda_then_mps_then_the_processor(cuda, mps, device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cuda))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert devices.choose_device("auto") == torch.device(device)
+
+
+@pytest.mark.parametrize(
+    ("device", "native", "dtypes"),
+    [
+        ("cuda", True, [torch.bfloat16, torch.float16, torch.float32]),
+        ("cuda", False, [torch.float16, torch.float32]),
+        ("mps", False, [torch.float16, torch.float32]),
+    ],
+)
+def test_half_precision_is_taken_on_accelerators(device, native, dtypes, monkeypatch):
+    # emulated bfloat16 is slower than float16
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation
+    )
+    assert devices.dtypes(torch.device(device)) == dtypes
+    assert devices.choose_dtype("auto", torch.device(device)) is dtypes[0]
+
+
+def test_a_device_that_is_not_there_is_refused_with_what_is():
+    with pytest.raises(PermanentStartError) as caught:
+        devices.choose_device("cuda:97")
+    assert caught.value.reason is Reason.MODEL_LOAD_FAILED
+    count = torch.cuda.device_count()
+    assert caught.value.message.startswith(
+        f"device `cuda:97` is not there: this machine has {count} CUDA and "
+    )
+    assert caught.value.message.endswith("set PODIUM_DEVICE to auto or cpu")
+
+
+def test_float32_is_for_every_device():
+    assert devices.choose_dtype("float32", CPU) is torch.float32
+
+
+@pytest.mark.parametrize(
+    ("native", "auto", "names"),
+    [(True, torch.bfloat16, "bfloat16, float32"), (False, torch.float32, "float32")],
+)
+def test_bfloat16_is_taken_where_the_processor_has_it(native, auto, names, monkeypatch):
+    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: native)
+    assert devices.choose_dtype("auto", CPU) is auto
+    with pytest.raises(PermanentStartError) as caught:
+        devices.choose_dtype("float16", CPU)
+    assert caught.value.message == (
+        f"dtype `float16` is not for device `cpu`, which computes in {names}; set PODIUM_DTYPE to "
+        "one of these or to auto"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("max 100000\n", 1 << 16), ("150000 100000\n", 2), ("50000 100000\n", 1), ("nonsense", 1 << 16)],
+)
+def test_the_container_s_quota_counts_in_whole_cores(text, cores, tmp_path, monkeypatch):
+    quota = tmp_path / "cpu.max"
+    quota.write_text(text)
+    monkeypatch.setattr(devices, "_CPU_QUOTA", quota)
+    assert devices._quota() == cores
+    assert 1 <= devices.cores() <= cores
+
+
+def test_without_a_quota_all_cores_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "_CPU_QUOTA", tmp_path / "none")
+    assert devices._quota() == 1 << 16
+
+
+def test_a_dtype_is_called_by_its_plain_name():
+    assert devices.name(torch.bfloat16) == "bfloat16"
+
+
+class Library:
+    """A C library that notes what is set."""
+
+    def __init__(self, *, has_mallopt: bool) -> None:
+        self.set: dict[int, int] = {}
+        if has_mallopt:
+            self.mallopt = self.set.__setitem__
+
+
+def test_glibc_is_told_to_keep_large_blocks(monkeypatch):
+    library = Library(has_mallopt=True)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    keep_freed_memory()
+    assert library.set == {-3: 32 * 1024 * 1024, -1: 1 << 30}
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: Library(has_mallopt=False))
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    keep_freed_memory()
