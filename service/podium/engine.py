@@ -207,7 +207,7 @@ class Engine:
     def _score(self, windows: list[Window]) -> None:
         started = monotonic()
         try:
-            encodings = [window.read.make() for window in windows]
+            encodings = [window.make() for window in windows]
             logits = self._logits(encodings)
         except Exception as error:
             log.exception("a batch of %d pairs failed", len(windows))

@@ -76,7 +76,7 @@ def load(
         )
         network, architecture = built.network, type(built.network).__name__
         weights = sum(parameter.nbytes for parameter in network.parameters())
-        positions = architectures.usable_length(network.config)
+        positions = architectures.usable_length(network)
         limit, limited_by = length_of(recipe, positions, max_length)
         text = make(
             tokenizer.backend_tokenizer,

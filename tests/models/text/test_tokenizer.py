@@ -5,14 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from models.networks import BUILTIN
+from models.text import backends
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import BPE, Unigram, WordLevel
 from tokenizers.pre_tokenizers import ByteLevel, Metaspace, Whitespace
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 from transformers import AutoTokenizer
 
+from podium.models.recipe import Recipe
 from podium.models.text.reading import parts
-from podium.models.text.tokenizer import Tokenizer, learn_template
+from podium.models.text.tokenizer import Tokenizer, learn_template, make
 
 
 def words(processor=None) -> Backend:
@@ -79,6 +81,91 @@ def test_segments_that_the_model_does_not_know_are_left_out():
 def test_a_tokenizer_whose_pairs_follow_no_template_is_refused(processor, message):
     with pytest.raises(ValueError, match=message):
         learn_template(words(processor), segments=True)
+
+
+PAIRS = {
+    "bert": backends.bert,
+    "roberta": backends.roberta,
+    "neox": backends.neox,
+    "unigram": backends.unigram,
+}
+
+
+@pytest.mark.parametrize("backend", [pytest.param(kind, id=name) for name, kind in PAIRS.items()])
+def test_a_text_cannot_end_its_segment(backend):
+    """Whatever query and document write, a pair has the control tokens that the tokenizer puts around it."""
+    added = backend().get_added_tokens_decoder()
+    tokenizer = Tokenizer(backend(), 512, segments=False)
+    control = {number for number, token in added.items() if token.content.strip()} - {
+        backend().token_to_id(name) for name in ("[UNK]", "<unk>")
+    }
+
+    def steering(query: str, document: str) -> list[int]:
+        return [number for number in joined(tokenizer, query, document).ids.tolist() if number in control]
+
+    for text in (token.content for number, token in added.items() if number in control):
+        assert steering(text, f"a {text} b {text}") == steering("a", "a b")
+
+
+def recipe(**fields) -> Recipe:
+    return Recipe(family="x", recognised_by="x", **fields)
+
+
+def made(max_length=512, **fields) -> Tokenizer:
+    backend = AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer
+    return make(backend, recipe(**fields), max_length, segments=True)
+
+
+def test_a_saved_prompt_stands_right_before_the_query():
+    tokenizer = made(instruction="query: ", instruction_use="before query")
+    assert (
+        joined(tokenizer, "a panda", "b").ids.tolist()
+        == joined(TOKENIZER, "query: a panda", "b").ids.tolist()
+    )
+    (asked,) = tokenizer.queries(["a panda"], instruction="what is ")
+    whole = joined(TOKENIZER, "what is a panda", "b")
+    assert tokenizer.pair(asked, *tokenizer.documents(["b"])).ids.tolist() == whole.ids.tolist()
+    (asked,) = tokenizer.queries(["a panda"], instruction="")
+    whole = joined(TOKENIZER, "a panda", "b")
+    assert tokenizer.pair(asked, *tokenizer.documents(["b"])).ids.tolist() == whole.ids.tolist()
+
+
+def test_prompts_without_a_default_are_taken_from_requests_alone():
+    tokenizer = made(instruction=None, instruction_use="before query")
+    assert joined(tokenizer, "a", "b").ids.tolist() == joined(TOKENIZER, "a", "b").ids.tolist()
+    (asked,) = tokenizer.queries(["a"], instruction="what is ")
+    assert asked.ids.tolist() == TOKENIZER.queries(["what is a"])[0].ids.tolist()
+
+
+def test_an_encoder_without_prompts_ignores_instructions():
+    (asked,) = made().queries(["a"], instruction="what is ")
+    assert asked.ids.tolist() == TOKENIZER.queries(["a"])[0].ids.tolist()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@given(query=st.integers(0, 40), document=st.integers(0, 40))
+def test_a_pair_is_cut_as_the_tokenizer_itself_cuts_it(side, query, document):
+    texts = " ".join(f"q{n}" for n in range(query)), " ".join(f"d{n}" for n in range(document))
+    own = CUTTING[side].encode(*texts)
+    got = joined(CUT[side], *texts)
+    assert got.ids.tolist() == own.ids
+    assert [0] * got.second + [1] * (len(got.ids) - got.second) == own.type_ids
+
+
+CUT = {side: made(32, truncation_side=side) for side in ("left", "right")}
+CUTTING = {side: AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer for side in ("left", "right")}
+for _side, _backend in CUTTING.items():
+    _backend.enable_truncation(32, strategy="longest_first", direction=_side)
+
+
+def test_a_decoder_reads_the_query_once_for_all_documents():
+    tokenizer = make(backends.byte_level(), recipe(attention="causal"), 64, segments=False)
+    (query,) = tokenizer.queries(["what is a panda"])
+    for document in tokenizer.documents(["a bear", "it eats"]):
+        pair = tokenizer.pair(query, document)
+        assert pair.ids[: pair.shared].tolist() == query.ids.tolist()
+        assert pair.prefix == query.ids.tobytes()
+    assert joined(made(), "a", "b").shared == 0
 
 
 def test_a_limit_without_room_for_text_is_refused():
