@@ -41,8 +41,8 @@ e2e: .venv/.dev ## bring up a cluster (PODIUM_CLUSTER_TOOL, else kind), build an
 	tests/e2e/run.sh $(ARGS)
 
 generate: .venv/.dev ## write anew what follows from other files: CRD, references, tables, charts; needs helm on the PATH
-	$(BIN)/python -m podium_operator.crd >manifests/crd.yaml
-	$(BIN)/python -m podium_operator.reference >docs/reranker.md
+	$(BIN)/python -m podium_operator.resource.crd >manifests/crd.yaml
+	$(BIN)/python -m podium_operator.resource.reference >docs/reranker.md
 	$(BIN)/python -m podium.dialects.conformance docs/apis.md
 	$(BIN)/python tests/test_configuration.py
 	$(BIN)/python tests/test_repository.py

@@ -5,9 +5,9 @@ import logging
 import os
 import sys
 
-from podium_operator.cluster import Cluster
-from podium_operator.logs import configure_logs
-from podium_operator.program import Program
+from podium_operator.run.cluster import Cluster
+from podium_operator.run.logs import configure_logs
+from podium_operator.run.program import Program
 from podium_operator.settings import SettingError, Settings, read_settings
 
 

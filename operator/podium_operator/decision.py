@@ -6,17 +6,18 @@ from typing import Any
 
 import msgspec
 
-from podium_operator.api import Pinned, Reranker, read_reranker, read_status
-from podium_operator.cache import CacheProgress, cache_progress
-from podium_operator.children import render_children
-from podium_operator.deployment import held, resolve_pinned
-from podium_operator.observed import Observed
-from podium_operator.plan import Plan, make_plan
+from podium_operator.judge.plan import Plan, make_plan
+from podium_operator.render.children import render_children
+from podium_operator.render.deployment import held, resolve_pinned
+from podium_operator.resource.reranker import Reranker, read_reranker
+from podium_operator.resource.source import model_source
+from podium_operator.resource.spec import Model, RerankerSpec
+from podium_operator.resource.status import Pinned, read_status
+from podium_operator.resource.validate import Problem, find_problem
+from podium_operator.seen.download_progress import CacheProgress, cache_progress
+from podium_operator.seen.observed import Observed
 from podium_operator.settings import Settings
-from podium_operator.source import model_source
-from podium_operator.spec import Model, RerankerSpec
-from podium_operator.validate import Problem, find_problem
-from podium_operator.view import View
+from podium_operator.tell.view import View
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from chart.helm import CHARTS, find, needs_helm, only, template
 
-from podium_operator.crd import crd_yaml
+from podium_operator.resource.crd import crd_yaml
 from podium_operator.settings import FIELDS, read_settings, variable
 
 

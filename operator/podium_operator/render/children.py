@@ -1,0 +1,166 @@
+"""Every object that a Reranker should own, rendered each time from its spec and what was observed."""
+
+from typing import Any
+
+import msgspec
+
+from podium_operator.render.autoscaling import scaler
+from podium_operator.render.deployment import deployment, handover, held, resolve_pinned
+from podium_operator.render.jobs import binder_job, download_job
+from podium_operator.render.network import network_policies
+from podium_operator.render.pod import labels, selector
+from podium_operator.resource.names import API_VERSION, APPLIED_ANNOTATION, KIND
+from podium_operator.resource.reranker import Reranker
+from podium_operator.resource.source import Source, digest, own_claim_name
+from podium_operator.resource.status import Pinned
+from podium_operator.resource.workload import DEFAULT_CACHE_SIZE
+from podium_operator.seen.download_progress import CacheProgress
+from podium_operator.seen.observed import ObjectKey, Observed
+from podium_operator.settings import Settings
+
+Manifest = dict[str, Any]
+
+
+class Children(msgspec.Struct, frozen=True, kw_only=True):
+    """What should be: `manifests` in the order of making; `kept` is left as it is; `handover` goes first."""
+
+    manifests: tuple[Manifest, ...]
+    kept: frozenset[ObjectKey]
+    pinned: Pinned
+    handover: Manifest | None = None
+
+
+def render_children(
+    reranker: Reranker, source: Source, progress: CacheProgress, observed: Observed, settings: Settings
+) -> Children:
+    """Return every child of an accepted Reranker."""
+    live = observed.get("Deployment", reranker.name)
+    pinned = resolve_pinned(reranker, live, settings)
+    kept = frozenset({("Deployment", reranker.name)})
+    wanted: list[Manifest] = [_service_account(reranker), *_claim(reranker, source)]
+    wanted += network_policies(reranker, pinned, settings)
+    if progress.binder:
+        wanted.append(binder_job(reranker, source, pinned))
+    if progress.job:
+        wanted.append(download_job(reranker, source, pinned, progress.attempt))
+    wanted.append(_service(reranker))
+    first = None
+    serving = (reranker, pinned) if progress.ready else held(reranker, live)
+    if serving:
+        document = deployment(*serving, live)
+        first = handover(reranker, document, live)
+        wanted.append(document)
+    if serving or live:
+        wanted += [*_disruption_budget(reranker), *_scaler(reranker, settings, observed)]
+    wanted += _service_monitor(reranker, observed)
+    return Children(
+        manifests=tuple(_finished(reranker, manifest) for manifest in wanted),
+        kept=frozenset() if serving else kept,
+        pinned=pinned,
+        handover=first,
+    )
+
+
+def _finished(reranker: Reranker, manifest: Manifest) -> Manifest:
+    """Return the manifest with namespace, owner, and the digest by which a later pass knows it again.
+
+    A deleted Reranker takes its children along without the operator; a claim that is retained has no owner.
+    """
+    metadata = {**manifest["metadata"], "namespace": reranker.namespace}
+    retained = reranker.spec.cache.retention_policy.when_deleted == "Retain"
+    if not (manifest["kind"] == "PersistentVolumeClaim" and retained):
+        metadata["ownerReferences"] = [
+            {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "name": reranker.name,
+                "uid": reranker.uid,
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ]
+    whole = {**manifest, "metadata": metadata}
+    annotations = {**metadata.get("annotations", {}), APPLIED_ANNOTATION: digest(whole, 16)}
+    return {**whole, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _metadata(reranker: Reranker) -> Manifest:
+    return {"name": reranker.name, "labels": labels(reranker)}
+
+
+def _service_account(reranker: Reranker) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": _metadata(reranker),
+        "automountServiceAccountToken": False,
+    }
+
+
+def _claim(reranker: Reranker, source: Source) -> list[Manifest]:
+    cache = reranker.spec.cache
+    if source.kind != "hub" or cache.claim_name:
+        return []
+    size = DEFAULT_CACHE_SIZE if cache.size is None else cache.size
+    spec: Manifest = {
+        "accessModes": cache.access_modes or ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": str(size)}},
+    }
+    if cache.storage_class_name is not None:
+        spec["storageClassName"] = cache.storage_class_name
+    metadata = {**_metadata(reranker), "name": own_claim_name(reranker.name)}
+    return [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}]
+
+
+def _service(reranker: Reranker) -> Manifest:
+    service = reranker.spec.service
+    metadata = _metadata(reranker)
+    if service.annotations:
+        metadata["annotations"] = dict(service.annotations)
+    port = {"name": "http", "port": service.port, "targetPort": "http", "protocol": "TCP"}
+    spec = {"type": service.type, "selector": selector(reranker), "ports": [port]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+def _disruption_budget(reranker: Reranker) -> list[Manifest]:
+    """A budget for one pod would block every drain for ever, so it takes two."""
+    autoscaling, least = reranker.spec.autoscaling, reranker.spec.disruption.min_available
+    most = autoscaling.max_replicas if autoscaling else reranker.desired_replicas
+    if most <= 1 or reranker.spec.suspend:
+        return []
+    bound: Manifest = {"maxUnavailable": 1} if least is None else {"minAvailable": least}
+    return [
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": _metadata(reranker),
+            "spec": {
+                **bound,
+                "selector": {"matchLabels": selector(reranker)},
+                # A pod that never became ready must not hold a drain up.
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            },
+        }
+    ]
+
+
+def _scaler(reranker: Reranker, settings: Settings, observed: Observed) -> list[Manifest]:
+    manifest = scaler(reranker, settings, observed.addons)
+    return [manifest] if manifest else []
+
+
+def _service_monitor(reranker: Reranker, observed: Observed) -> list[Manifest]:
+    monitor = reranker.spec.monitoring.service_monitor
+    if not monitor.enabled or "ServiceMonitor" not in observed.addons:
+        return []
+    endpoint = {"port": "http", "path": "/metrics", "interval": monitor.interval}
+    metadata = _metadata(reranker)
+    metadata["labels"] = {**monitor.labels, **metadata["labels"]}
+    return [
+        {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "ServiceMonitor",
+            "metadata": metadata,
+            "spec": {"selector": {"matchLabels": selector(reranker)}, "endpoints": [endpoint]},
+        }
+    ]

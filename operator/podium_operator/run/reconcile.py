@@ -1,0 +1,232 @@
+"""One look at a Reranker: observe, decide, carry out, say how it is. It may run at any time."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from podium_operator.decision import Decision, decide, read
+from podium_operator.judge.drift import difference, restored
+from podium_operator.judge.memory import Memory
+from podium_operator.judge.plan import Apply, Plan, key_of
+from podium_operator.resource.names import MANAGER
+from podium_operator.resource.source import model_source, own_claim_name
+from podium_operator.run.cluster import ApiError, Cluster
+from podium_operator.run.metrics import CONDITIONS, RECONCILE_SECONDS, RECONCILES, WRITES
+from podium_operator.run.reporting import Reporter
+from podium_operator.seen.kinds import BY_NAME
+from podium_operator.seen.observed import Body, Observed, Refusal, is_owned
+from podium_operator.seen.store import Key, Store
+from podium_operator.seen.stuck import PATIENCE_S, may_become_suspect, suspects
+from podium_operator.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_ROUNDS = 6
+"""Looks in one pass: what was made leads to what is made next, and status is written once at the end."""
+_FIRST_STATUS_S = 1.0
+"""Seconds from the first children to the first status: what controllers say of them meanwhile is in it, where
+a status written at once would be written again, two or three times."""
+_POLL_S = 10.0
+"""Seconds between looks at a claim that bears no label of ours, so that no watch tells of it."""
+_REFUSED = frozenset({400, 403, 404, 405, 409, 413, 422})
+"""Answers that the same request would get again; others are raised and the whole pass is tried again."""
+_HANDOVER_MANAGER = f"{MANAGER}-handover"
+
+
+class Reconciler:
+    """Does one Reranker at a time per key; call it from a work queue."""
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: Cluster,
+        settings: Settings,
+        *,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._cluster, self._settings = store, cluster, settings
+        self._wall, self._clock = wall, clock
+        self._reporter = Reporter(store, cluster, wall)
+        self._memories: dict[Key, Memory] = {}
+        self.addons: frozenset[str] = frozenset()
+        """Kinds of add-ons that the API server has and the settings allow."""
+
+    async def __call__(self, key: Key) -> float | None:
+        """Look at a Reranker; return the seconds until the next look, None where it is gone."""
+        with RECONCILE_SECONDS.time():
+            try:
+                again_s = await self._look(key)
+            except Exception:
+                RECONCILES.labels(result="error").inc()
+                raise
+            RECONCILES.labels(result="success").inc()
+            return again_s
+
+    async def _look(self, key: Key) -> float | None:
+        memory = self._memories.setdefault(key, Memory())
+        claim: Body | None = None
+        made = False
+        for round_ in range(_ROUNDS):
+            body = self._store.reranker(key)
+            if body is None or body["metadata"].get("deletionTimestamp"):
+                self._memories.pop(key, None)
+                CONDITIONS.forget(*key)
+                return None
+            if round_ == 0:
+                claim = await self._foreign_claim(body)
+            observed = await self._observe(key, body, memory, claim)
+            decision = decide(body, observed, self._settings, self._wall())
+            if not await self._carry_out(key, decision, memory):
+                break
+            made = True
+        else:
+            return 1.0
+        if made and not body.get("status"):
+            return _FIRST_STATUS_S
+        await self._reporter.report(key, body, decision)
+        return self._again_s(decision, memory)
+
+    async def _foreign_claim(self, body: Mapping[str, Any]) -> Body | None:
+        """Return a claim that the user named: it bears no label of ours, so the store does not have it."""
+        reranker, _ = read(body)
+        name = model_source(reranker).claim
+        if name is None or name == own_claim_name(reranker.name):
+            return None
+        claim: Body | None = await self._cluster.find(
+            BY_NAME["PersistentVolumeClaim"], reranker.namespace, name
+        )
+        return claim
+
+    async def _observe(
+        self, key: Key, body: Mapping[str, Any], memory: Memory, foreign_claim: Body | None
+    ) -> Observed:
+        now = self._clock()
+        observed = self._store.observe(key)
+        own_claim = observed.get("PersistentVolumeClaim", own_claim_name(key[1]))
+        reranker, _ = read(body)
+        own = model_source(reranker).claim == own_claim_name(key[1])
+        warnings = [
+            await self._cluster.warnings(key[0], kind, name)
+            for kind, name in suspects(observed, self._wall())
+        ]
+        return msgspec.structs.replace(
+            observed,
+            claim=own_claim if own else foreign_claim,
+            warnings=tuple(warning for found in warnings for warning in found),
+            addons=self.addons,
+            refusals=memory.refusals(now),
+            contest=memory.contest(now),
+        )
+
+    async def _carry_out(self, key: Key, decision: Decision, memory: Memory) -> bool:
+        """Do what the plan says; return whether anything was done, so that another look is worth while."""
+        plan: Plan = decision.plan
+        done = False
+        for delete in plan.deletes:
+            await self._cluster.delete(BY_NAME[delete.kind], key[0], delete.name, delete.uid)
+            WRITES.labels(what="delete").inc()
+            logger.info("deleted %s %s of %s/%s: %s", delete.kind, delete.name, *key, delete.reason)
+            self._store.forget((delete.kind, key[0], delete.name))
+            done = True
+        applies = [apply for apply in plan.applies if not self._withheld(apply, memory)]
+        if plan.handover and applies:
+            handover = plan.handover
+            manifest = {**handover, "metadata": {**handover["metadata"], "namespace": key[0]}}
+            await self._cluster.apply(manifest, uid=handover["metadata"]["uid"], manager=_HANDOVER_MANAGER)
+            WRITES.labels(what="apply").inc()
+        for apply in applies:
+            done = await self._apply(key, apply, decision, memory) or done
+        return done
+
+    def _withheld(self, apply: Apply, memory: Memory) -> bool:
+        return memory.is_withheld(apply, key_of(apply.manifest), self._clock())
+
+    async def _apply(self, key: Key, apply: Apply, decision: Decision, memory: Memory) -> bool:
+        """Apply one object; return whether the store has changed."""
+        child = key_of(apply.manifest)
+        if apply.taken:
+            memory.taken(apply.taken, self._clock())
+        try:
+            live = await self._put(key, apply)
+        except ApiError as error:
+            if error.status not in _REFUSED:
+                raise
+            if _is_another(error):
+                return await self._resolve(key, apply, decision, memory, error)
+            memory.refuse(
+                child, apply.manifest, Refusal(code=error.status, message=error.message), self._clock()
+            )
+            logger.warning("%s %s of %s/%s was refused: %s", *child, *key, error)
+            return True
+        logger.info("applied %s %s of %s/%s: %s", *child, *key, apply.reason)
+        memory.accept(child)
+        self._store.put(live, watched=False)
+        return True
+
+    async def _put(self, key: Key, apply: Apply) -> Any:
+        """Apply one object; return it. What someone made of a field of ours may have to go first."""
+        manifest, kind = apply.manifest, BY_NAME[apply.manifest["kind"]]
+        WRITES.labels(what="apply").inc()
+        try:
+            return await self._cluster.apply(manifest, uid=apply.uid)
+        except ApiError as error:
+            if error.status != 422 or _is_another(error):
+                raise
+            live = await self._cluster.find(kind, key[0], manifest["metadata"]["name"])
+            if live is None or live["metadata"]["uid"] != apply.uid:
+                raise
+            spec = difference(live.get("spec"), restored(live.get("spec"), manifest.get("spec")))
+            if not spec:
+                raise
+            logger.info("%s %s of %s/%s is restored: %s", *key_of(manifest), *key, error)
+            await self._cluster.patch_spec(kind, live, spec)
+            WRITES.labels(what="patch").inc()
+        WRITES.labels(what="apply").inc()
+        return await self._cluster.apply(manifest, uid=apply.uid)
+
+    async def _resolve(
+        self, key: Key, apply: Apply, decision: Decision, memory: Memory, error: ApiError
+    ) -> bool:
+        """The object is not what the store knew: gone, someone else's, or ours without its label."""
+        kind, name = key_of(apply.manifest)
+        live = await self._cluster.find(BY_NAME[kind], key[0], name)
+        if live is None:
+            self._store.forget((kind, key[0], name))
+            return True
+        reranker = decision.view.reranker
+        if is_owned(reranker, live):
+            if live["metadata"]["uid"] == apply.uid or live["metadata"].get("deletionTimestamp"):
+                raise error
+            again = msgspec.structs.replace(apply, uid=live["metadata"]["uid"])
+            return await self._apply(key, again, decision, memory)
+        refusal = Refusal(code=error.status, message=error.message, foreign=True)
+        memory.refuse((kind, name), apply.manifest, refusal, self._clock())
+        logger.warning("%s %s exists and does not belong to %s/%s", kind, name, *key)
+        return True
+
+    def _again_s(self, decision: Decision, memory: Memory) -> float:
+        """Return when to look again though nothing may change: the sooner of all that is due."""
+        view, now = decision.view, self._wall()
+        due = [self._settings.resync_s * random.uniform(0.8, 1.2)]  # noqa: S311  spreads load
+        if view.progress.retry_at:
+            due.append(max(0.0, (view.progress.retry_at - now).total_seconds()) + 0.5)
+        own = view.source.claim in (None, own_claim_name(view.reranker.name))
+        if not own and not (view.progress.ready and view.ready):
+            due.append(_POLL_S)
+        if view.observed.warnings:
+            due.append(_POLL_S * 3)
+        elif may_become_suspect(view.observed, now):
+            due.append(PATIENCE_S)
+        wake_s = memory.wake_s(self._clock())
+        return min(due if wake_s is None else [*due, wake_s])
+
+
+def _is_another(error: ApiError) -> bool:
+    """Whether an apply was refused because the object of that name is not the one that was meant."""
+    return error.status == 409 or (error.status == 422 and "metadata.uid" in error.message)
