@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from podium_operator.render.pod import labels, pod_template, selector
-from podium_operator.resource.names import PINNED_ANNOTATION, REPLICAS_ANNOTATION
+from podium_operator.render.replacing import REPLACING
+from podium_operator.resource.names import PINNED_ANNOTATION, REPLICAS_ANNOTATION, ROLL_ANNOTATION
 from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.source import digest, model_source, shape
 from podium_operator.resource.spec import RerankerSpec
@@ -71,10 +72,15 @@ def _record(live: Body | None) -> _Record | None:
         return None
 
 
-def deployment(reranker: Reranker, pinned: Pinned, live: Body | None) -> dict[str, Any]:
-    """Return the Deployment of a Reranker whose model is ready."""
+def deployment(
+    reranker: Reranker, pinned: Pinned, live: Body | None, *, parked: bool = False, replaces: bool = False
+) -> dict[str, Any]:
+    """Return the Deployment of a Reranker whose model is ready.
+
+    `parked`: no pod runs for now. `replaces`: old pods go before new ones come, whatever `rollout` says.
+    """
     rollout = reranker.spec.rollout
-    number, mode = replicas(reranker, live)
+    number, mode = (0, FIXED) if parked else replicas(reranker, live)
     startup_s = reranker.spec.probes.startup_timeout_seconds
     gpu = reranker.spec.gpu is not None
     record = _Record(shape=shape(reranker.raw), pinned=pinned)
@@ -92,6 +98,7 @@ def deployment(reranker: Reranker, pinned: Pinned, live: Body | None) -> dict[st
             "annotations": {
                 PINNED_ANNOTATION: msgspec.json.encode(record, order="deterministic").decode(),
                 REPLICAS_ANNOTATION: mode,
+                **({ROLL_ANNOTATION: REPLACING} if replaces else {}),
             },
         },
         "spec": {
@@ -102,8 +109,8 @@ def deployment(reranker: Reranker, pinned: Pinned, live: Body | None) -> dict[st
                 "type": "RollingUpdate",
                 "rollingUpdate": {
                     # A surge pod would wait for the GPU that the old pod holds.
-                    "maxSurge": _default(rollout.max_surge, 0 if gpu else 1),
-                    "maxUnavailable": _default(rollout.max_unavailable, 1 if gpu else 0),
+                    "maxSurge": 0 if replaces else _default(rollout.max_surge, 0 if gpu else 1),
+                    "maxUnavailable": 1 if replaces else _default(rollout.max_unavailable, 1 if gpu else 0),
                 },
             },
             "template": pod_template(reranker, model_source(reranker), pinned),

@@ -39,8 +39,8 @@ REMEDIES = {
     "PVCLost": "the claim lost its volume: delete the claim, it is made and filled anew",
     "ClaimNotFound": "create the claim, or mend cache.claimName or model.uri",
     "NameConflict": "delete or rename that object, or give the Reranker another name",
-    "ReadWriteOnceNoRoom": "the claim is ReadWriteOnce, so all pods share its node: use ReadWriteMany to "
-    "spread them",
+    "ReadWriteOnceNoRoom": "make room on that node or uncordon it; pods on a claim with ReadWriteMany are "
+    "bound to no node",
     "ClaimNotResizable": "set allowVolumeExpansion on the StorageClass, or set cache.size back",
     "ConflictingFieldManager": "stop the other manager from writing that field, or set it in the Reranker",
     "OutdatedCRD": "apply manifests/crd.yaml of the operator's version, or upgrade the release with "

@@ -80,6 +80,15 @@ def condition(body: Body | None, kind: str) -> Body | None:
     return next((item for item in conditions if item["type"] == kind), None)
 
 
+def is_rolled_out(deployment: Body) -> bool:
+    """Whether all pods of a live Deployment are new, available and alone."""
+    numbers, wanted = deployment.get("status", {}), int(deployment["spec"].get("replicas", 1))
+    if int(numbers.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 0)):
+        return False
+    counts = {int(numbers.get(key, 0)) for key in ("replicas", "updatedReplicas", "availableReplicas")}
+    return counts == {wanted}
+
+
 def condition_is(body: Body | None, kind: str, status: str = "True") -> bool:
     """Whether an object has that condition with that status."""
     found = condition(body, kind)

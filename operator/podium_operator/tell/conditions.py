@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 from podium_operator.render.autoscaling import prometheus_address
+from podium_operator.render.replacing import is_replacing
 from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.status import ConditionType
-from podium_operator.seen.observed import Body, condition, condition_is
+from podium_operator.seen.observed import Body, condition, condition_is, is_rolled_out
+from podium_operator.seen.volumes import one_pod
 from podium_operator.tell.degraded import degraded
 from podium_operator.tell.view import Verdict, View, pod_troubles, unplaced_pods
 
@@ -62,7 +64,13 @@ def scheduled(view: View) -> Verdict:
         return Verdict("Unknown", "NoPods", "no pod exists yet")
     if any(not pod.get("spec", {}).get("nodeName") for pod in view.pods):
         return Verdict("Unknown", "Scheduling", "a pod waits for the scheduler")
-    return Verdict("True", "Placed", "every pod has a node")
+    shared = ""
+    if view.desired > 1 and view.on_one_node:
+        shared = (
+            f"; they share claim {view.source.claim}, which one node can use at a time: a drain of that node "
+            "moves them all at once, ReadWriteMany would spread them"
+        )
+    return Verdict("True", "Placed", f"every pod has a node{shared}")
 
 
 def _refusals(view: View) -> Iterator[str]:
@@ -99,8 +107,11 @@ def progressing(view: View) -> Verdict:
     if view.problem or view.conflicts:
         return Verdict("False", "NotAccepted", "the newest spec is not carried out, see Accepted")
     if not view.progress.ready:
+        gap = ""
+        if live is not None and one_pod(view.reranker, view.source, view.observed.claim):
+            gap = "; until then none runs: ReadWriteOncePod gives the claim to the download"
         return Verdict(
-            "True", "Downloading", "the pods change when the model's files are there, see CacheReady"
+            "True", "Downloading", f"the pods change when the model's files are there, see CacheReady{gap}"
         )
     if live is None:
         return Verdict("True", "Starting", "the Deployment is being made")
@@ -110,27 +121,29 @@ def progressing(view: View) -> Verdict:
         )
     numbers, wanted = view.numbers, int(live["spec"].get("replicas", 1))
     updated = int(numbers.get("updatedReplicas", 0))
+    if is_rolled_out(live):
+        return Verdict("False", "RolloutComplete", f"{wanted} of {wanted} pods are as the spec wants them")
     if int(numbers.get("observedGeneration", 0)) >= int(live["metadata"].get("generation", 0)):
-        counts = {int(numbers.get(key, 0)) for key in ("replicas", "updatedReplicas", "availableReplicas")}
-        if counts == {wanted}:
-            return Verdict(
-                "False", "RolloutComplete", f"{wanted} of {wanted} pods are as the spec wants them"
-            )
         if any(cause.reason == "InsufficientGPU" for cause in unplaced_pods(view)):
             message = f"{updated} of {wanted} pods are new, the next one waits for a GPU"
             return Verdict("False", "WaitingForGPU", with_remedy("InsufficientGPU", message))
-        if condition_is(live, "Progressing", "False"):
+        if condition_is(live, "Progressing", "False") and not is_replacing(live):
             message = f"{updated} of {wanted} pods are new; no progress within the deadline"
             reason = "ProgressDeadlineExceeded"
             return Verdict("False", reason, with_remedy(reason, message))
-    gap = "; with one GPU pod and no surge none answers meanwhile" if _has_gap(view) else ""
-    return Verdict("True", "RollingOut", f"{updated} of {wanted} pods are new{gap}")
+    return Verdict("True", "RollingOut", f"{updated} of {wanted} pods are new{_gap(view)}")
 
 
-def _has_gap(view: View) -> bool:
+def _gap(view: View) -> str:
+    """Return what a roll costs where pods go before their successors come."""
     spec = view.reranker.spec
+    none = "none answers meanwhile" if view.desired == 1 else "fewer answer meanwhile"
+    if view.deployment and is_replacing(view.deployment):
+        return f"; the node of claim {view.source.claim} has no room for more, so old pods go first: {none}"
     surge = str(spec.rollout.max_surge) if spec.rollout.max_surge is not None else "0"
-    return spec.gpu is not None and view.desired == 1 and surge in ("0", "0%")
+    if spec.gpu is not None and view.desired == 1 and surge in ("0", "0%"):
+        return "; with one GPU pod and no surge none answers meanwhile"
+    return ""
 
 
 def autoscaling_ready(view: View) -> Verdict:

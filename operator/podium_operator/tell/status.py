@@ -13,6 +13,7 @@ from podium_operator.resource.status import (
     Pinned,
     RerankerStatus,
 )
+from podium_operator.seen.volumes import claim_size
 from podium_operator.tell.conditions import verdicts
 from podium_operator.tell.view import Verdict, View
 
@@ -49,7 +50,13 @@ def make_status(
             resolved_revision=progress.resolved_revision,
             size_bytes=progress.size_bytes,
         ),
-        cache=CacheStatus(claim_name=source.claim, path=source.path, state=progress.state),
+        cache=CacheStatus(
+            claim_name=source.claim,
+            path=source.path,
+            size=claim_size(view.observed.claim),
+            node=view.claim_node if view.on_one_node else None,
+            state=progress.state,
+        ),
         download=download,
         pinned=pinned,
     )
