@@ -122,13 +122,21 @@ def deployment(
 def replicas(reranker: Reranker, live: Body | None) -> tuple[int | None, str]:
     """Return the number to apply and who sets it; None leaves the number to the autoscaler.
 
-    After `suspend` the number is raised to `minReplicas` first: an autoscaler leaves a Deployment of 0 alone.
+    A Deployment of 0, after `suspend` or by someone's hand, is raised to `minReplicas` first: an autoscaler
+    leaves it alone.
     """
     if reranker.spec.autoscaling is None or reranker.spec.suspend:
         return reranker.desired_replicas, FIXED
-    if live is not None and is_fixed(live) and live["spec"].get("replicas") == 0:
+    if live is not None and live["spec"].get("replicas") == 0:
         return reranker.desired_replicas, FIXED
     return None, AUTOSCALED
+
+
+def is_zeroed(reranker: Reranker, live: Body | None) -> bool:
+    """Whether someone else scaled the Deployment to 0 that an autoscaler looks after."""
+    if live is None or reranker.spec.autoscaling is None or reranker.spec.suspend or is_fixed(live):
+        return False
+    return bool(live["spec"].get("replicas") == 0)
 
 
 def handover(reranker: Reranker, wanted: Body, live: Body | None) -> dict[str, Any] | None:

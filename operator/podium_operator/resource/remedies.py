@@ -34,7 +34,8 @@ REMEDIES = {
     "with ReadWriteMany, or delete the claim so that it is made anew",
     "Preempted": "raise scheduling.priorityClassName",
     "Unschedulable": "check cache.download.nodeSelector and tolerations, and the volume's node",
-    "Refused": "mend what the message names: a quota, a LimitRange, or the namespace's Pod Security level",
+    "Refused": "mend what the message names: a field, a quota, a LimitRange, a webhook, or the namespace's "
+    "Pod Security level",
     "PVCPending": "`kubectl describe pvc` shows what the provisioner says",
     "PVCLost": "the claim lost its volume: delete the claim, it is made and filled anew",
     "ClaimNotFound": "create the claim, or mend cache.claimName or model.uri",

@@ -37,6 +37,8 @@ class ConditionType(enum.StrEnum):
     PROGRESSING = "Progressing"
     AUTOSCALING_READY = "AutoscalingReady"
     DEGRADED = "Degraded"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
     READY = "Ready"
 
 

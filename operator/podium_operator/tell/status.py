@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal, cast
 
-from podium_operator.render.pod import image, selector
+from podium_operator.render.pod import CONTAINER, selector
 from podium_operator.resource.status import (
     CacheStatus,
     Condition,
@@ -44,7 +44,7 @@ def make_status(
         desired_replicas=view.desired,
         selector=labels,
         url=f"http://{reranker.name}.{reranker.namespace}.svc" + ("" if port == 80 else f":{port}"),
-        image=image(reranker, pinned),
+        image=_live_image(view),
         model=ModelStatus(
             uri=reranker.spec.model.uri,
             resolved_revision=progress.resolved_revision,
@@ -60,6 +60,14 @@ def make_status(
         download=download,
         pinned=pinned,
     )
+
+
+def _live_image(view: View) -> str | None:
+    """Return the image of the pods as the API server took it; None while there is no Deployment."""
+    if view.deployment is None:
+        return None
+    containers = view.deployment["spec"]["template"]["spec"]["containers"]
+    return next((str(item["image"]) for item in containers if item["name"] == CONTAINER), None)
 
 
 def _known_attempts(before: RerankerStatus, digest: str) -> int:
