@@ -112,6 +112,9 @@ def progressing(view: View) -> Verdict:
     updated = int(numbers.get("updatedReplicas", 0))
     if int(numbers.get("observedGeneration", 0)) >= int(live["metadata"].get("generation", 0)):
         counts = {int(numbers.get(key, 0)) for key in ("replicas", "updatedReplicas", "availableReplicas")}
+        if counts == {wanted} and view.waits_for:
+            message = f"newer pods wait until those of Reranker {view.waits_for}, moved before, are ready"
+            return Verdict("False", "WaitingForTurn", with_remedy("WaitingForTurn", message))
         if counts == {wanted}:
             return Verdict(
                 "False", "RolloutComplete", f"{wanted} of {wanted} pods are as the spec wants them"

@@ -44,6 +44,7 @@ def make_status(
         selector=labels,
         url=f"http://{reranker.name}.{reranker.namespace}.svc" + ("" if port == 80 else f":{port}"),
         image=image(reranker, pinned),
+        up_to_date=view.up_to_date,
         model=ModelStatus(
             uri=reranker.spec.model.uri,
             resolved_revision=progress.resolved_revision,
