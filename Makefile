@@ -28,8 +28,8 @@ lint: .venv/.dev ## check style, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## set everything up, lint, and run every test
-	$(BIN)/pytest $(ARGS)
+test: lint ## set everything up, lint, and run every test; ARGS="tests/cli -x" for some
+	$(if $(ARGS),$(BIN)/pytest $(ARGS),PYTEST=$(BIN)/pytest tests/run.sh)
 
 bench: .venv/.dev ## measure speed beside Sentence Transformers; FULL=1 for more
 	$(BIN)/podium bench $(if $(FULL),--full)

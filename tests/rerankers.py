@@ -161,7 +161,7 @@ def children_of(resource: Mapping[str, Any], observed: Observed | None = None) -
     """Return what is rendered."""
     decision = look(resource, observed)
     view = decision.view
-    return render_children(view.reranker, view.source, view.progress, view.observed, SETTINGS)
+    return render_children(view.reranker, view.source, view.progress, view.observed, SETTINGS, NOW)
 
 
 def with_pods(observed: Observed, *pods: Mapping[str, Any]) -> Observed:

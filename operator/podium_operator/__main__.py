@@ -14,7 +14,9 @@ from podium_operator.settings import SettingError, Settings, read_settings
 async def run(settings: Settings) -> None:
     """Connect and run; begin anew in the same container where add-ons came or went."""
     cluster = await Cluster.connect(timeout_s=settings.api_timeout_s, connections=settings.workers + 4)
-    if await Program(settings, cluster).run():
+    anew = await Program(settings, cluster).run()
+    await cluster.close()
+    if anew:
         logging.getLogger(__name__).info("the installed add-ons changed, starting anew")
         # Everything that is remembered may be lost at any time, and kopf cannot be ended in a running loop.
         os.execv(sys.executable, [sys.executable, "-m", "podium_operator"])  # noqa: S606

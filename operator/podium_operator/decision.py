@@ -8,7 +8,7 @@ import msgspec
 
 from podium_operator.judge.plan import Plan, make_plan
 from podium_operator.render.children import render_children
-from podium_operator.render.deployment import held, resolve_pinned
+from podium_operator.render.pinned import held, wanted_pods
 from podium_operator.resource.reranker import Reranker, read_reranker
 from podium_operator.resource.source import model_source
 from podium_operator.resource.spec import Model, RerankerSpec
@@ -26,6 +26,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     view: View
     pinned: Pinned
+    takes_turn: bool = False
+    """Whether the plan moves pods because of an upgrade; one Reranker of a namespace at a time."""
 
 
 def read(body: Mapping[str, Any]) -> tuple[Reranker, Problem | None]:
@@ -58,7 +60,7 @@ def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now:
         return _refused(reranker, problem, observed, settings, now)
     source = model_source(reranker)
     progress = _progress(reranker, observed, settings, now)
-    children = render_children(reranker, source, progress, observed, settings)
+    children = render_children(reranker, source, progress, observed, settings, now)
     plan = make_plan(reranker, children, observed)
     view = View(
         reranker=reranker,
@@ -67,8 +69,11 @@ def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now:
         observed=observed,
         settings=settings,
         conflicts=plan.conflicts,
+        up_to_date=children.pods.up_to_date,
+        waits_for=observed.rolling if children.pods.turn == "awaited" else None,
     )
-    return Decision(plan=plan, view=view, pinned=children.pinned)
+    takes_turn = children.pods.turn == "taken"
+    return Decision(plan=plan, view=view, pinned=children.pods.pinned, takes_turn=takes_turn)
 
 
 def _progress(reranker: Reranker, observed: Observed, settings: Settings, now: datetime) -> CacheProgress:
@@ -81,7 +86,8 @@ def _refused(
 ) -> Decision:
     """The pods of the last accepted spec go on; status speaks of them and of the problem."""
     live = observed.get("Deployment", reranker.name)
-    running, pinned = held(reranker, live) or (reranker, resolve_pinned(reranker, live, settings))
+    running = held(reranker, live) or reranker
+    pods = wanted_pods(running, live, settings, now, waits=True)
     view = View(
         reranker=running,
         source=model_source(running),
@@ -89,5 +95,6 @@ def _refused(
         observed=observed,
         settings=settings,
         problem=problem,
+        up_to_date=pods.up_to_date,
     )
-    return Decision(plan=Plan(), view=view, pinned=pinned)
+    return Decision(plan=Plan(), view=view, pinned=pods.pinned)

@@ -17,9 +17,31 @@ class SettingError(ValueError):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings with their defaults. A list is written with commas."""
 
+    on_upgrade: Annotated[
+        Literal["Keep", "Roll"],
+        Meta(
+            description="what an upgrade does to pods where `rollout.onUpgrade` says nothing: Keep them, or "
+            "Roll one Reranker after the other in each namespace"
+        ),
+    ] = "Keep"
     namespaces: Annotated[
         tuple[str, ...], Meta(description="namespaces to watch; empty: all (then the role is a ClusterRole)")
     ] = ()
+    lease: Annotated[
+        str,
+        Meta(
+            description="namespace/name of the Lease that one process of a release holds; what is applied "
+            "bears it, so that two releases notice each other",
+            pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        ),
+    ] = "podium-system/podium-operator"
+    holder: Annotated[
+        str,
+        Meta(
+            description="name of this process in the Lease: the pod's, so that a container that is started "
+            "again goes on at once; empty: the machine's with a random end"
+        ),
+    ] = ""
     reranker_image: Annotated[
         str,
         Meta(
@@ -57,8 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 600.0
     sweep_s: Annotated[
         float,
-        Meta(description="seconds between two checks that the watches deliver what the API lists", gt=0),
-    ] = 15.0
+        Meta(description="seconds between two lists of a kind, its namespaces in turn, past its watch", gt=0),
+    ] = 60.0
     api_timeout_s: Annotated[float, Meta(description="seconds for one API request", gt=0)] = 10.0
     http_host: Annotated[str, Meta(description="address of /healthz, /readyz and /metrics")] = "0.0.0.0"  # noqa: S104 a pod's server
     http_port: Annotated[int, Meta(description="its port; 0 takes a free one", ge=0, le=65535)] = 8080

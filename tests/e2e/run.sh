@@ -3,7 +3,8 @@
 #
 # The cluster comes from the program that PODIUM_CLUSTER_TOOL names, if it is set:
 #   TOOL up --nodes cpu,gpu · TOOL env (prints exports) · TOOL build -t NAME --target T --build-arg A=V DIR · TOOL load NAME… ·
-#   TOOL stop gpu · TOOL start gpu (the kubelet of node-gpu) · TOOL down; every node reaches its StorageClass `shared`
+#   TOOL stop gpu · TOOL start gpu (the kubelet of node-gpu) · TOOL down · TOOL assets (prints a folder for KUBEBUILDER_ASSETS);
+#   every node reaches its StorageClass `shared`
 # else from kind, with docker, and a worker that says it has two GPUs. PODIUM_E2E_KEEP=1 leaves it running.
 set -eu
 cd "$(dirname "$0")/../.."

@@ -1,4 +1,4 @@
-"""What a live object lacks of what was applied to it, and which manager took it."""
+"""What a live object lacks of what the API server made of our words, and which manager took it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +18,8 @@ _LIST_KEYS: dict[str, tuple[str, ...]] = {
     "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
 }
 """Lists that managers share item by item, and the fields that tell items apart; other lists belong to one."""
+_KEY_DEFAULTS = {"protocol": "TCP"}
+"""What the API server takes for a key that an item leaves out."""
 _ALTERNATIVES: tuple[frozenset[str], ...] = (
     frozenset({"value", "valueFrom"}),
     frozenset({"exec", "grpc", "httpGet", "sleep", "tcpSocket"}),
@@ -51,6 +53,25 @@ def lacks(live: Any, wanted: Any, path: str = "") -> Iterator[str]:
             yield from lacks(live[index], value, f"{path}[{index}]")
     elif live != wanted and not same_quantity(live, wanted):
         yield path
+
+
+def granted(answer: Any, wanted: Any, name: str = "") -> Any:
+    """Return what the API server made of what was asked for, by its answer to the apply of `wanted`.
+
+    It drops empty values, writes numbers and defaults its own way, and webhooks rewrite or take out what they
+    like: that is no drift. What only the answer has is someone else's; what it lacks was not granted. `name`
+    is that of the field which holds the value.
+    """
+    if isinstance(wanted, Mapping) and isinstance(answer, Mapping):
+        return {key: granted(answer[key], value, key) for key, value in wanted.items() if key in answer}
+    if isinstance(wanted, list) and isinstance(answer, list):
+        if name in _LIST_KEYS:
+            items = {_identity(item, _LIST_KEYS[name]): item for item in answer}
+            pairs = [(items.get(_identity(item, _LIST_KEYS[name])), item) for item in wanted]
+            return [granted(found, item) for found, item in pairs if found is not None]
+        if len(answer) == len(wanted):
+            return [granted(found, item) for found, item in zip(answer, wanted, strict=True)]
+    return answer
 
 
 def restored(live: Any, wanted: Any, name: str = "") -> Any:
@@ -108,7 +129,7 @@ def _lacks_items(live: Any, wanted: list[Any], path: str, keys: Sequence[str]) -
 
 
 def _identity(item: Body, keys: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(item.get(key) for key in keys)
+    return tuple(item.get(key, _KEY_DEFAULTS.get(key)) for key in keys)
 
 
 def taker(live: Body, path: str) -> str:

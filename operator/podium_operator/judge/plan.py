@@ -6,9 +6,17 @@ import msgspec
 
 from podium_operator.judge.drift import lacks, taker
 from podium_operator.render.children import Children, Manifest
-from podium_operator.resource.names import APPLIED_ANNOTATION
+from podium_operator.resource.names import APPLIED_ANNOTATION, OPERATOR_ANNOTATION
 from podium_operator.resource.reranker import Reranker
-from podium_operator.seen.observed import Body, Contest, ObjectKey, Observed, is_owned
+from podium_operator.seen.observed import (
+    OPERATOR_FIELD,
+    Body,
+    Contest,
+    Granted,
+    ObjectKey,
+    Observed,
+    is_owned,
+)
 
 _CREATED_ONCE = frozenset({"Job"})
 """A Job's template is immutable: it is made or deleted, never changed."""
@@ -74,7 +82,7 @@ def make_plan(reranker: Reranker, children: Children, observed: Observed) -> Pla
         ):
             conflicts.append(key)
         else:
-            applies += _compare(manifest, live)
+            applies += _compare(manifest, live, observed.granted.get(key))
     if conflicts:
         # Half a set would be worse than none: pods could run under an account that is not theirs.
         return Plan(conflicts=tuple(conflicts))
@@ -83,23 +91,43 @@ def make_plan(reranker: Reranker, children: Children, observed: Observed) -> Pla
     return Plan(applies=tuple(applies), deletes=deletes, handover=children.handover)
 
 
-def _compare(manifest: Manifest, live: Body | None) -> Iterable[Apply]:
-    """Yield the object where the live one is missing, was applied otherwise, or lost a field."""
+def digest_of(manifest: Body) -> str:
+    """Return the digest of the words of a rendered object."""
+    return str(manifest["metadata"]["annotations"][APPLIED_ANNOTATION])
+
+
+def _compare(manifest: Manifest, live: Body | None, granted: Granted | None) -> Iterable[Apply]:
+    """Yield the object where the live one is missing, was applied otherwise, or lost a field.
+
+    Lost is what differs from the API server's own answer to our apply. Where that is not known (the process
+    is new), an object that differs from our words is applied once, to hear the answer.
+    """
     if live is None:
         yield Apply(manifest=manifest, reason="missing")
         return
     metadata = live["metadata"]
     if manifest["kind"] in _CREATED_ONCE or metadata.get("deletionTimestamp"):
         return
-    applied = metadata.get("annotations", {}).get(APPLIED_ANNOTATION)
-    if applied != manifest["metadata"]["annotations"][APPLIED_ANNOTATION]:
-        yield Apply(manifest=manifest, reason="changed", uid=metadata["uid"])
-        return
-    path = next(lacks(live, manifest), None)
-    if path is not None:
-        kind, name = key_of(manifest)
-        taken = Contest(manager=taker(live, path), kind=kind, name=name, field=path)
-        yield Apply(manifest=manifest, reason=f"{path} was taken", uid=metadata["uid"], taken=taken)
+    uid = metadata["uid"]
+    annotations, ours = metadata.get("annotations", {}), manifest["metadata"]["annotations"]
+    other = annotations.get(OPERATOR_ANNOTATION)
+    if other is not None and other != ours[OPERATOR_ANNOTATION]:
+        taken = _taken(manifest, other, OPERATOR_FIELD)
+        yield Apply(manifest=manifest, reason=f"was applied by operator {other}", uid=uid, taken=taken)
+    elif granted and (granted.uid, granted.digest) == (uid, digest_of(manifest)):
+        path = next(lacks(live, manifest if granted.expected is None else granted.expected), None)
+        if path is not None:
+            taken = _taken(manifest, taker(live, path), path)
+            yield Apply(manifest=manifest, reason=f"{path} was taken", uid=uid, taken=taken)
+    elif annotations.get(APPLIED_ANNOTATION) != digest_of(manifest):
+        yield Apply(manifest=manifest, reason="changed", uid=uid)
+    elif (path := next(lacks(live, manifest), None)) is not None:
+        yield Apply(manifest=manifest, reason=f"{path} is not as asked for", uid=uid)
+
+
+def _taken(manifest: Manifest, manager: str, path: str) -> Contest:
+    kind, name = key_of(manifest)
+    return Contest(manager=manager, kind=kind, name=name, field=path)
 
 
 def _surplus(reranker: Reranker, live: Mapping[ObjectKey, Body], wanted: set[ObjectKey]) -> Iterable[Delete]:

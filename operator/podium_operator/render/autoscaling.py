@@ -8,6 +8,8 @@ from podium_operator.resource.spec import Autoscaling
 from podium_operator.settings import Settings
 
 METRIC = "podium_queue_tokens"
+_RANDOM, _KEPT_LENGTH = "bcdfghjklmnpqrstvwxz2456789", 58
+"""Characters of hashes and random ends; what is kept of a pod's name before its random end."""
 _BEHAVIOR = {
     "scaleUp": {
         "stabilizationWindowSeconds": 0,
@@ -57,10 +59,20 @@ def _hpa(reranker: Reranker, autoscaling: Autoscaling) -> dict[str, Any]:
     }
 
 
+def pod_pattern(name: str) -> str:
+    """Return a regular expression for the whole name of a Deployment's pod; `a` takes none of `a-b`.
+
+    Name, the template's hash of up to ten characters, five random ones. Before these Kubernetes keeps 58
+    characters: of a name of 47 with a hash of ten it cuts the dash between the two.
+    """
+    hash_, end = f"[{_RANDOM}]{{1,10}}", f"[{_RANDOM}]{{5}}"
+    if len(name) + len("-") + 10 + len("-") <= _KEPT_LENGTH:
+        return f"{name}-{hash_}-{end}"
+    return f"{name}-({hash_}-{end}|[{_RANDOM}]{{{_KEPT_LENGTH - len(name) - 1 + 5}}})"
+
+
 def _scaled_object(reranker: Reranker, autoscaling: Autoscaling, address: str) -> dict[str, Any]:
-    # A pod's name ends in the template's hash and five characters: `a` must not count the pods of `a-b`.
-    pods = f"{reranker.name}-[a-z0-9]+-[a-z0-9]{{5}}"
-    query = f'sum({METRIC}{{namespace="{reranker.namespace}",pod=~"{pods}"}})'
+    query = f'sum({METRIC}{{namespace="{reranker.namespace}",pod=~"{pod_pattern(reranker.name)}"}})'
     threshold = str(autoscaling.target_queue_tokens)
     return {
         "apiVersion": "keda.sh/v1alpha1",

@@ -1,20 +1,21 @@
 """Every object that a Reranker should own, rendered each time from its spec and what was observed."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from podium_operator.render.autoscaling import scaler
-from podium_operator.render.deployment import deployment, handover, held, resolve_pinned
+from podium_operator.render.deployment import deployment, handover
 from podium_operator.render.jobs import binder_job, download_job
 from podium_operator.render.network import network_policies
+from podium_operator.render.pinned import Pods, held, wanted_pods
 from podium_operator.render.pod import labels, selector
 from podium_operator.render.replacing import replaces_first
-from podium_operator.resource.names import API_VERSION, APPLIED_ANNOTATION, KIND
+from podium_operator.resource.names import API_VERSION, APPLIED_ANNOTATION, KIND, OPERATOR_ANNOTATION
 from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.source import Source, digest, own_claim_name
-from podium_operator.resource.status import Pinned
 from podium_operator.resource.workload import DEFAULT_CACHE_SIZE
 from podium_operator.seen.download_progress import CacheProgress
 from podium_operator.seen.observed import Body, ObjectKey, Observed
@@ -37,16 +38,23 @@ class Children(msgspec.Struct, frozen=True, kw_only=True):
 
     manifests: tuple[Manifest, ...]
     kept: frozenset[ObjectKey]
-    pinned: Pinned
+    pods: Pods
     handover: Manifest | None = None
 
 
 def render_children(
-    reranker: Reranker, source: Source, progress: CacheProgress, observed: Observed, settings: Settings
+    reranker: Reranker,
+    source: Source,
+    progress: CacheProgress,
+    observed: Observed,
+    settings: Settings,
+    now: datetime,
 ) -> Children:
     """Return every child of an accepted Reranker."""
     live = observed.get("Deployment", reranker.name)
-    pinned = resolve_pinned(reranker, live, settings)
+    waits = observed.rolling is not None or not progress.ready
+    pods = wanted_pods(reranker, live, settings, now, waits=waits)
+    pinned = pods.pinned
     kept = frozenset({("Deployment", reranker.name)})
     live_claim = observed.get("PersistentVolumeClaim", own_claim_name(reranker.name))
     wanted: list[Manifest] = [_service_account(reranker), *_claim(reranker, source, live_claim)]
@@ -58,11 +66,13 @@ def render_children(
         wanted.append(download_job(reranker, source, pinned, progress.attempt, size))
     wanted.append(_service(reranker))
     first = None
-    serving = (reranker, pinned) if progress.ready else held(reranker, live)
+    serving = reranker if progress.ready else held(reranker, live)
     if serving:
+        if serving is not reranker:
+            pods = wanted_pods(serving, live, settings, now, waits=True)
         # The download needs a claim that the old pod would hold.
         parked = not progress.ready and one_pod(reranker, source, observed.claim)
-        document = deployment(*serving, live, parked=parked, replaces=replaces_first(serving[0], observed))
+        document = deployment(serving, pods, live, parked=parked, replaces=replaces_first(serving, observed))
         first = handover(reranker, document, live)
         wanted.append(document)
     if serving or live:
@@ -72,15 +82,15 @@ def render_children(
         wanted += _scaler(reranker, settings, observed)
     wanted += _service_monitor(reranker, observed)
     return Children(
-        manifests=tuple(_finished(reranker, manifest) for manifest in wanted),
+        manifests=tuple(_finished(reranker, manifest, settings.lease) for manifest in wanted),
         kept=frozenset() if serving else kept,
-        pinned=pinned,
+        pods=msgspec.structs.replace(pods, pinned=pinned),
         handover=first,
     )
 
 
-def _finished(reranker: Reranker, manifest: Manifest) -> Manifest:
-    """Return the manifest with namespace, owner, and the digest by which a later pass knows it again.
+def _finished(reranker: Reranker, manifest: Manifest, operator: str) -> Manifest:
+    """Return the manifest with namespace, owner, the digest by which a later pass knows it, and the operator.
 
     A deleted Reranker takes its children along without the operator; a claim that is retained has no owner.
     """
@@ -97,7 +107,8 @@ def _finished(reranker: Reranker, manifest: Manifest) -> Manifest:
             }
         ]
     whole = {**manifest, "metadata": metadata}
-    annotations = {**metadata.get("annotations", {}), APPLIED_ANNOTATION: digest(whole, 16)}
+    own = {APPLIED_ANNOTATION: digest(whole, 16), OPERATOR_ANNOTATION: operator}
+    annotations = {**metadata.get("annotations", {}), **own}
     return {**whole, "metadata": {**metadata, "annotations": annotations}}
 
 

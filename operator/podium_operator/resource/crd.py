@@ -42,6 +42,7 @@ PRINTER_COLUMNS = (
     ("Replicas", "integer", ".status.readyReplicas", 0),
     ("Desired", "integer", ".status.desiredReplicas", 0),
     ("GPU", "string", ".spec.gpu.resourceName", 1),
+    ("UpToDate", "boolean", ".status.upToDate", 1),
     ("URL", "string", ".status.url", 1),
     ("Age", "date", ".metadata.creationTimestamp", 0),
 )

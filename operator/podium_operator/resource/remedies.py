@@ -44,6 +44,9 @@ REMEDIES = {
     "bound to no node",
     "ClaimNotResizable": "set allowVolumeExpansion on the StorageClass, or set cache.size back",
     "ConflictingFieldManager": "stop the other manager from writing that field, or set it in the Reranker",
+    "AnotherOperator": "uninstall one of the two releases (each Lease is named namespace/name), or give them "
+    "different watchNamespaces",
+    "WaitingForTurn": "mend or suspend that one, see its conditions, or set rollout.onUpgrade to Keep",
     "OutdatedCRD": "apply manifests/crd.yaml of the operator's version, or upgrade the release with "
     "crds.enabled=true",
     "APINotInstalled": "install the API that the message names, or switch the field off",

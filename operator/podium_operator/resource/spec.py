@@ -117,6 +117,14 @@ class Rollout(Base, frozen=True, kw_only=True):
         doc("Seconds without progress until a roll is stuck. Default: 1.2 times the startup time, + 60."),
     ] = None
     paused: Annotated[bool, doc("Hold changes of the pods back. Default: false.")] = False
+    on_upgrade: Annotated[
+        Literal["Keep", "Roll"] | None,
+        doc(
+            "What an operator with another image or template does: `Keep` the pods until the spec asks for "
+            "others, or `Roll` them, one Reranker of a namespace after the other while the one before is "
+            "ready. Default: the operator's setting PODIUM_OPERATOR_ON_UPGRADE."
+        ),
+    ] = None
 
 
 class Probes(Base, frozen=True, kw_only=True):

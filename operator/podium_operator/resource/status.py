@@ -114,6 +114,10 @@ class RerankerStatus(Base, frozen=True, kw_only=True):
     selector: Annotated[str | None, doc("Label selector of the pods, for the scale subresource.")] = None
     url: Annotated[str | None, doc("Address of the Service inside the cluster.")] = None
     image: Annotated[str | None, doc("Image of the pods.")] = None
+    up_to_date: Annotated[
+        bool | None,
+        doc("Whether the operator would make the same pods today: its image and its template, too."),
+    ] = None
     model: Annotated[ModelStatus | None, doc("The model.")] = None
     cache: Annotated[CacheStatus | None, doc("Where the model lies.")] = None
     download: Annotated[DownloadStatus | None, doc("Tries to fill the cache.")] = None

@@ -1,7 +1,7 @@
 """The API server: list, server-side apply, delete, status, Events. Only here is a Kubernetes client."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,13 +12,12 @@ from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from podium_operator.resource.names import MANAGER
 from podium_operator.run.metrics import API_REQUESTS
-from podium_operator.seen.kinds import BY_NAME, EVENT, RERANKER, Kind
+from podium_operator.seen.kinds import BY_NAME, EVENT, LEASE, RERANKER, Kind
 from podium_operator.seen.observed import Listing, WarningEvent
 
 APPLY, JSON = "application/apply-patch+yaml", "application/json"
 _MERGE = "application/merge-patch+json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_PAGE = 500
 _NO_SUCH_VERSION = "1"
 """etcd's first revision: no object bears it, so an apply that demands it makes a new object or is refused."""
 
@@ -46,13 +45,8 @@ class _Item(msgspec.Struct):
     metadata: _Meta
 
 
-class _ListMeta(msgspec.Struct, frozen=True):
-    continue_: str = msgspec.field(default="", name="continue")
-
-
 class _List(msgspec.Struct):
     items: list[_Item] | None  # null where there are none
-    metadata: _ListMeta = _ListMeta()
 
 
 class Cluster:
@@ -61,6 +55,10 @@ class Cluster:
     def __init__(self, configuration: Configuration, *, timeout_s: float) -> None:
         self._client = ApiClient(configuration)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self.may_write: Callable[[], bool] = lambda: True
+        """Whether this process still holds the release's Lease; asked before every write but the Lease's."""
+        self.answered: Callable[[], None] = lambda: None
+        """Called with each end of a request, whatever its outcome."""
 
     @classmethod
     async def connect(cls, *, timeout_s: float, connections: int) -> "Cluster":
@@ -132,19 +130,19 @@ class Cluster:
             if error.status not in (404, 409):
                 raise
 
-    async def list_metadata(self, kind: Kind, namespace: str | None, selector: str) -> list[Listing]:
-        """Return what exists of a kind, page by page and without its content."""
-        found: list[Listing] = []
-        query = {"limit": str(_PAGE), **({"labelSelector": selector} if selector else {})}
-        while True:
-            answer = await self._request("GET", kind.path(namespace), query, accept=_METADATA_ONLY)
-            page = msgspec.json.decode(answer, type=_List)
-            for item in page.items or ():
-                meta = item.metadata
-                found.append((meta.namespace, meta.name, meta.uid, int(meta.resource_version)))
-            if not page.metadata.continue_:
-                return found
-            query["continue"] = page.metadata.continue_
+    async def list_metadata(
+        self, kind: Kind, namespace: str | None, selector: str, not_older_than: int = 0
+    ) -> list[Listing]:
+        """Return what exists of a kind, without its content, as new as `not_older_than` at least.
+
+        The API server answers from its watch cache and asks etcd nothing: with a limit it would.
+        """
+        query = {"resourceVersion": str(not_older_than), "resourceVersionMatch": "NotOlderThan"}
+        if selector:
+            query["labelSelector"] = selector
+        answer = await self._request("GET", kind.path(namespace), query, accept=_METADATA_ONLY)
+        metadata = (item.metadata for item in msgspec.json.decode(answer, type=_List).items or ())
+        return [(meta.namespace, meta.name, meta.uid, int(meta.resource_version)) for meta in metadata]
 
     async def warnings(self, namespace: str, kind: str, name: str) -> list[WarningEvent]:
         """Return the Warning Events about an object, the newest of each reason, newest first."""
@@ -162,6 +160,19 @@ class Cluster:
     async def post_event(self, event: Mapping[str, Any]) -> None:
         """Post one Event."""
         await self._request("POST", EVENT.path(event["metadata"]["namespace"]), {}, event)
+
+    async def lease(
+        self, method: str, namespace: str, name: str, body: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any] | None:
+        """Read (None where there is none), make or replace a Lease; return it."""
+        try:
+            answer = await self._request(method, LEASE.path(namespace, name), body=body, fenced=False)
+        except ApiError as error:
+            if method == "GET" and error.status == 404:
+                return None
+            raise
+        found: Mapping[str, Any] = msgspec.json.decode(answer)
+        return found
 
     async def serves(self, kind: Kind) -> bool:
         """Whether the API server has that kind now."""
@@ -181,7 +192,11 @@ class Cluster:
         body: object = None,
         content_type: str = JSON,
         accept: str = JSON,
+        *,
+        fenced: bool = True,
     ) -> bytes:
+        if fenced and method != "GET" and not self.may_write():
+            raise Unreachable(f"{method} {path}: this process does not hold the Lease any more")
         address = path + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": accept, "Content-Type": content_type}
         status = "none"
@@ -195,6 +210,7 @@ class Cluster:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
         finally:
+            self.answered()
             API_REQUESTS.labels(verb=method, code=status).inc()
         if response.status >= 400:
             raise _error(response.status, answer, response.headers.get("Retry-After"))

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from podium_operator.run.metrics import REGISTRY
 
 HUNG_AFTER_S = 45.0
-"""Seconds for one look at a Reranker: every request in it has its own, shorter limit."""
+"""Seconds in which a look at a Reranker must end one request: each has its own, shorter limit."""
 
 Check = Callable[[], str | None]
 """Returns what is wrong, or None."""

@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
+import secrets
 import signal
+import socket
 
 import kopf
 
 from podium_operator.run.cluster import ApiError, Cluster, Unreachable
 from podium_operator.run.health import HUNG_AFTER_S, serve
+from podium_operator.run.hearing import Hearing
+from podium_operator.run.lease import Lease
 from podium_operator.run.metrics import QUEUE_DEPTH
 from podium_operator.run.reconcile import Reconciler
 from podium_operator.run.sweep import Sweep
@@ -22,6 +26,7 @@ logger = logging.getLogger(__name__)
 _DISCOVERY_S = 30.0
 """Seconds between two looks whether an add-on's API came or went."""
 _RETRY_S = 2.0
+_END_S = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -36,25 +41,36 @@ class Program:
         self._sweep: Sweep | None = None
         self._complete = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._reconciler.wake = self._queue.add
+        holder = settings.holder or f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        self._lease = Lease(cluster, settings.lease, holder, changed=self._turned)
         QUEUE_DEPTH.set_function(self._queue.depth)
 
     async def run(self) -> bool:
         """Serve health, work and watch until a signal comes (False) or the add-ons change (True)."""
         self._catch_signals()
+        self._cluster.may_write = lambda: self._lease.leading
+        self._cluster.answered = self._queue.progress
         _, port = await serve(
             self._settings.http_host, self._settings.http_port, healthy=self._trouble, ready=self._not_ready
         )
         logger.info("serving /healthz, /readyz and /metrics on port %d", port)
         workers = asyncio.create_task(self._queue.run(self._settings.workers))
         watches = asyncio.create_task(self._watch())
+        lease = asyncio.create_task(self._lease.run())
+        told = asyncio.create_task(self._stopping.wait())
         try:
-            done, _ = await asyncio.wait({workers, watches}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({workers, watches, lease, told}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            return watches in done and watches.result()
         finally:
-            workers.cancel()
-            watches.cancel()
+            for task in (workers, lease):
+                task.cancel()
+            # Who writes still must not do so when the Lease is another's; kopf needs seconds more.
+            await asyncio.wait({workers, lease}, timeout=_END_S)
+            await self._lease.release()
+            self._stopping.set()
+        return await watches
 
     async def _watch(self) -> bool:
         """Watch; return whether the add-ons changed, so that other kinds are to be watched."""
@@ -62,23 +78,26 @@ class Program:
         if self._stopping.is_set():
             return False
         self._reconciler.addons = frozenset(kind.name for kind in kinds if kind.addon)
-        sweep = self._sweep = Sweep(
-            self._store, self._cluster, kinds, self._settings.namespaces, changed=self._queue.add
-        )
+        spaces, changed = self._settings.namespaces, self._queue.add
+        hearing = Hearing(self._store, kinds, spaces, changed=changed)
+        sweep = self._sweep = Sweep(self._store, self._cluster, hearing, kinds, spaces, changed=changed)
         watches = asyncio.create_task(
             kopf.operator(
-                registry=make_registry(self._store, self._queue, kinds),
+                registry=make_registry(self._store, self._queue, kinds, started=self._catch_signals),
                 settings=watch_settings(kinds),
                 clusterwide=not self._settings.namespaces,
                 namespaces=self._settings.namespaces,
                 standalone=True,
+                stop_flag=self._stopping,
             )
         )
         follow = asyncio.create_task(self._follow(sweep, kinds))
         done, _ = await asyncio.wait({watches, follow}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-        return follow in done
+        if self._stopping.is_set():
+            await watches
+        return not self._stopping.is_set()
 
     async def _served_kinds(self) -> list[Kind]:
         """Return the kinds to watch, once the API server has ours; kopf would not see it later."""
@@ -104,11 +123,10 @@ class Program:
                 logger.warning("not everything is listed yet: %s", error)
                 await self._pause(_RETRY_S)
         logger.info("watching %s", ", ".join(kind.plural for kind in kinds))
-        for key in self._store.rerankers():
-            self._queue.add(key)
+        self._look_at_all()
         checks = asyncio.create_task(sweep.run(self._settings.sweep_s))
         try:
-            while await self._kinds_now(kinds) == kinds:
+            while not self._stopping.is_set() and await self._kinds_now(kinds) == kinds:
                 await self._pause(_DISCOVERY_S)
         finally:
             checks.cancel()
@@ -131,19 +149,35 @@ class Program:
             return otherwise  # without an answer nothing is known to have changed
 
     async def _work(self, key: Key) -> float | None:
-        if not self._complete.is_set():
-            return 0.5 if not self._stopping.is_set() else None
+        """Look at a Reranker; before the store is complete and while another process leads, drop the key:
+        all are looked at when either changes.
+        """
+        if not self._complete.is_set() or not self._lease.leading:
+            return None
         return await self._reconciler(key)
+
+    def _turned(self, leading: bool) -> None:
+        """What was remembered while another process wrote is worth nothing."""
+        self._reconciler.forget()
+        if leading:
+            self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        for key in self._store.rerankers():
+            self._queue.add(key)
 
     def _trouble(self) -> str | None:
         hung_s = self._queue.longest_s()
         if hung_s > HUNG_AFTER_S:
-            return f"a worker has been at one Reranker for {hung_s:.0f} s"
+            return f"a worker has got no further with one Reranker for {hung_s:.0f} s"
         deaf = self._sweep.deaf() if self._sweep else []
         return f"the watch is silent for {', '.join(deaf)}" if deaf else None
 
     def _not_ready(self) -> str | None:
-        return None if self._complete.is_set() else "the watches have not delivered everything yet"
+        """A process that stands by is ready too."""
+        if not self._complete.is_set():
+            return "the watches have not delivered everything yet"
+        return self._lease.trouble
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -153,7 +187,7 @@ class Program:
             pass
 
     def _catch_signals(self) -> None:
-        """Until kopf runs; then it has the signals, and ends."""
+        """Take the signals, also back from kopf, which takes them when it starts."""
         for number in _SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
 

@@ -14,14 +14,23 @@ from podium_operator.judge.drift import difference, restored, taker
 from podium_operator.judge.memory import Memory
 from podium_operator.judge.plan import Apply, Delete, Plan, key_of
 from podium_operator.render.deployment import is_zeroed
-from podium_operator.resource.names import MANAGER
+from podium_operator.resource.names import KIND, MANAGER
 from podium_operator.resource.source import model_source, own_claim_name
+from podium_operator.resource.status import read_status
 from podium_operator.run.cluster import ApiError, Cluster, Unreachable
 from podium_operator.run.metrics import CONDITIONS, RECONCILE_SECONDS, RECONCILES, WRITES
 from podium_operator.run.reporting import Reporter
 from podium_operator.seen.kinds import BY_NAME
-from podium_operator.seen.observed import Body, ObjectKey, Observed, Refusal, WarningEvent, is_owned
-from podium_operator.seen.store import Key, Store
+from podium_operator.seen.observed import (
+    Body,
+    Contest,
+    ObjectKey,
+    Observed,
+    Refusal,
+    WarningEvent,
+    is_owned,
+)
+from podium_operator.seen.store import Key, Store, trim
 from podium_operator.seen.stuck import PATIENCE_S, may_become_suspect, suspects
 from podium_operator.settings import Settings
 
@@ -53,6 +62,10 @@ class Reconciler:
         self._wall, self._clock = wall, clock
         self._reporter = Reporter(store, cluster, wall)
         self._memories: dict[Key, Memory] = {}
+        self._turns: dict[str, str] = {}
+        self._waiting: dict[str, set[str]] = {}
+        self.wake: Callable[[Key], None] = lambda _: None
+        """Called with a Reranker whose turn to be moved by an upgrade has come."""
         self.addons: frozenset[str] = frozenset()
         """Kinds of add-ons that the API server has and the settings allow."""
 
@@ -64,8 +77,14 @@ class Reconciler:
             except Exception:
                 RECONCILES.labels(result="error").inc()
                 raise
+            finally:
+                self._pass_turn(key)
             RECONCILES.labels(result="success").inc()
             return again_s
+
+    def forget(self) -> None:
+        """Forget what was remembered of all Rerankers."""
+        self._memories.clear()
 
     async def _look(self, key: Key) -> float | None:
         memory = self._memories.setdefault(key, Memory())
@@ -81,6 +100,7 @@ class Reconciler:
                 claim = await self._foreign_claim(body)
             observed = await self._observe(key, body, memory, claim)
             decision = decide(body, observed, self._settings, self._wall())
+            self._take_turn(key, decision)
             if not await self._carry_out(key, decision, memory):
                 break
             made = True
@@ -88,8 +108,41 @@ class Reconciler:
             return 1.0
         if made and not body.get("status"):
             return _FIRST_STATUS_S
-        await self._reporter.report(key, body, decision)
+        await self._report(key, body, decision, memory)
         return self._again_s(decision, memory)
+
+    def _rolling(self, key: Key) -> str | None:
+        """Return the Reranker that must be ready before an upgrade moves this one, or None."""
+        at_it = self._turns.get(key[0], key[1])
+        return at_it if at_it != key[1] else self._store.rolling(key)
+
+    def _take_turn(self, key: Key, decision: Decision) -> None:
+        """From a decision to move pods to the answer to its apply no other Reranker may decide the same."""
+        if decision.takes_turn:
+            self._turns[key[0]] = key[1]
+        waiting = self._waiting.setdefault(key[0], set())
+        (waiting.add if decision.view.waits_for else waiting.discard)(key[1])
+
+    def _pass_turn(self, key: Key) -> None:
+        """End this Reranker's look, and wake one that waits for its turn where it has come."""
+        space, name = key
+        if self._turns.get(space) == name:
+            del self._turns[space]
+        if self._store.reranker(key) is None:
+            self._waiting.get(space, set()).discard(name)
+        first = min(self._waiting.get(space, ()), default=None)
+        if first and first != name and self._rolling((space, first)) is None:
+            self.wake((space, first))
+
+    async def _report(self, key: Key, body: Mapping[str, Any], decision: Decision, memory: Memory) -> None:
+        """Write status; one that someone else keeps writing is held back as a contested field is."""
+        now, contest = self._clock(), Contest(manager="unknown", kind=KIND, name=key[1], field="status")
+        if memory.status is not None and memory.status != read_status(body):
+            if memory.held(contest, now):
+                return
+            memory.taken(contest, now)
+        await self._reporter.report(key, body, decision)
+        memory.status = read_status(self._store.reranker(key) or body)
 
     async def _foreign_claim(self, body: Mapping[str, Any]) -> Body | None:
         """Return a claim that the user named: it bears no label of ours, so the store does not have it."""
@@ -119,6 +172,8 @@ class Reconciler:
             refusals=memory.refusals(now),
             contest=memory.contest(now),
             zeroed_by=memory.zeroed_by,
+            granted=memory.granted,
+            rolling=self._rolling(key),
         )
 
     async def _warnings(self, key: Key, kind: str, name: str) -> list[WarningEvent]:
@@ -144,7 +199,7 @@ class Reconciler:
             try:
                 if isinstance(step, Delete):
                     await self._delete(key, step)
-                    memory.accept(child)
+                    memory.forget(child)
                     done = True
                 elif not memory.is_withheld(step, child, self._clock()):
                     done = await self._apply(key, step, decision, memory) or done
@@ -197,8 +252,8 @@ class Reconciler:
                 return await self._resolve(key, apply, decision, memory, error)
             raise
         logger.info("applied %s %s of %s/%s: %s", *child, *key, apply.reason)
-        memory.accept(child)
         self._store.put(live, watched=False)
+        memory.accept(child, apply.manifest, trim(live))
         return True
 
     async def _hand_over(self, key: Key, handover: Mapping[str, Any]) -> None:

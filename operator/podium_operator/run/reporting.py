@@ -36,7 +36,8 @@ class Reporter:
         before = read_status(body)
         generation = body["metadata"].get("generation", 0)
         after = make_status(decision.view, before, generation, decision.pinned, self._wall())
-        CONDITIONS.set(*key, {condition.type: condition.status for condition in after.conditions})
+        statuses = {condition.type: condition.status for condition in after.conditions}
+        CONDITIONS.set(*key, statuses, after.up_to_date)
         if after == before:
             return
         try:

@@ -1,7 +1,8 @@
 """kopf's part: watch, keep the store, put keys on the queue. Nothing else happens in a handler."""
 
+import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import kopf
@@ -13,6 +14,9 @@ from podium_operator.seen.store import Key, Store
 
 SETTLE_S = 0.5
 """Seconds to wait after an event: a change comes as several, and one look at the end sees them all."""
+
+_STARTED_S = 0.1
+"""kopf takes the signals in the turn of the loop in which it calls handlers of its start, or in the next."""
 
 
 class _Endless:
@@ -38,11 +42,20 @@ class _NoDifferences(kopf.DiffBaseStorage):
         raise NotImplementedError  # only handlers of changes store anything
 
 
-def make_registry(store: Store, queue: WorkQueue[Key], kinds: Sequence[Kind]) -> kopf.OperatorRegistry:
-    """Return handlers that write nothing to anybody's objects: `on.event` alone needs no finalizer."""
+def make_registry(
+    store: Store, queue: WorkQueue[Key], kinds: Sequence[Kind], *, started: Callable[[], None]
+) -> kopf.OperatorRegistry:
+    """Return handlers that write nothing to anybody's objects: `on.event` alone needs no finalizer.
+
+    `started` is called once kopf has begun and taken the signals.
+    """
     registry = kopf.OperatorRegistry()
     for kind in kinds:
         _watch(registry, store, queue, kind)
+
+    @kopf.on.startup(registry=registry)
+    async def begun(**_: Any) -> None:
+        asyncio.get_running_loop().call_later(_STARTED_S, started)
 
     @kopf.on.login(registry=registry)
     def login(**arguments: Any) -> kopf.ConnectionInfo | None:
@@ -52,9 +65,9 @@ def make_registry(store: Store, queue: WorkQueue[Key], kinds: Sequence[Kind]) ->
 
 
 def _watch(registry: kopf.OperatorRegistry, store: Store, queue: WorkQueue[Key], kind: Kind) -> None:
-    group, _, version = kind.api_version.rpartition("/")
+    version = kind.api_version.rpartition("/")[2]
 
-    @kopf.on.event(group, version, kind.plural, registry=registry, id=kind.plural)
+    @kopf.on.event(kind.group, version, kind.plural, registry=registry, id=kind.plural)
     async def seen(event: Any, **_: Any) -> None:
         body = {**event["object"], "kind": kind.name}  # items of a list do not say what they are
         key = store.drop(body) if event["type"] == "DELETED" else store.put(body)

@@ -5,7 +5,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 300.0
@@ -30,6 +30,7 @@ class WorkQueue(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []
         self._order = itertools.count()
         self._running: dict[K, float] = {}
+        self._tasks: dict[asyncio.Task[Any] | None, K] = {}
         self._failures: dict[K, int] = {}
         self._changed = asyncio.Event()
 
@@ -51,8 +52,14 @@ class WorkQueue(Generic[K]):
         now = self._now()
         return sum(1 for key, due in self._due.items() if due <= now and key not in self._running)
 
+    def progress(self) -> None:
+        """Take note that the worker which calls this gets on with its key; anyone else may call it too."""
+        key = self._tasks.get(asyncio.current_task())
+        if key in self._running:
+            self._running[key] = self._now()
+
     def longest_s(self) -> float:
-        """Return the seconds for which the slowest worker has been at its key."""
+        """Return the seconds since the slowest worker began with its key or got on with it."""
         now = self._now()
         return max((now - since for since in self._running.values()), default=0.0)
 
@@ -66,6 +73,7 @@ class WorkQueue(Generic[K]):
         while True:
             key = await self._next()
             self._running[key] = self._now()
+            self._tasks[asyncio.current_task()] = key
             try:
                 again_s = await self._work(key)
             except Exception as error:  # noqa: BLE001  the border: whatever failed, this key comes back later

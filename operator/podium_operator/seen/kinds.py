@@ -14,6 +14,11 @@ class Kind(NamedTuple):
     addon: str | None = None
 
     @property
+    def group(self) -> str:
+        """API group; empty for the core."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
     def root(self) -> str:
         """API path of the group and version."""
         return f"/api/{self.api_version}" if "/" not in self.api_version else f"/apis/{self.api_version}"
@@ -27,6 +32,7 @@ class Kind(NamedTuple):
 RERANKER = Kind(KIND, API_VERSION, PLURAL)
 POD = Kind("Pod", "v1", "pods")
 EVENT = Kind("Event", "v1", "events")
+LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 CHILDREN = (
     Kind("ServiceAccount", "v1", "serviceaccounts"),
     Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims"),

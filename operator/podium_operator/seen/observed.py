@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from podium_operator.resource.names import OWNER_LABEL
+from podium_operator.resource.names import OPERATOR_ANNOTATION, OWNER_LABEL
 from podium_operator.resource.reranker import Reranker
 
 Body = Mapping[str, Any]
@@ -33,13 +33,28 @@ class WarningEvent(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+OPERATOR_FIELD = f"metadata.annotations.{OPERATOR_ANNOTATION}"
+
+
 class Contest(msgspec.Struct, frozen=True, kw_only=True):
-    """A field that another manager keeps taking back."""
+    """A field that another manager keeps taking back; of OPERATOR_FIELD, the other operator's identity."""
 
     manager: str
     kind: str
     name: str
     field: str
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """What the API server made of an object that was applied.
+
+    `digest`: of the words that it answered to. `expected`: what it made of them, None where it took them as
+    they were.
+    """
+
+    uid: str
+    digest: str
+    expected: Body | None
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +69,10 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     zeroed_by: str | None = None
     """The manager that scaled an autoscaled Deployment to 0, until a pod answers again."""
     contest: Contest | None = None
+    rolling: str | None = None
+    """Another Reranker of the namespace that an upgrade moved last and whose pods are not all there yet."""
+    granted: Mapping[ObjectKey, Granted] = {}
+    """Of the objects that this process has applied."""
 
     def get(self, kind: str, name: str) -> Body | None:
         """Return a child as it is in the cluster."""
@@ -82,16 +101,16 @@ def condition(body: Body | None, kind: str) -> Body | None:
     return next((item for item in conditions if item["type"] == kind), None)
 
 
+def condition_is(body: Body | None, kind: str, status: str = "True") -> bool:
+    """Whether an object has that condition with that status."""
+    found = condition(body, kind)
+    return found is not None and found["status"] == status
+
+
 def is_rolled_out(deployment: Body) -> bool:
-    """Whether all pods of a live Deployment are new, available and alone."""
+    """Whether every pod of a Deployment is of its newest template and available."""
     numbers, wanted = deployment.get("status", {}), int(deployment["spec"].get("replicas", 1))
     if int(numbers.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 0)):
         return False
     counts = {int(numbers.get(key, 0)) for key in ("replicas", "updatedReplicas", "availableReplicas")}
     return counts == {wanted}
-
-
-def condition_is(body: Body | None, kind: str, status: str = "True") -> bool:
-    """Whether an object has that condition with that status."""
-    found = condition(body, kind)
-    return found is not None and found["status"] == status

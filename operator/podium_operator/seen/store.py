@@ -1,14 +1,15 @@
 """What the watches delivered: trimmed records, found by their Reranker. No clock, no socket."""
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import msgspec
 
-from podium_operator.resource.names import MANAGER, OWNER_LABEL
+from podium_operator.resource.names import MANAGER, OWNER_LABEL, ROLLED_ANNOTATION, TEMPLATE_ANNOTATION
 from podium_operator.seen.kinds import POD, RERANKER
-from podium_operator.seen.observed import Body, Listing, ObjectKey, Observed
+from podium_operator.seen.managed_fields import owned_part
+from podium_operator.seen.observed import Body, Listing, ObjectKey, Observed, is_rolled_out
 
 Key = tuple[str, str]
 """Namespace and name of a Reranker."""
@@ -37,7 +38,7 @@ class Store:
         self._records: dict[_Place, _Record] = {}
         self._owned: dict[Key, set[_Place]] = {}
         self._gone: OrderedDict[_Place, int] = OrderedDict()
-        self._delivered: Counter[tuple[str, str | None]] = Counter()
+        self._rolled: dict[str, dict[str, str]] = {}
 
     def put(self, body: Mapping[str, Any], *, watched: bool = True) -> Key | None:
         """Take an object as it is now; return its Reranker where something that counts has changed.
@@ -48,10 +49,9 @@ class Store:
         metadata = body["metadata"]
         place = (body["kind"], metadata["namespace"], metadata["name"])
         version = int(metadata["resourceVersion"])
-        if watched:
-            self._count(place)
         known = self._records.get(place)
-        heard = max(version if watched else 0, known.heard if known else 0)
+        same = known is not None and known.uid == metadata["uid"]
+        heard = max(version if watched else 0, known.heard if known and same else 0)
         if known:
             known.heard = heard
         if (known and version <= known.version) or version <= self._gone.get(place, 0):
@@ -66,6 +66,8 @@ class Store:
         self._records[place] = _Record(metadata["uid"], version, heard, owner, content)
         if owner:
             self._owned.setdefault((place[1], owner), set()).add(place)
+        if place[0] == "Deployment":
+            self._note_roll(place, metadata.get("annotations", {}).get(ROLLED_ANNOTATION))
         return self._key(place, owner)
 
     def drop(self, body: Mapping[str, Any]) -> Key | None:
@@ -73,7 +75,6 @@ class Store:
         metadata = body["metadata"]
         place = (body["kind"], metadata["namespace"], metadata["name"])
         version = int(metadata["resourceVersion"])
-        self._count(place)
         known = self._records.get(place)
         if known and known.version > version and known.uid != metadata["uid"]:
             return None  # one of the same name was made since
@@ -91,6 +92,7 @@ class Store:
         if known is None or (uid and known.uid != uid):
             return None
         del self._records[place]
+        self._note_roll(place, None)
         if known.owner:
             owned = self._owned.get((place[1], known.owner), set())
             owned.discard(place)
@@ -119,17 +121,42 @@ class Store:
                 children[place[0], place[2]] = body
         return Observed(children=children, pods=tuple(pods))
 
-    def known(self, kind: str, namespace: str | None) -> set[tuple[str, str, str]]:
-        """Return (namespace, name, uid) of the records of a kind."""
+    def rolling(self, key: Key) -> str | None:
+        """Return the Reranker of this one's namespace that an upgrade moved last, while its pods are not all
+        there; None where that is over, or the last one is this one.
+        """
+        moved = self._rolled.get(key[0], {})
+        name = max(moved, key=moved.__getitem__, default=key[1])
+        record = self._records.get(("Deployment", key[0], name))
+        if name == key[1] or record is None or is_rolled_out(msgspec.json.decode(record.content)):
+            return None
+        return name
+
+    def _note_roll(self, place: _Place, moment: str | None) -> None:
+        if place[0] == "Deployment":
+            self._rolled.get(place[1], {}).pop(place[2], None)
+            if moment:
+                self._rolled.setdefault(place[1], {})[place[2]] = moment
+
+    def known(self, kind: str, namespace: str | None) -> set[Listing]:
+        """Return (namespace, name, uid, version) of the records of a kind."""
         return {
-            (place[1], place[2], record.uid)
+            (place[1], place[2], record.uid, record.version)
             for place, record in self._records.items()
             if place[0] == kind and namespace in (None, place[1])
         }
 
-    def delivered(self, kind: str, namespace: str | None) -> int:
-        """Return how many times the watch of a kind has told of an object; None stands for all namespaces."""
-        return self._delivered[kind, namespace]
+    def relisted(self, kind: str, namespace: str | None, uids: Set[str]) -> list[Key]:
+        """Drop what the watch of a kind delivered before and its new list does not have; return whose it was.
+
+        What only the answer to an apply told may be newer than the list.
+        """
+        gone = [
+            (kind, space, name)
+            for space, name, uid, _ in self.known(kind, namespace)
+            if uid not in uids and self._records[kind, space, name].heard
+        ]
+        return [key for key in map(self.forget, gone) if key]
 
     def behind(self, kind: str, listed: Iterable[Listing]) -> set[Listing]:
         """Return those of (namespace, name, uid, version) that the watch of a kind has not delivered."""
@@ -141,10 +168,6 @@ class Store:
             if heard < version:
                 found.add((space, name, uid, version))
         return found
-
-    def _count(self, place: _Place) -> None:
-        self._delivered[place[0], place[1]] += 1
-        self._delivered[place[0], None] += 1
 
     def _key(self, place: _Place, owner: str | None) -> Key | None:
         if place[0] == RERANKER.name:
@@ -172,6 +195,10 @@ def trim(body: Mapping[str, Any]) -> dict[str, Any]:
     if kind in ("Job", "Service"):
         # A Job's template is never compared; a Service's status is a load balancer's business.
         result.pop("spec" if kind == "Job" else "status", None)
+    if kind == "Deployment" and TEMPLATE_ANNOTATION not in metadata.get("annotations", {}):
+        applied = _applied_template(body)
+        if applied:
+            result["appliedTemplate"] = applied
     foreign = [
         {"manager": entry["manager"], "time": entry.get("time", ""), "fieldsV1": entry.get("fieldsV1", {})}
         for entry in metadata.get("managedFields", ())
@@ -180,6 +207,15 @@ def trim(body: Mapping[str, Any]) -> dict[str, Any]:
     if foreign and kind != RERANKER.name:
         result["foreignManagers"] = foreign
     return {**result, "metadata": kept}
+
+
+def _applied_template(body: Mapping[str, Any]) -> Any:
+    """Return what our own apply owns of a Deployment's template, or None."""
+    for entry in body["metadata"].get("managedFields", ()):
+        if (entry["manager"], entry.get("operation")) == (MANAGER, "Apply") and not entry.get("subresource"):
+            template = entry.get("fieldsV1", {}).get("f:spec", {}).get("f:template")
+            return owned_part(body["spec"]["template"], template) if template else None
+    return None
 
 
 def _trim_pod(body: Mapping[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:

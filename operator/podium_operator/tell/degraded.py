@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.source import own_claim_name
+from podium_operator.seen.observed import OPERATOR_FIELD
 from podium_operator.seen.pod_causes import Cause
 from podium_operator.seen.volumes import volume_waits
 from podium_operator.tell.view import Verdict, View, pod_troubles
@@ -20,7 +21,11 @@ def degraded(view: View) -> Verdict:
 
 def _degradations(view: View) -> Iterator[Cause]:
     contest, progress, observed = view.observed.contest, view.progress, view.observed
-    if contest:
+    if contest and contest.field == OPERATOR_FIELD:
+        # Both operators say it in the same words: else they would take turns at writing status.
+        one, two = sorted((contest.manager, view.settings.lease))
+        yield Cause("AnotherOperator", f"the operators {one} and {two} both look after this Reranker")
+    elif contest:
         yield Cause(
             "ConflictingFieldManager",
             f"manager {contest.manager} keeps taking back {contest.field} of {contest.kind} {contest.name}",

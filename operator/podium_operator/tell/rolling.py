@@ -26,7 +26,11 @@ def _was_out(view: View, live: Body) -> bool:
     known = next(
         (item for item in view.reranker.status.conditions if item.type == ConditionType.PROGRESSING), None
     )
-    if known is None or known.reason != _OUT or known.observed_generation != view.reranker.generation:
+    if (
+        known is None
+        or known.reason not in (_OUT, "WaitingForTurn")
+        or known.observed_generation != view.reranker.generation
+    ):
         return False
     observed = int(view.numbers.get("observedGeneration", 0)) >= int(live["metadata"].get("generation", 0))
     return observed and (condition(live, "Progressing") or {}).get("reason") == "NewReplicaSetAvailable"
@@ -61,6 +65,9 @@ def _roll(view: View, live: Body) -> Verdict:
         )
     numbers, wanted = view.numbers, int(live["spec"].get("replicas", 1))
     updated = int(numbers.get("updatedReplicas", 0))
+    if is_rolled_out(live) and view.waits_for:
+        message = f"newer pods wait until those of Reranker {view.waits_for}, moved before, are ready"
+        return Verdict("False", "WaitingForTurn", with_remedy("WaitingForTurn", message))
     if is_rolled_out(live):
         return Verdict("False", _OUT, f"{wanted} of {wanted} pods are as the spec wants them")
     if _was_out(view, live):

@@ -45,6 +45,7 @@ def make_status(
         selector=labels,
         url=f"http://{reranker.name}.{reranker.namespace}.svc" + ("" if port == 80 else f":{port}"),
         image=_live_image(view),
+        up_to_date=view.up_to_date,
         model=ModelStatus(
             uri=reranker.spec.model.uri,
             resolved_revision=progress.resolved_revision,

@@ -34,6 +34,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     problem: Problem | None = None
     conflicts: tuple[ObjectKey, ...] = ()
+    up_to_date: bool | None = None
+    waits_for: str | None = None
+    """The Reranker whose pods must be ready before an upgrade moves these."""
 
     @property
     def deployment(self) -> Body | None:

@@ -4,10 +4,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rerankers import HUB, UID, body, children_of, downloaded, living, look, settle
+from rerankers import HUB, SETTINGS, UID, body, children_of, downloaded, living, look, settle
 
+from podium_operator.judge.memory import Memory
 from podium_operator.judge.plan import key_of
-from podium_operator.seen.observed import Observed, Refusal
+from podium_operator.resource.names import OPERATOR_ANNOTATION
+from podium_operator.seen.observed import OPERATOR_FIELD, Contest, Observed, Refusal
 
 SPECS = st.fixed_dictionaries(
     {"model": st.sampled_from([{"uri": "builtin"}, {"uri": HUB}, {"uri": HUB, "revision": "v2"}])},
@@ -125,9 +127,52 @@ def test_a_field_that_was_taken_is_put_right_and_names_the_taker() -> None:
     changed = {**service, "spec": {**service["spec"], "ports": [port]}, "foreignManagers": [entry]}
     seen = msgspec.structs.replace(settled, children={**settled.children, ("Service", "demo"): changed})
     (apply,) = look(body(), seen).plan.applies
-    assert apply.uid == "uid-Service-demo"
+    assert (apply.uid, apply.taken) == ("uid-Service-demo", None), "nothing was asked of the server yet"
+    memory = Memory()
+    memory.accept(("Service", "demo"), apply.manifest, service)
+    (apply,) = look(body(), msgspec.structs.replace(seen, granted=memory.granted)).plan.applies
     assert apply.taken is not None
     assert (apply.taken.manager, apply.taken.field) == ("meddler", "spec.ports[80/TCP]")
+
+
+def test_what_the_server_made_of_our_words_is_no_drift_and_a_change_of_that_is() -> None:
+    """An empty value is dropped, a webhook writes another image and takes a label out."""
+    settled = settle(body(engine={"env": [{"name": "EMPTY", "value": ""}]}))
+    words = settled.children["Deployment", "demo"]
+    answer = msgspec.json.decode(msgspec.json.encode(words))
+    container = answer["spec"]["template"]["spec"]["containers"][0]
+    del next(item for item in container["env"] if item["name"] == "EMPTY")["value"]
+    container["image"] = "mirror/podium:cpu"
+    del answer["metadata"]["labels"]["app.kubernetes.io/managed-by"]
+    memory = Memory()
+    memory.accept(("Deployment", "demo"), words, answer)
+
+    def planned(live: dict) -> list:
+        children = {**settled.children, ("Deployment", "demo"): live}
+        seen = msgspec.structs.replace(settled, children=children, granted=memory.granted)
+        resource = body(engine={"env": [{"name": "EMPTY", "value": ""}]})
+        return [apply.taken and apply.taken.field for apply in look(resource, seen).plan.applies]
+
+    assert planned(answer) == []
+    container["image"] = "podium:cpu"
+    assert planned(answer) == ["spec.template.spec.containers[reranker].image"]
+    another = {**answer, "metadata": {**answer["metadata"], "uid": "made-anew"}}
+    assert planned(another) == [None], "an object that was made anew was never applied by us"
+
+
+def test_another_operators_object_is_taken_back_and_counted() -> None:
+    settled = settle(body())
+    service = settled.children["Service", "demo"]
+    annotations = {**service["metadata"]["annotations"], OPERATOR_ANNOTATION: "elsewhere/podium"}
+    theirs = {**service, "metadata": {**service["metadata"], "annotations": annotations}}
+    seen = msgspec.structs.replace(settled, children={**settled.children, ("Service", "demo"): theirs})
+    (apply,) = look(body(), seen).plan.applies
+    assert apply.reason == "was applied by operator elsewhere/podium"
+    assert apply.taken == Contest(
+        manager="elsewhere/podium", kind="Service", name="demo", field=OPERATOR_FIELD
+    )
+    moved = msgspec.structs.replace(SETTINGS, lease="elsewhere/podium")
+    assert look(body(), seen, moved).plan.applies[0].taken is not None, "the others are still ours"
 
 
 def test_a_running_job_is_never_changed_even_where_its_manifest_would_be() -> None:

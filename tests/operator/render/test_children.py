@@ -112,7 +112,7 @@ def test_a_retained_claim_does_not_look_like_a_gitops_tools_own() -> None:
     claim = child(settle(owned), "PersistentVolumeClaim", "demo-cache")
     assert claim is not None
     assert claim["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo"
-    assert set(claim["metadata"]["annotations"]) == {"podium.sh/applied"}
+    assert set(claim["metadata"]["annotations"]) == {"podium.sh/applied", "podium.sh/operator"}
 
 
 def test_a_claim_for_one_pod_goes_to_the_download_and_back() -> None:

@@ -1,9 +1,15 @@
 """What moves a pod template and what does not, and who sets the number of pods."""
 
 import msgspec
+import pytest
 from rerankers import HUB, SETTINGS, body, downloaded, look, serving, settle
 
-from podium_operator.resource.names import PINNED_ANNOTATION, REPLICAS_ANNOTATION
+from podium_operator.resource.names import (
+    PINNED_ANNOTATION,
+    REPLICAS_ANNOTATION,
+    ROLLED_ANNOTATION,
+    TEMPLATE_ANNOTATION,
+)
 from podium_operator.seen.observed import Observed
 from podium_operator.settings import Settings
 
@@ -115,3 +121,69 @@ def test_an_invalid_spec_plans_nothing_and_speaks_of_the_pods_that_run() -> None
     decision = look(body(generation=2, replicas=7, podTemplate=overlay), running)
     assert decision.plan.empty
     assert decision.view.ready == 2
+
+
+def test_the_kept_template_is_applied_whatever_todays_code_would_render() -> None:
+    first = deployment(settle(body()))
+    older = msgspec.json.decode(first["metadata"]["annotations"][TEMPLATE_ANNOTATION])
+    older["spec"]["containers"][0]["args"] = ["serve", "as-it-was"]
+    text = msgspec.json.encode(older, order="deterministic").decode()
+    metadata = {
+        **first["metadata"],
+        "annotations": {**first["metadata"]["annotations"], TEMPLATE_ANNOTATION: text},
+    }
+    seen = Observed(children={("Deployment", "demo"): {**first, "metadata": metadata}})
+    kept = look(body(replicas=3), seen)
+    (apply,) = [apply for apply in kept.plan.applies if apply.manifest["kind"] == "Deployment"]
+    assert apply.manifest["spec"]["template"] == older
+    assert apply.manifest["spec"]["replicas"] == 3
+    assert kept.view.up_to_date is False
+    metadata = {**metadata, "annotations": {**metadata["annotations"], TEMPLATE_ANNOTATION: ""}}
+    live = {**first, "metadata": metadata, "appliedTemplate": older}
+    (apply,) = [
+        apply
+        for apply in look(body(), Observed(children={("Deployment", "demo"): live})).plan.applies
+        if apply.manifest["kind"] == "Deployment"
+    ]
+    assert apply.manifest["spec"]["template"] == older, "an older operator's, from what its apply owns"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"engine": {}}, id="nothing-said"),
+        pytest.param({"probes": {"startupTimeoutSeconds": 900}}, id="a-default-written-out"),
+        pytest.param({"engine": {"env": []}, "scheduling": {"nodeSelector": {}}}, id="empty-lists"),
+        pytest.param(
+            {"model": {"uri": "builtin", "credentialsSecretRef": {"name": "s", "key": "k"}}}, id="a-secret"
+        ),
+    ],
+)
+def test_a_spec_that_asks_for_the_same_pods_in_other_words_keeps_them(spec: dict) -> None:
+    first = settle(body())
+    changed = after(body(generation=2, **spec), first, UPGRADED)
+    assert changed["spec"]["template"] == deployment(first)["spec"]["template"]
+    assert "podium:cpu" in changed["metadata"]["annotations"][PINNED_ANNOTATION]
+
+
+def test_told_to_roll_pods_move_when_it_is_their_turn_and_at_once_where_there_are_none() -> None:
+    roll = {"rollout": {"onUpgrade": "Roll"}}
+    first = settle(body(**roll))
+    waiting = look(body(**roll), msgspec.structs.replace(first, rolling="other"), UPGRADED)
+    assert (waiting.plan.empty, waiting.view.waits_for, waiting.takes_turn) == (True, "other", False)
+    going = look(body(**roll), first, UPGRADED)
+    (apply,) = [apply for apply in going.plan.applies if apply.manifest["kind"] == "Deployment"]
+    assert apply.manifest["metadata"]["annotations"][ROLLED_ANNOTATION].startswith("2026-03-01T12:00:00")
+    assert (going.takes_turn, going.pinned.image) == (True, "podium:next")
+    none = {**roll, "suspend": True}
+    asleep = settle(body(**none))
+    moved = look(body(**none), msgspec.structs.replace(asleep, rolling="other"), UPGRADED)
+    assert (moved.plan.empty, moved.takes_turn, moved.pinned.image) == (False, False, "podium:next")
+    paused = {"rollout": {"onUpgrade": "Roll", "paused": True}}
+    assert look(body(**paused), settle(body(**paused)), UPGRADED).plan.empty
+    keep = {"rollout": {"onUpgrade": "Keep"}}
+    chart = msgspec.structs.replace(UPGRADED, on_upgrade="Roll")
+    assert look(body(**keep), settle(body(**keep)), chart).plan.empty
+    assert not look(body(), settle(body()), chart).plan.empty, (
+        "the chart's setting holds where nothing is said"
+    )

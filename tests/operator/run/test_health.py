@@ -26,7 +26,7 @@ async def test_health_and_readiness_say_what_is_wrong_and_metrics_tell_each_cond
         assert await get(port, "/readyz") == (503, "not everything is listed")
         trouble["healthy"] = "the watch is silent for Service"
         assert await get(port, "/healthz") == (503, "the watch is silent for Service")
-        CONDITIONS.set("search", "demo", {"Ready": "False"})
+        CONDITIONS.set("search", "demo", {"Ready": "False"}, up_to_date=False)
         series = (
             "podium_operator_reranker_condition"
             '{condition="Ready",namespace="search",reranker="demo",status="False"} 1.0'
@@ -42,4 +42,4 @@ async def test_a_worker_that_hangs_turns_health_and_an_operator_without_reranker
     program = Program(Settings(), cast(Any, None))
     assert program._trouble() is None
     program._queue._running[("search", "demo")] = asyncio.get_running_loop().time() - HUNG_AFTER_S - 1
-    assert program._trouble() == "a worker has been at one Reranker for 46 s"
+    assert program._trouble() == "a worker has got no further with one Reranker for 46 s"

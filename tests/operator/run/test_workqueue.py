@@ -136,3 +136,24 @@ async def test_the_slowest_worker_is_seen() -> None:
         queue.add("b")
         await until(lambda: len(work.looks) == 2)
         work.gate.set()
+
+
+async def test_a_worker_that_gets_on_is_not_slow_however_long_its_key_takes() -> None:
+    steps = asyncio.Event()
+
+    async def work(key: str) -> None:
+        for _ in range(4):
+            await asyncio.sleep(0.05)
+            queue.progress()
+        steps.set()
+        await asyncio.sleep(0.1)
+
+    queue = WorkQueue[str](work, on_error=lambda *_: None)
+    task = asyncio.create_task(queue.run(1))
+    queue.add("a")
+    await asyncio.wait_for(steps.wait(), 5)
+    queue.progress()
+    assert queue.longest_s() < 0.05, "counted from the last step; who works on no key changes nothing"
+    await asyncio.sleep(0.06)
+    assert queue.longest_s() > 0.05
+    task.cancel()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from podium_operator.resource.names import MANAGER, OWNER_LABEL
+from podium_operator.resource.names import MANAGER, OWNER_LABEL, ROLLED_ANNOTATION
 from podium_operator.seen.store import Store, trim
 
 
@@ -93,7 +93,7 @@ def test_a_watch_owes_what_is_listed_newer_than_it_delivered() -> None:
 def test_records_are_known_by_kind_and_namespace_and_forgotten_by_uid() -> None:
     store = Store()
     store.put(service("a", 5))
-    assert store.known("Service", None) == store.known("Service", "search") == {("search", "a", "u-a")}
+    assert store.known("Service", None) == store.known("Service", "search") == {("search", "a", "u-a", 5)}
     assert store.known("Service", "elsewhere") == store.known("Job", None) == set()
     assert store.forget(("Service", "search", "a"), "another") is None
     assert store.forget(("Service", "search", "a"), "u-a") == KEY
@@ -133,3 +133,33 @@ def test_a_pod_is_kept_by_its_state_alone() -> None:
         "conditions": [{"type": "Ready", "status": "True"}],
         "containerStatuses": [{"name": "reranker", "image": "i", "ready": True}],
     }
+
+
+def test_the_store_tells_which_reranker_an_upgrade_moved_last_until_its_pods_are_there() -> None:
+    store = Store()
+
+    def put(version: int, name: str, moment: str | None, available: int) -> None:
+        counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), available)
+        metadata = {
+            "name": name,
+            "namespace": "search",
+            "uid": name,
+            "resourceVersion": str(version),
+            "generation": 2,
+            "labels": {OWNER_LABEL: name},
+            "annotations": {ROLLED_ANNOTATION: moment} if moment else {},
+        }
+        status = {"observedGeneration": 2, **counts}
+        store.put({"kind": "Deployment", "metadata": metadata, "spec": {"replicas": 1}, "status": status})
+
+    put(1, "a", "2026-03-01T12:00:00", 1)
+    put(2, "b", "2026-03-01T12:00:01", 0)
+    put(3, "never-moved", None, 0)
+    assert store.rolling(("search", "c")) == "b"
+    assert store.rolling(("search", "b")) is None, "its own pods are not waited for"
+    assert store.rolling(("elsewhere", "c")) is None
+    put(4, "b", "2026-03-01T12:00:01", 1)
+    assert store.rolling(("search", "c")) is None
+    put(5, "b", "2026-03-01T12:00:01", 0)
+    store.forget(("Deployment", "search", "b"))
+    assert store.rolling(("search", "c")) is None

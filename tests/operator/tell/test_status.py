@@ -149,6 +149,7 @@ def test_status_tells_the_address_the_selector_the_model_the_cache_and_the_downl
         "selector": "app.kubernetes.io/instance=demo,app.kubernetes.io/name=reranker",
         "url": "http://demo.search.svc:8080",
         "image": pinned["image"],
+        "upToDate": True,
         "model": {"uri": HUB},
         "cache": {"claimName": "demo-cache", "path": path, "state": "Ready"},
         "download": {"attempts": 1},
