@@ -30,14 +30,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the plan moves pods because of an upgrade; one Reranker of a namespace at a time."""
 
 
-def read(body: Mapping[str, Any]) -> tuple[Reranker, Problem | None]:
+def read(body: Mapping[str, Any], settings: Settings) -> tuple[Reranker, Problem | None]:
     """Return the Reranker and what is wrong with its spec; one that cannot be read gets a stand-in spec."""
     try:
         reranker = read_reranker(body)
     except msgspec.ValidationError as error:
         message = f"the spec cannot be read: {error}"
         return _stand_in(body), Problem("InvalidSpec", message)
-    return reranker, find_problem(reranker)
+    return reranker, find_problem(reranker, settings)
 
 
 def _stand_in(body: Mapping[str, Any]) -> Reranker:
@@ -55,7 +55,7 @@ def _stand_in(body: Mapping[str, Any]) -> Reranker:
 
 def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now: datetime) -> Decision:
     """Return the plan and the view. A spec with a problem plans nothing: what runs is left alone."""
-    reranker, problem = read(body)
+    reranker, problem = read(body, settings)
     if problem:
         return _refused(reranker, problem, observed, settings, now)
     source = model_source(reranker)

@@ -95,9 +95,9 @@ MUTATED = "mutated"
 
 @pytest.fixture
 def quick(operator: OperatorProcess) -> Iterator[OperatorProcess]:
-    """The operator looking at everything every second."""
+    """The operator looking at everything every second, whatever its overlay says."""
     before = dict(operator.settings)
-    operator.restart(PODIUM_OPERATOR_RESYNC_S="1")
+    operator.restart(PODIUM_OPERATOR_RESYNC_S="1", PODIUM_OPERATOR_OVERLAY="any")
     yield operator
     operator.settings.clear()
     operator.restart(**before)

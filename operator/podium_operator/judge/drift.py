@@ -12,6 +12,8 @@ _LIST_KEYS: dict[str, tuple[str, ...]] = {
     "env": ("name",),
     "volumes": ("name",),
     "imagePullSecrets": ("name",),
+    "resourceClaims": ("name",),
+    "claims": ("name",),
     "volumeMounts": ("mountPath",),
     "ports": ("port", "containerPort", "protocol"),
     "ownerReferences": ("uid",),

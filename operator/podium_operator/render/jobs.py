@@ -46,10 +46,11 @@ def binder_job(reranker: Reranker, source: Source, pinned: Pinned, attempt: int)
         "containers": [{**container, "name": "bind", "args": ["--version"]}],
     }
     spec.pop("topologySpreadConstraints", None)
-    pod = {"metadata": {"labels": pod_labels(reranker, source, BINDER)}, "spec": spec}
+    spec.pop("initContainers", None)
+    pod = {"metadata": _pod_metadata(reranker, source, BINDER), "spec": spec}
     job_spec = {"backoffLimit": 0, "podFailurePolicy": {"rules": [_DISRUPTED]}, "template": pod}
     annotations = {ATTEMPT_ANNOTATION: str(attempt)}
-    return _job(binder_job_name(reranker), labels(reranker, BINDER), annotations, job_spec)
+    return _job(binder_job_name(reranker), _job_labels(reranker, BINDER), annotations, job_spec)
 
 
 def download_job(
@@ -65,13 +66,16 @@ def download_job(
         "nodeSelector": _node_selector(reranker),
         "tolerations": tolerations(reranker, download.tolerations),
         "affinity": affinity(reranker, source, gpu_labels=False),
+        "schedulerName": download.pod_template.scheduler_name,
+        "priorityClassName": download.pod_template.priority_class_name,
+        "runtimeClassName": download.pod_template.runtime_class_name,
     }
     pod_spec = {
         "restartPolicy": "Never",
         "serviceAccountName": reranker.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": pod_security(),
+        "securityContext": pod_security(pinned),
         "containers": [_container(reranker, source, pinned, claim_size)],
         "volumes": _volumes(reranker, source),
         **{key: value for key, value in optional.items() if value},
@@ -94,10 +98,21 @@ def download_job(
                 _DISRUPTED,
             ]
         },
-        "template": {"metadata": {"labels": pod_labels(reranker, source, DOWNLOAD)}, "spec": pod_spec},
+        "template": {"metadata": _pod_metadata(reranker, source, DOWNLOAD), "spec": pod_spec},
     }
     annotations = {SHAPE_ANNOTATION: job_shape(reranker.raw), ATTEMPT_ANNOTATION: str(attempt)}
-    return _job(download_job_name(reranker, source), labels(reranker, DOWNLOAD), annotations, spec)
+    return _job(download_job_name(reranker, source), _job_labels(reranker, DOWNLOAD), annotations, spec)
+
+
+def _job_labels(reranker: Reranker, application: str) -> dict[str, str]:
+    """Return the labels of a Job: a queue finds the Job by them, not its pods."""
+    return {**reranker.spec.cache.download.pod_template.labels, **labels(reranker, application)}
+
+
+def _pod_metadata(reranker: Reranker, source: Source, application: str) -> dict[str, Any]:
+    added = reranker.spec.cache.download.pod_template
+    own = {"labels": {**added.labels, **pod_labels(reranker, source, application)}}
+    return {**own, "annotations": dict(added.annotations)} if added.annotations else own
 
 
 def _job(
@@ -130,7 +145,7 @@ def _container(reranker: Reranker, source: Source, pinned: Pinned, claim_size: s
         "env": _environment(reranker),
         "resources": {key: value for key, value in chosen.items() if value},
         "volumeMounts": mounts,
-        "securityContext": restricted(),
+        "securityContext": restricted(pinned),
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }

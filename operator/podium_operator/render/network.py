@@ -10,7 +10,6 @@ from podium_operator.resource.status import Pinned
 from podium_operator.settings import Settings
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_DNS = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
 
 
 def network_policies(reranker: Reranker, pinned: Pinned, settings: Settings) -> list[dict[str, Any]]:
@@ -22,7 +21,7 @@ def network_policies(reranker: Reranker, pinned: Pinned, settings: Settings) -> 
         return []
     policies = [_policy(reranker, reranker.name, _serving(reranker, pinned, settings))]
     if reranker.spec.model.uri.startswith("hf://"):
-        policies.append(_policy(reranker, f"{reranker.name}-download", _download(reranker)))
+        policies.append(_policy(reranker, f"{reranker.name}-download", _download(reranker, settings)))
     return policies
 
 
@@ -41,15 +40,17 @@ def _serving(reranker: Reranker, pinned: Pinned, settings: Settings) -> dict[str
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.monitoring_namespace}}
     }
     callers = list(reranker.spec.network_policy.ingress_from) or [{"namespaceSelector": {}}]
-    egress = [_DNS, *([_to_port(pinned.otlp_endpoint)] if pinned.otlp_endpoint else [])]
+    egress = list(settings.dns_egress)
+    if pinned.otlp_endpoint:
+        egress.append(_to_ports({_port(pinned.otlp_endpoint)}, settings))
     return {
         "podSelector": {"matchLabels": selector(reranker)},
         "ingress": [{"from": callers, "ports": port}, {"from": [scraper], "ports": port}],
-        "egress": egress,
+        **({"egress": egress} if egress else {}),
     }
 
 
-def _download(reranker: Reranker) -> dict[str, Any]:
+def _download(reranker: Reranker, settings: Settings) -> dict[str, Any]:
     """The Jobs take no connection; they reach DNS and the ports of the hub and of a proxy."""
     model = reranker.spec.model
     proxies = [model.proxy.http_proxy, model.proxy.https_proxy] if model.proxy else []
@@ -62,12 +63,24 @@ def _download(reranker: Reranker) -> dict[str, Any]:
                 {"key": "app.kubernetes.io/name", "operator": "In", "values": [DOWNLOAD, BINDER]}
             ],
         },
-        "egress": [_DNS, {"ports": [{"port": port, "protocol": "TCP"} for port in sorted(ports)]}],
+        "egress": [*settings.dns_egress, _to_ports(ports, settings)],
     }
 
 
-def _to_port(address: str) -> dict[str, Any]:
-    return {"ports": [{"port": _port(address), "protocol": "TCP"}]}
+def _to_ports(ports: set[int], settings: Settings) -> dict[str, Any]:
+    """Return a rule to these ports anywhere but at metadata addresses, which give a node's credentials away.
+
+    Pods are named besides: some network plugins do not count them among the addresses of a block.
+    """
+    rule: dict[str, Any] = {"ports": [{"port": port, "protocol": "TCP"} for port in sorted(ports)]}
+    if settings.egress_except:
+        rule["to"] = [{"namespaceSelector": {}}, _block("0.0.0.0/0", settings), _block("::/0", settings)]
+    return rule
+
+
+def _block(cidr: str, settings: Settings) -> dict[str, Any]:
+    without = [other for other in settings.egress_except if (":" in other) == (":" in cidr)]
+    return {"ipBlock": {"cidr": cidr, **({"except": without} if without else {})}}
 
 
 def _port(address: str) -> int:

@@ -15,6 +15,7 @@ from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.source import digest, model_source, shape
 from podium_operator.resource.spec import RerankerSpec
 from podium_operator.resource.status import Pinned
+from podium_operator.resource.workload import Gpu
 from podium_operator.seen.observed import Body
 from podium_operator.settings import Settings
 
@@ -78,7 +79,15 @@ def _pinned_today(reranker: Reranker, settings: Settings) -> Pinned:
         image=settings.reranker_gpu_image if reranker.spec.gpu else settings.reranker_image,
         pull_secrets=list(settings.image_pull_secrets),
         otlp_endpoint=settings.otlp_endpoint,
+        device=settings.gpu_device if _is_nvidia(reranker.spec.gpu) else None,
+        pod_security=settings.pod_security_context,
+        container_security=settings.container_security_context,
     )
+
+
+def _is_nvidia(gpu: Gpu | None) -> bool:
+    """Whether pods get an NVIDIA GPU: without one they fail and say so, and never serve on the CPU."""
+    return gpu is not None and (bool(gpu.resource_claims) or gpu.resource_name.startswith("nvidia.com/"))
 
 
 def _same_pods(reranker: Reranker, record: Record, shape_now: str) -> bool:

@@ -1,6 +1,7 @@
 """The serving pod: a function of the Reranker, its source and what is pinned, never of `replicas`."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +19,15 @@ USER = 65532
 _STARTUP_PERIOD_S = 5
 _EXIT_MARGIN_S = 5
 """Seconds of the grace period that are kept for the process to end after its requests are answered."""
+
+
+_SIDECAR = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""Security context of a container that an overlay adds, where it says nothing itself."""
 
 
 def selector(reranker: Reranker) -> dict[str, str]:
@@ -41,9 +51,9 @@ def pod_labels(reranker: Reranker, source: Source, application: str) -> dict[str
     return {**labels(reranker, application), **claim}
 
 
-def restricted() -> dict[str, Any]:
-    """Return a container's security context that the restricted Pod Security Standard admits."""
-    return {
+def restricted(pinned: Pinned) -> dict[str, Any]:
+    """Return a container's security context: that of the settings, else what the restricted profile asks."""
+    return pinned.container_security or {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
         "readOnlyRootFilesystem": True,
@@ -52,9 +62,9 @@ def restricted() -> dict[str, Any]:
     }
 
 
-def pod_security() -> dict[str, Any]:
+def pod_security(pinned: Pinned) -> dict[str, Any]:
     """Return the pod's security context; a large volume is not walked at every start."""
-    return {
+    return pinned.pod_security or {
         "runAsNonRoot": True,
         "runAsUser": USER,
         "runAsGroup": USER,
@@ -82,7 +92,26 @@ def pod_template(reranker: Reranker, source: Source, pinned: Pinned) -> dict[str
     if added.annotations:
         metadata["annotations"] = dict(added.annotations)
     spec = _pod_spec(reranker, source, pinned)
-    return {"metadata": metadata, "spec": merge(spec, added.overlay) if added.overlay else spec}
+    return {"metadata": metadata, "spec": _overlaid(spec, added.overlay) if added.overlay else spec}
+
+
+def _overlaid(spec: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the pod with the overlay on it; containers that it adds are restricted where they do not say."""
+    merged: dict[str, Any] = merge(spec, overlay)
+    ours = {container["name"] for container in spec["containers"]}
+    for group in ("containers", "initContainers"):
+        if isinstance(merged.get(group), list):
+            merged[group] = [
+                item if not isinstance(item, dict) or item.get("name") in ours else _confined(item)
+                for item in merged[group]
+            ]
+    return merged
+
+
+def _confined(container: dict[str, Any]) -> dict[str, Any]:
+    if "securityContext" in container and container["securityContext"] is None:
+        return container
+    return {**container, "securityContext": merge(_SIDECAR, container.get("securityContext", {}))}
 
 
 def _pod_spec(reranker: Reranker, source: Source, pinned: Pinned) -> dict[str, Any]:
@@ -100,13 +129,14 @@ def _pod_spec(reranker: Reranker, source: Source, pinned: Pinned) -> dict[str, A
         "priorityClassName": scheduling.priority_class_name,
         "schedulerName": scheduling.scheduler_name,
         "runtimeClassName": gpu.runtime_class_name if gpu else None,
+        "resourceClaims": [msgspec.to_builtins(claim) for claim in gpu.resource_claims] if gpu else None,
     }
     return {
         "serviceAccountName": reranker.name,
         "automountServiceAccountToken": False,
         # A Service called `podium` would inject PODIUM_PORT=tcp://… and break that setting.
         "enableServiceLinks": False,
-        "securityContext": pod_security(),
+        "securityContext": pod_security(pinned),
         "terminationGracePeriodSeconds": reranker.spec.termination.grace_period_seconds,
         "containers": [_container(reranker, source, pinned)],
         "volumes": volumes,
@@ -129,7 +159,7 @@ def _container(reranker: Reranker, source: Source, pinned: Pinned) -> dict[str, 
         "env": environment(reranker, source, pinned),
         "resources": _resources(reranker),
         "volumeMounts": mounts,
-        "securityContext": restricted(),
+        "securityContext": restricted(pinned),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "startupProbe": {
             **_probe("/readyz", period_s=_STARTUP_PERIOD_S, timeout_s=5),
@@ -163,6 +193,7 @@ def environment(reranker: Reranker, source: Source, pinned: Pinned) -> list[dict
         "PODIUM_TRUST_REMOTE_CODE": "true" if model.trust_remote_code else None,
         "PODIUM_REVISION": model.revision if model.trust_remote_code else None,
         "OTEL_EXPORTER_OTLP_ENDPOINT": pinned.otlp_endpoint,
+        "PODIUM_DEVICE": pinned.device,
         "HOME": "/tmp",  # noqa: S108 inside the pod
         **{f"PODIUM_{name.upper()}": value for name, value in sorted(engine.settings.items())},
     }
@@ -182,9 +213,11 @@ def _resources(reranker: Reranker) -> dict[str, Any]:
     given, gpu = reranker.spec.engine.resources, reranker.spec.gpu
     requests = dict(given.requests) if given else {"cpu": "1", "memory": "2Gi"}
     limits = dict(given.limits) if given else {}
-    if gpu:
+    claims = [{"name": claim.name} for claim in gpu.resource_claims] if gpu else []
+    if gpu and not claims:
         requests[gpu.resource_name] = limits[gpu.resource_name] = str(gpu.count)
-    return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
+    found = {"requests": requests, "limits": limits, "claims": claims}
+    return {key: value for key, value in found.items() if value}
 
 
 def _spread(reranker: Reranker, source: Source) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import msgspec
 
 from podium_operator.resource.crd import structural
 from podium_operator.resource.names import API_VERSION, KIND
+from podium_operator.resource.overlay import ADMITTED
 from podium_operator.resource.remedies import REMEDIES
 from podium_operator.resource.rules import RULES
 from podium_operator.resource.spec import RerankerSpec
@@ -37,6 +38,11 @@ def reference() -> str:
             "The API server refuses a resource that breaks one of these, with the sentence that stands here.",
             "",
             *(f"- {rule.message}" for rules in RULES.values() for rule in rules),
+            "",
+            "## What an overlay may hold",
+            "",
+            f"Under the operator's setting `overlay=safe`, its default: {ADMITTED}. A container that it adds is "
+            "restricted where it says nothing itself. `off` admits none, `any` leaves it to the API server.",
             "",
             "## status",
             "",
@@ -96,7 +102,10 @@ def _type(field: dict[str, Any]) -> str:
 def _settings() -> Iterator[str]:
     for field in msgspec.inspect.type_info(Settings).fields:  # type: ignore[attr-defined]
         schema = field.type.extra_json_schema or {}
-        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        words = isinstance(field.default, tuple) and all(isinstance(part, str) for part in field.default)
+        default = ",".join(field.default) if words else field.default
+        if isinstance(default, tuple):
+            default = msgspec.json.encode(default).decode()
         shown = f"`{default}`" if default not in (None, "") else "none"
         yield f"| `{variable(field.name)}` | {shown} | {schema.get('description', '')} |"
 

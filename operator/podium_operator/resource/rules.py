@@ -82,6 +82,11 @@ SPEC = (
         "disruption.minAvailable must be less than replicas, or than autoscaling.minReplicas where that is "
         "set (default of both: 1): a budget that spares no pod forbids every drain",
     ),
+    Rule(
+        "!has(self.gpu) || !has(self.gpu.resourceName) || !self.gpu.resourceName.startsWith('amd.com/') || "
+        "(has(self.engine) && has(self.engine.image))",
+        "gpu.resourceName amd.com/… needs engine.image with an image for ROCm: there is none of Podium's own",
+    ),
     _immutable("storageClassName"),
     _immutable("accessModes"),
     _immutable("claimName"),
@@ -106,6 +111,23 @@ MODEL = (
         "!has(self.trustRemoteCode) || !self.trustRemoteCode || "
         "(has(self.revision) && self.revision.matches('^[0-9a-f]{40}$'))",
         "model.trustRemoteCode needs model.revision with a commit of 40 hex digits: a branch can change",
+    ),
+)
+
+GPU = (
+    Rule(
+        "!has(self.count) || self.count <= 1",
+        "gpu.count above 1 is refused: one process uses one GPU, so raise replicas",
+    ),
+    Rule(
+        "!has(self.resourceClaims) || size(self.resourceClaims) == 0 || "
+        "!(has(self.resourceName) || has(self.count) || has(self.product) || has(self.minMemory))",
+        "gpu.resourceClaims excludes resourceName, count, product and minMemory: the claim has it all",
+    ),
+    Rule(
+        "!has(self.resourceClaims) || self.resourceClaims.all(claim, "
+        "has(claim.resourceClaimName) != has(claim.resourceClaimTemplateName))",
+        "gpu.resourceClaims: each names either resourceClaimName or resourceClaimTemplateName",
     ),
 )
 
@@ -139,6 +161,7 @@ RULES: dict[tuple[str, ...], tuple[Rule, ...]] = {
     (): ROOT,
     ("spec",): SPEC,
     ("spec", "model"): MODEL,
+    ("spec", "gpu"): GPU,
     ("spec", "autoscaling"): AUTOSCALING,
     ("spec", "cache"): CACHE,
     ("spec", "termination"): TERMINATION,

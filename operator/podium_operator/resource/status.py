@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from podium_operator.resource.fields import Base, Name, doc
+from podium_operator.resource.fields import Base, Name, Verbatim, doc
 
 
 class ServiceReason(enum.StrEnum):
@@ -98,6 +98,13 @@ class Pinned(Base, frozen=True, kw_only=True):
     image: Annotated[str, doc("Image where the spec names none.")] = ""
     pull_secrets: Annotated[list[str], doc("The operator's own pull secrets.")] = []
     otlp_endpoint: Annotated[str | None, doc("Where traces go.")] = None
+    device: Annotated[str | None, doc("Device of pods that ask for an NVIDIA GPU.")] = None
+    pod_security: Annotated[
+        Verbatim | None, doc("Security context of the pods, where a setting has one.")
+    ] = None
+    container_security: Annotated[
+        Verbatim | None, doc("Security context of their containers, where a setting has one.")
+    ] = None
 
 
 class RerankerStatus(Base, frozen=True, kw_only=True):

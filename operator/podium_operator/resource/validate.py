@@ -1,11 +1,12 @@
 """What the API server's schema cannot refuse: unknown settings and a dangerous overlay."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
+from podium_operator.resource.overlay import ADMITTED, unsafe
 from podium_operator.resource.reranker import Reranker
+from podium_operator.settings import Settings
 
 OWN_SETTINGS = frozenset(
     [
@@ -50,8 +51,8 @@ FREE_SETTINGS = frozenset(
 )
 """Settings of the service that `engine.settings` may name; a test holds both lists equal to the service's."""
 
-_HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
-_PRIVILEGES = ("privileged", "allowPrivilegeEscalation")
+_PROFILES = ("container.apparmor.security.beta.kubernetes.io/", "seccomp.security.alpha.kubernetes.io/")
+"""Annotations that older clusters take for a container's profile."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -61,15 +62,70 @@ class Problem(msgspec.Struct, frozen=True):
     message: str
 
 
-def find_problem(reranker: Reranker) -> Problem | None:
+def find_problem(reranker: Reranker, settings: Settings) -> Problem | None:
     """Return the first thing that is wrong with a spec which the API server let through."""
-    refused = next(_refused(reranker.spec.pod_template.overlay or {}, "podTemplate.overlay"), None)
-    if refused:
-        return Problem(
-            "OverlayRefused",
-            f"{refused} is not allowed in a Reranker's pods: remove it from the overlay",
-        )
-    return _settings_problem(reranker)
+    return (
+        _overlay_problem(reranker, settings)
+        or _strips_problem(reranker, settings)
+        or _prometheus_problem(reranker, settings)
+        or _settings_problem(reranker)
+    )
+
+
+def _overlay_problem(reranker: Reranker, settings: Settings) -> Problem | None:
+    overlay = reranker.spec.pod_template.overlay
+    if not overlay or settings.overlay == "any":
+        return None
+    if settings.overlay == "off":
+        message = "podTemplate.overlay is switched off by the operator's setting overlay=off: remove it"
+        return Problem("OverlayRefused", message)
+    refused = next(unsafe(overlay), None)
+    if refused is None:
+        return None
+    return Problem(
+        "OverlayRefused",
+        f"{refused} is not allowed in a Reranker's pods: remove it from the overlay. The operator's setting "
+        f"overlay=safe admits {ADMITTED}",
+    )
+
+
+def _strips_problem(reranker: Reranker, settings: Settings) -> Problem | None:
+    """Other fields by which a pod would get more than the restricted profile, or go before all others."""
+    spec, shaped = reranker.spec, reranker.spec.cache.download.pod_template
+    if settings.overlay == "any":
+        return None
+    for path, name in (
+        ("scheduling.priorityClassName", spec.scheduling.priority_class_name),
+        ("cache.download.podTemplate.priorityClassName", shaped.priority_class_name),
+    ):
+        if name and name.startswith("system-"):
+            message = f"{path}: {name} is for the cluster's own pods: name another PriorityClass"
+            return Problem("InvalidSpec", message)
+    for path, annotations in (
+        ("podTemplate.annotations", spec.pod_template.annotations),
+        ("cache.download.podTemplate.annotations", shaped.annotations),
+    ):
+        for key, value in annotations.items():
+            if key.startswith(_PROFILES) and value == "unconfined":
+                message = f"{path}.{key}: unconfined takes a restriction off a Reranker's pods: remove it"
+                return Problem("InvalidSpec", message)
+    return None
+
+
+def _prometheus_problem(reranker: Reranker, settings: Settings) -> Problem | None:
+    """KEDA asks that address from its own pod, past what the creator's namespace may reach."""
+    autoscaling, allowed = reranker.spec.autoscaling, settings.allowed_prometheus_hosts
+    address = autoscaling.prometheus_address if autoscaling else None
+    if not address or not allowed or address == settings.prometheus_address:
+        return None
+    host = urlsplit(address if "://" in address else f"http://{address}").hostname
+    if host in allowed:
+        return None
+    return Problem(
+        "InvalidSpec",
+        f"autoscaling.prometheusAddress: {address} is at none of the hosts that the operator's setting "
+        f"allowed_prometheus_hosts admits: {', '.join(allowed)}; name one of them or leave the field out",
+    )
 
 
 def _settings_problem(reranker: Reranker) -> Problem | None:
@@ -86,24 +142,3 @@ def _settings_problem(reranker: Reranker) -> Problem | None:
                 "InvalidSpec", f"engine.settings.{name} is no setting of the service; it has {known}"
             )
     return None
-
-
-def _refused(value: Any, path: str) -> Iterator[str]:
-    """Yield the path and value of everything in an overlay that would reach the node."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            here = f"{path}.{key}"
-            if key in _HOST_NAMESPACES and inner:
-                yield f"{here}: {inner}"
-            elif key == "hostPath" or (key == "hostPort" and inner):
-                yield here
-            elif key in _PRIVILEGES and inner:
-                yield f"{here}: {inner}"
-            elif key == "capabilities" and isinstance(inner, Mapping) and inner.get("add"):
-                yield f"{here}.add"
-            else:
-                yield from _refused(inner, here)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            name = inner.get("name", index) if isinstance(inner, Mapping) else index
-            yield from _refused(inner, f"{path}[{name}]")

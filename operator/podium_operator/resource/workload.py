@@ -26,6 +26,17 @@ from podium_operator.resource.fields import (
 DEFAULT_CACHE_SIZE = "10Gi"
 
 
+class ResourceClaim(Base, frozen=True, kw_only=True):
+    """A claim of dynamic resource allocation, or a template for one claim a pod; one of the two."""
+
+    name: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")],
+        doc("Its name inside the pod."),
+    ]
+    resource_claim_name: Annotated[Name | None, doc("A ResourceClaim, shared by all pods.")] = None
+    resource_claim_template_name: Annotated[Name | None, doc("A ResourceClaimTemplate.")] = None
+
+
 class Gpu(Base, frozen=True, kw_only=True):
     """The accelerator of each pod. Absent: the pods compute on CPU."""
 
@@ -33,10 +44,20 @@ class Gpu(Base, frozen=True, kw_only=True):
         Name,
         doc(
             "Extended resource to ask for: `nvidia.com/gpu`, a MIG slice such as `nvidia.com/mig-1g.18gb`, "
-            "`amd.com/gpu`. Default: nvidia.com/gpu."
+            "`amd.com/gpu` (with an image of yours in `engine.image`). Default: nvidia.com/gpu."
         ),
     ] = "nvidia.com/gpu"
-    count: Annotated[Annotated[int, Meta(ge=1, le=64)], doc("How many of it. Default: 1.")] = 1
+    count: Annotated[
+        Annotated[int, Meta(ge=1, le=64)], doc("How many of it; more than 1 is refused. Default: 1.")
+    ] = 1
+    resource_claims: Annotated[
+        Annotated[list[ResourceClaim], Meta(max_length=8)],
+        doc(
+            "Claims of dynamic resource allocation (Kubernetes 1.34) in place of `resourceName`.",
+            x_kubernetes_list_type="map",
+            x_kubernetes_list_map_keys=["name"],
+        ),
+    ] = []
     product: Annotated[
         Short | None,
         doc("Value of the node label `nvidia.com/gpu.product` to require; GPU feature discovery sets it."),
@@ -60,6 +81,18 @@ class RetentionPolicy(Base, frozen=True, kw_only=True):
     ] = "Retain"
 
 
+class DownloadTemplate(Base, frozen=True, kw_only=True):
+    """Additions to the pods of the cache's Jobs, so that queues, autoscalers and meshes can be told."""
+
+    labels: Annotated[Labels, doc("More labels of the Jobs and their pods.")] = {}
+    annotations: Annotated[Labels, doc("More annotations of the pods.")] = {}
+    scheduler_name: Annotated[
+        Short | None, doc("Scheduler of the download's pod. Default: the cluster's.")
+    ] = None
+    priority_class_name: Annotated[Short | None, doc("PriorityClass of the download's pod.")] = None
+    runtime_class_name: Annotated[Short | None, doc("RuntimeClass of the download's pod.")] = None
+
+
 class Download(Base, frozen=True, kw_only=True):
     """The Job that fills the cache."""
 
@@ -75,6 +108,7 @@ class Download(Base, frozen=True, kw_only=True):
             "Taints that it bears besides those that the serving pods bear.", x_kubernetes_list_type="atomic"
         ),
     ] = []
+    pod_template: Annotated[DownloadTemplate, doc("Additions to its pods.")] = DownloadTemplate()
     backoff_limit: Annotated[Natural, doc("Tries of one Job after temporary failures. Default: 3.")] = 3
     active_deadline_seconds: Annotated[Positive, doc("Seconds that one Job may take. Default: 7200.")] = 7200
 
@@ -196,7 +230,7 @@ class PodTemplate(Base, frozen=True, kw_only=True):
     overlay: Annotated[
         Verbatim | None,
         doc(
-            "A piece of a pod's `spec` that is merged over the operator's, lists by their items' names. Host "
-            "namespaces, hostPath, privileged containers and added capabilities are refused."
+            "A piece of a pod's `spec` that is merged over the operator's, lists by their items' names. The "
+            "operator's setting `overlay` says what it may be: by default what the restricted profile admits."
         ),
     ] = None

@@ -146,7 +146,7 @@ class Reconciler:
 
     async def _foreign_claim(self, body: Mapping[str, Any]) -> Body | None:
         """Return a claim that the user named: it bears no label of ours, so the store does not have it."""
-        reranker, _ = read(body)
+        reranker, _ = read(body, self._settings)
         name = model_source(reranker).claim
         if name is None or name == own_claim_name(reranker.name):
             return None
@@ -161,7 +161,7 @@ class Reconciler:
         now = self._clock()
         observed = self._store.observe(key)
         own_claim = observed.get("PersistentVolumeClaim", own_claim_name(key[1]))
-        reranker, _ = read(body)
+        reranker, _ = read(body, self._settings)
         own = model_source(reranker).claim == own_claim_name(key[1])
         warnings = [await self._warnings(key, kind, name) for kind, name in suspects(observed, self._wall())]
         return msgspec.structs.replace(

@@ -78,7 +78,7 @@ def _reason(message: str, gpu_resource: str | None) -> tuple[str, str]:
             BOUND_ELSEWHERE.search(message) and lacking <= {gpu_resource},
         ),
         ("UntoleratedTaint", 0 < tainted == nodes - without),
-        ("InsufficientGPU", short and without in (0, nodes)),
+        ("InsufficientGPU", (short and without in (0, nodes)) or "cannot allocate all claims" in message),
         ("NoMatchingNode", True),
     )
     reason = next(name for name, matches in reasons if matches)

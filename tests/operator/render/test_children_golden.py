@@ -31,7 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
         "gpu": {"product": "NVIDIA-H200", "minMemory": "40Gi"},
         "cache": {"size": "20Gi", "storageClassName": "fast", "retentionPolicy": {"whenDeleted": "Delete"}},
     },
-    "mig": {"gpu": {"resourceName": "nvidia.com/mig-1g.18gb", "count": 2, "runtimeClassName": "nvidia"}},
+    "mig": {"gpu": {"resourceName": "nvidia.com/mig-1g.18gb", "runtimeClassName": "nvidia"}},
     "claim": {"model": {"uri": "pvc://weights/rerankers/minilm"}, "auth": {"apiKeysSecretRef": {"name": "k", "key": "keys"}}},
     "private-hub": {
         "model": {
@@ -72,6 +72,14 @@ CASES: dict[str, dict[str, Any]] = {
             "labels": {"team": "search"}, "annotations": {"note": "x"},
             "overlay": {"containers": [{"name": "reranker", "workingDir": "/tmp"}, {"name": "side", "image": "s"}]},
         },
+    },
+    "claimed-gpu": {
+        "model": {"uri": "hf://org/model"},
+        "gpu": {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]},
+        "cache": {"download": {"podTemplate": {
+            "labels": {"kueue.x-k8s.io/queue-name": "downloads"}, "annotations": {"sidecar.istio.io/inject": "false"},
+            "schedulerName": "volcano", "priorityClassName": "low", "runtimeClassName": "gvisor",
+        }}},
     },
 }  # fmt: skip
 """Name of the golden file to the spec."""

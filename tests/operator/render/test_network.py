@@ -1,5 +1,6 @@
 """The rendered NetworkPolicies over a table of flows: test clusters rarely enforce policies."""
 
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import msgspec
@@ -8,7 +9,15 @@ from rerankers import HUB, SETTINGS, body, downloaded, settle
 
 SERVER = {"app.kubernetes.io/name": "reranker", "app.kubernetes.io/instance": "demo"}
 JOB = {"app.kubernetes.io/name": "reranker-download", "app.kubernetes.io/instance": "demo"}
-CALLER, OTHER = {"app": "search"}, {"app": "other"}
+CALLER, OTHER, DNS = {"app": "search"}, {"app": "other"}, {"k8s-app": "kube-dns"}
+ADDRESSES = {
+    "internet": "93.184.216.34",
+    "internet-6": "2600::1",
+    "metadata": "169.254.169.254",
+    "metadata-6": "fd00:ec2::254",
+    "node-cache": "169.254.20.10",
+}
+"""What lies in no namespace."""
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
@@ -21,6 +30,12 @@ def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 
 
 def peer_matches(peer: dict[str, Any], labels: dict[str, str], namespace: str) -> bool:
+    if "ipBlock" in peer:
+        block, address = peer["ipBlock"], ip_address(ADDRESSES.get(namespace, "10.244.0.9"))
+        inside = [address in ip_network(cidr) for cidr in (block["cidr"], *block.get("except", []))]
+        return inside[0] and not any(inside[1:])
+    if namespace in ADDRESSES:
+        return False
     names = {"kubernetes.io/metadata.name": namespace}
     if "namespaceSelector" in peer and not selects(peer["namespaceSelector"], names):
         return False
@@ -55,6 +70,7 @@ def policies(**spec: Any) -> list[dict]:
 
 NARROW = {"networkPolicy": {"enabled": True, "ingressFrom": [{"podSelector": {"matchLabels": CALLER}}]}}
 HUB_AT_8443 = {"model": {"uri": HUB, "endpoint": "https://hub.corp:8443"}}
+METADATA = {"model": {"uri": HUB, "endpoint": "http://169.254.169.254"}}
 PROXY = {"model": {"uri": HUB, "proxy": {"httpsProxy": "http://proxy.corp:3128"}}}
 
 
@@ -67,10 +83,22 @@ PROXY = {"model": {"uri": HUB, "proxy": {"httpsProxy": "http://proxy.corp:3128"}
         pytest.param(NARROW, "in", SERVER, (8080, "TCP"), OTHER, "search", False, id="an-unnamed-caller"),
         pytest.param(NARROW, "in", SERVER, (8080, "TCP"), CALLER, "elsewhere", False, id="another-namespace"),
         pytest.param(NARROW, "in", SERVER, (8080, "TCP"), OTHER, "monitoring", True, id="the-scraper-always"),
-        pytest.param({}, "out", SERVER, (53, "UDP"), OTHER, "kube-system", True, id="servers-reach-dns"),
+        pytest.param({}, "out", SERVER, (53, "UDP"), DNS, "kube-system", True, id="servers-reach-dns"),
+        pytest.param({}, "out", SERVER, (53, "UDP"), OTHER, "elsewhere", False, id="and-no-other-port-53"),
+        pytest.param({}, "out", SERVER, (53, "UDP"), OTHER, "internet", False, id="nor-one-outside"),
         pytest.param({}, "out", SERVER, (443, "TCP"), OTHER, "internet", False, id="servers-reach-no-hub"),
         pytest.param({}, "in", JOB, (8080, "TCP"), OTHER, "search", False, id="nobody-asks-a-job"),
-        pytest.param({}, "out", JOB, (53, "TCP"), OTHER, "kube-system", True, id="a-job-reaches-dns"),
+        pytest.param({}, "out", JOB, (53, "TCP"), DNS, "kube-system", True, id="a-job-reaches-dns"),
+        pytest.param(
+            {}, "out", JOB, (443, "TCP"), OTHER, "internet-6", True, id="a-job-reaches-a-hub-by-ipv6"
+        ),
+        pytest.param(
+            METADATA, "out", JOB, (80, "TCP"), OTHER, "metadata", False, id="a-job-and-the-metadata"
+        ),
+        pytest.param(METADATA, "out", JOB, (80, "TCP"), OTHER, "metadata-6", False, id="the-same-by-ipv6"),
+        pytest.param(
+            METADATA, "out", JOB, (80, "TCP"), OTHER, "internet", True, id="but-such-a-hub-is-reached"
+        ),
         pytest.param({}, "out", JOB, (443, "TCP"), OTHER, "internet", True, id="a-job-reaches-the-hub"),
         pytest.param({}, "out", JOB, (5432, "TCP"), OTHER, "search", False, id="a-job-reaches-nothing-else"),
         pytest.param(HUB_AT_8443, "out", JOB, (8443, "TCP"), OTHER, "corp", True, id="a-private-hubs-port"),
@@ -90,7 +118,27 @@ def test_the_collectors_port_is_open_to_servers_where_traces_go_there() -> None:
     seen = settle(body(networkPolicy={"enabled": True}), settings)
     found = [child for key, child in seen.children.items() if key[0] == "NetworkPolicy"]
     assert allowed(found, "out", SERVER, (4318, "TCP"), OTHER, "otel")
+    assert allowed(found, "out", SERVER, (4318, "TCP"), OTHER, "internet")
+    assert not allowed(found, "out", SERVER, (4318, "TCP"), OTHER, "metadata")
     assert not allowed(found, "out", SERVER, (4317, "TCP"), OTHER, "otel")
+
+
+def test_where_dns_is_and_what_no_pod_reaches_are_settings() -> None:
+    node_cache = {
+        "to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}],
+        "ports": [{"port": 53, "protocol": "UDP"}],
+    }
+    openshift = {
+        "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}}],
+        "ports": [{"port": 5353, "protocol": "UDP"}],
+    }
+    settings = msgspec.structs.replace(SETTINGS, dns_egress=(node_cache, openshift), egress_except=())
+    seen = settle(body(networkPolicy={"enabled": True}, **METADATA), settings, claim=None)
+    found = [child for key, child in seen.children.items() if key[0] == "NetworkPolicy"]
+    assert allowed(found, "out", JOB, (53, "UDP"), {}, "node-cache")
+    assert allowed(found, "out", SERVER, (5353, "UDP"), OTHER, "openshift-dns")
+    assert not allowed(found, "out", SERVER, (53, "UDP"), DNS, "kube-system")
+    assert allowed(found, "out", JOB, (80, "TCP"), OTHER, "metadata"), "nothing is excepted"
 
 
 def test_policies_are_off_by_default_and_never_hold_an_empty_list() -> None:
