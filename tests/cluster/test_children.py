@@ -38,7 +38,7 @@ def test_a_builtin_reranker_has_all_its_children_and_a_status(space: Space) -> N
     assert status["image"] == "podium:test"
     assert status["desiredReplicas"] == 2
     assert space.condition("Accepted")[0] == "True"
-    assert space.condition("Ready")[:2] == ("False", "NoReadyReplicas")
+    assert space.condition("Ready")[:2] == ("Unknown", "NoReadyReplicas")
 
 
 def test_what_is_changed_removed_or_deleted_is_back_and_foreign_fields_stay(space: Space) -> None:

@@ -1,6 +1,6 @@
 """What the operator remembers of a Reranker between two looks; all of it may be lost at any time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import msgspec
 
@@ -10,12 +10,12 @@ from podium_operator.judge.plan import Apply, digest_of
 from podium_operator.resource.status import RerankerStatus
 from podium_operator.seen.observed import OPERATOR_FIELD, Body, Contest, Granted, ObjectKey, Refusal
 
-_FIRST_RETRY_S, _LONGEST_RETRY_S = 5.0, 300.0
+_SOON_S, _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 5.0, 300.0
 
 
 class _Refused(msgspec.Struct, frozen=True):
     refusal: Refusal
-    manifest: object
+    request: object
     tries: int
     retry_at: float
 
@@ -32,6 +32,8 @@ class Memory:
         """What the API server made of the status that was written last; None before."""
         self._refused: dict[ObjectKey, _Refused] = {}
         self._history: tuple[Taken, ...] = ()
+        self.zeroed_by: str | None = None
+        """The manager that scaled an autoscaled Deployment to 0, until a pod answers again."""
 
     def refusals(self, now: float) -> Mapping[ObjectKey, Refusal]:
         """Return what was refused last time; a foreign object is asked for again after a while."""
@@ -41,12 +43,18 @@ class Memory:
             if not refused.refusal.foreign or now < refused.retry_at
         }
 
-    def refuse(self, key: ObjectKey, manifest: object, refusal: Refusal, now: float) -> None:
-        """Remember a refusal; the same object is tried again later and later, another one at once."""
+    def refuse(
+        self, key: ObjectKey, request: object, refusal: Refusal, now: float, *, at_least_s: float = 0.0
+    ) -> None:
+        """Remember a refusal; the same request is made again later and later, another one at once.
+
+        What may be taken next time (no answer, too many requests, an error of the server) is tried sooner.
+        """
         known = self._refused.get(key)
-        tries = known.tries + 1 if known and known.manifest == manifest else 1
-        wait_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2 ** min(tries - 1, 10))
-        self._refused[key] = _Refused(refusal, manifest, tries, now + wait_s)
+        tries = known.tries + 1 if known and known.request == request else 1
+        first_s = _SOON_S if refusal.code in (0, 429) or refusal.code >= 500 else _FIRST_RETRY_S
+        wait_s = max(at_least_s, min(_LONGEST_RETRY_S, first_s * 2 ** min(tries - 1, 10)))
+        self._refused[key] = _Refused(refusal, request, tries, now + wait_s)
 
     def accept(self, key: ObjectKey, manifest: Body, answer: Body) -> None:
         """Remember what the API server made of an object that it took, and forget that it was refused."""
@@ -55,15 +63,26 @@ class Memory:
         expected = granted(answer, manifest) if next(lacks(answer, manifest), None) else None
         self.granted[key] = Granted(answer["metadata"]["uid"], digest_of(manifest), expected)
 
-    def forget_others(self, wanted: set[ObjectKey]) -> None:
-        """Forget refusals of what is not wanted any more."""
-        for key in set(self._refused) - wanted:
+    def forget(self, key: ObjectKey) -> None:
+        """Forget an object that was deleted."""
+        self._refused.pop(key, None)
+        self.granted.pop(key, None)
+
+    def forget_others(self, concerns: Set[ObjectKey]) -> bool:
+        """Forget refusals where nothing is to be done any more; return whether there were any."""
+        others = self._refused.keys() - concerns
+        for key in others:
             del self._refused[key]
+        return bool(others)
+
+    def is_refused(self, key: ObjectKey, request: object, now: float) -> bool:
+        """Whether this very request was refused a moment ago and is not to be made now."""
+        refused = self._refused.get(key)
+        return refused is not None and refused.request == request and now < refused.retry_at
 
     def is_withheld(self, apply: Apply, key: ObjectKey, now: float) -> bool:
         """Whether an object is not to be written now: refused as it is, or contested, a moment ago."""
-        refused = self._refused.get(key)
-        if refused and refused.manifest == apply.manifest and now < refused.retry_at:
+        if self.is_refused(key, apply.manifest, now):
             return True
         return apply.taken is not None and self.held(apply.taken, now)
 

@@ -51,6 +51,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: tuple[ObjectKey, ...] = ()
 
     @property
+    def concerns(self) -> frozenset[ObjectKey]:
+        """All that something is to be done about, or that stands in the way."""
+        applied = {key_of(apply.manifest) for apply in self.applies}
+        return frozenset(
+            applied | {(delete.kind, delete.name) for delete in self.deletes} | {*self.conflicts}
+        )
+
+    @property
     def empty(self) -> bool:
         """Whether all is as it should be."""
         return not (self.applies or self.deletes or self.handover)

@@ -4,17 +4,23 @@ from typing import Any
 
 from podium_operator.render.pinned import Pods, annotations
 from podium_operator.render.pod import labels, selector
-from podium_operator.resource.names import REPLICAS_ANNOTATION
+from podium_operator.render.replacing import REPLACING
+from podium_operator.resource.names import REPLICAS_ANNOTATION, ROLL_ANNOTATION
 from podium_operator.resource.reranker import Reranker
 from podium_operator.seen.observed import Body
 
 FIXED, AUTOSCALED = "fixed", "autoscaled"
 
 
-def deployment(reranker: Reranker, pods: Pods, live: Body | None) -> dict[str, Any]:
-    """Return the Deployment of a Reranker whose model is ready."""
+def deployment(
+    reranker: Reranker, pods: Pods, live: Body | None, *, parked: bool = False, replaces: bool = False
+) -> dict[str, Any]:
+    """Return the Deployment of a Reranker whose model is ready.
+
+    `parked`: no pod runs for now. `replaces`: old pods go before new ones come, whatever `rollout` says.
+    """
     rollout = reranker.spec.rollout
-    number, mode = replicas(reranker, live)
+    number, mode = (0, FIXED) if parked else replicas(reranker, live)
     startup_s = reranker.spec.probes.startup_timeout_seconds
     gpu = reranker.spec.gpu is not None
     optional = {
@@ -28,7 +34,11 @@ def deployment(reranker: Reranker, pods: Pods, live: Body | None) -> dict[str, A
         "metadata": {
             "name": reranker.name,
             "labels": labels(reranker),
-            "annotations": {**annotations(reranker, pods), REPLICAS_ANNOTATION: mode},
+            "annotations": {
+                **annotations(reranker, pods),
+                REPLICAS_ANNOTATION: mode,
+                **({ROLL_ANNOTATION: REPLACING} if replaces else {}),
+            },
         },
         "spec": {
             "selector": {"matchLabels": selector(reranker)},
@@ -38,8 +48,8 @@ def deployment(reranker: Reranker, pods: Pods, live: Body | None) -> dict[str, A
                 "type": "RollingUpdate",
                 "rollingUpdate": {
                     # A surge pod would wait for the GPU that the old pod holds.
-                    "maxSurge": _default(rollout.max_surge, 0 if gpu else 1),
-                    "maxUnavailable": _default(rollout.max_unavailable, 1 if gpu else 0),
+                    "maxSurge": 0 if replaces else _default(rollout.max_surge, 0 if gpu else 1),
+                    "maxUnavailable": 1 if replaces else _default(rollout.max_unavailable, 1 if gpu else 0),
                 },
             },
             "template": pods.template,
@@ -51,13 +61,21 @@ def deployment(reranker: Reranker, pods: Pods, live: Body | None) -> dict[str, A
 def replicas(reranker: Reranker, live: Body | None) -> tuple[int | None, str]:
     """Return the number to apply and who sets it; None leaves the number to the autoscaler.
 
-    After `suspend` the number is raised to `minReplicas` first: an autoscaler leaves a Deployment of 0 alone.
+    A Deployment of 0, after `suspend` or by someone's hand, is raised to `minReplicas` first: an autoscaler
+    leaves it alone.
     """
     if reranker.spec.autoscaling is None or reranker.spec.suspend:
         return reranker.desired_replicas, FIXED
-    if live is not None and is_fixed(live) and live["spec"].get("replicas") == 0:
+    if live is not None and live["spec"].get("replicas") == 0:
         return reranker.desired_replicas, FIXED
     return None, AUTOSCALED
+
+
+def is_zeroed(reranker: Reranker, live: Body | None) -> bool:
+    """Whether someone else scaled the Deployment to 0 that an autoscaler looks after."""
+    if live is None or reranker.spec.autoscaling is None or reranker.spec.suspend or is_fixed(live):
+        return False
+    return bool(live["spec"].get("replicas") == 0)
 
 
 def handover(reranker: Reranker, wanted: Body, live: Body | None) -> dict[str, Any] | None:

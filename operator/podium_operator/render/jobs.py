@@ -23,13 +23,14 @@ from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.source import MODELS_DIR, Source, binder_job_name, download_job_name, job_shape
 from podium_operator.resource.status import Pinned
-from podium_operator.resource.workload import DEFAULT_CACHE_SIZE
 
 CA_DIR = "/etc/podium-ca"
 TERMINATION_LOG = "/dev/termination-log"
+_DISRUPTED = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+"""Rule of a Job: a pod that a drain or a preemption ended is no failure, another one is made."""
 
 
-def binder_job(reranker: Reranker, source: Source, pinned: Pinned) -> dict[str, Any]:
+def binder_job(reranker: Reranker, source: Source, pinned: Pinned, attempt: int) -> dict[str, Any]:
     """Return the Job that binds an unbound claim: the serving pod's whole placement, GPU included.
 
     With WaitForFirstConsumer the first pod decides where a volume lands. A download that only bears the taint
@@ -46,11 +47,15 @@ def binder_job(reranker: Reranker, source: Source, pinned: Pinned) -> dict[str, 
     }
     spec.pop("topologySpreadConstraints", None)
     pod = {"metadata": {"labels": pod_labels(reranker, source, BINDER)}, "spec": spec}
-    return _job(binder_job_name(reranker), labels(reranker, BINDER), {}, {"backoffLimit": 0, "template": pod})
+    job_spec = {"backoffLimit": 0, "podFailurePolicy": {"rules": [_DISRUPTED]}, "template": pod}
+    annotations = {ATTEMPT_ANNOTATION: str(attempt)}
+    return _job(binder_job_name(reranker), labels(reranker, BINDER), annotations, job_spec)
 
 
-def download_job(reranker: Reranker, source: Source, pinned: Pinned, attempt: int) -> dict[str, Any]:
-    """Return the Job that fills the cache.
+def download_job(
+    reranker: Reranker, source: Source, pinned: Pinned, attempt: int, claim_size: str
+) -> dict[str, Any]:
+    """Return the Job that fills the cache; `claim_size` is that of a claim of the Reranker's own.
 
     It has no time to live: it stays as the record that the source is there.
     """
@@ -67,7 +72,7 @@ def download_job(reranker: Reranker, source: Source, pinned: Pinned, attempt: in
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": pod_security(),
-        "containers": [_container(reranker, source, pinned)],
+        "containers": [_container(reranker, source, pinned, claim_size)],
         "volumes": _volumes(reranker, source),
         **{key: value for key, value in optional.items() if value},
     }
@@ -86,7 +91,7 @@ def download_job(reranker: Reranker, source: Source, pinned: Pinned, attempt: in
                         "values": [PERMANENT_EXIT],
                     },
                 },
-                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                _DISRUPTED,
             ]
         },
         "template": {"metadata": {"labels": pod_labels(reranker, source, DOWNLOAD)}, "spec": pod_spec},
@@ -107,7 +112,7 @@ def _node_selector(reranker: Reranker) -> dict[str, str] | None:
     return reranker.spec.scheduling.node_selector if chosen is None else chosen
 
 
-def _container(reranker: Reranker, source: Source, pinned: Pinned) -> dict[str, Any]:
+def _container(reranker: Reranker, source: Source, pinned: Pinned, claim_size: str) -> dict[str, Any]:
     given = reranker.spec.cache.download.resources
     default = {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
     mounts: list[dict[str, Any]] = [
@@ -121,7 +126,7 @@ def _container(reranker: Reranker, source: Source, pinned: Pinned) -> dict[str, 
         "name": "download",
         "image": image(reranker, pinned),
         "imagePullPolicy": reranker.spec.engine.image_pull_policy or "IfNotPresent",
-        "args": _arguments(reranker, source),
+        "args": _arguments(reranker, source, claim_size),
         "env": _environment(reranker),
         "resources": {key: value for key, value in chosen.items() if value},
         "volumeMounts": mounts,
@@ -131,7 +136,7 @@ def _container(reranker: Reranker, source: Source, pinned: Pinned) -> dict[str, 
     }
 
 
-def _arguments(reranker: Reranker, source: Source) -> list[str]:
+def _arguments(reranker: Reranker, source: Source, claim_size: str) -> list[str]:
     model, cache = reranker.spec.model, reranker.spec.cache
     arguments = ["fetch", str(source.repo), "--to", source.path, "--termination-log", TERMINATION_LOG]
     if model.revision:
@@ -142,8 +147,7 @@ def _arguments(reranker: Reranker, source: Source) -> list[str]:
         arguments += ["--exclude", pattern]
     if not cache.claim_name:
         # Local volumes have no quota: without the number a too large model would fill the node's disk.
-        size = DEFAULT_CACHE_SIZE if cache.size is None else cache.size
-        arguments += ["--max-bytes", str(int(parse_quantity(size)))]
+        arguments += ["--max-bytes", str(int(parse_quantity(claim_size)))]
     return arguments
 
 

@@ -16,7 +16,7 @@ _MIB = 1024 * 1024
 
 
 def shares_node(reranker: Reranker, source: Source) -> bool:
-    """Whether all pods must run on one node because their claim is ReadWriteOnce.
+    """Whether the pods belong on one node because their claim is ReadWriteOnce.
 
     Only a claim that the operator makes has modes that it knows; one that the user names is theirs.
     """
@@ -43,7 +43,12 @@ def _gpu_taints(gpu: Gpu) -> list[str]:
 
 
 def affinity(reranker: Reranker, source: Source, *, gpu_labels: bool) -> dict[str, Any]:
-    """Return the user's affinity with ours added: the GPU's product and memory, the claim's node."""
+    """Return the user's affinity with ours added: the GPU's product and memory, the claim's node.
+
+    The claim's node is preferred, never required. A volume that lies there keeps its pods by itself; where it
+    can move, a required term would hold a drain up for ever, hold a replacement back until the ending pod is
+    gone (https://github.com/kubernetes/kubernetes/issues/141354), and pin it to a node that is dead.
+    """
     given = reranker.spec.scheduling.affinity
     result: dict[str, Any] = {key: dict(value) for key, value in (given or {}).items()}
     expressions = _gpu_expressions(reranker.spec.gpu) if gpu_labels and reranker.spec.gpu else []
@@ -51,9 +56,9 @@ def affinity(reranker: Reranker, source: Source, *, gpu_labels: bool) -> dict[st
         _require_on_nodes(result, expressions)
     if shares_node(reranker, source):
         pods = result.setdefault("podAffinity", {})
-        rule = "requiredDuringSchedulingIgnoredDuringExecution"
+        rule = "preferredDuringSchedulingIgnoredDuringExecution"
         term = {"labelSelector": {"matchLabels": {CLAIM_LABEL: source.claim}}, "topologyKey": HOSTNAME}
-        pods[rule] = [*pods.get(rule, []), term]
+        pods[rule] = [*pods.get(rule, []), {"weight": 100, "podAffinityTerm": term}]
     return result
 
 

@@ -188,10 +188,14 @@ def _resources(reranker: Reranker) -> dict[str, Any]:
 
 
 def _spread(reranker: Reranker, source: Source) -> list[dict[str, Any]]:
-    """Return how pods are spread; where they must share a node there is nothing to spread."""
+    """Return how pods are spread: the user's way, else softly over nodes and zones."""
     given = reranker.spec.scheduling.topology_spread_constraints
-    if given or shares_node(reranker, source):
+    if given:
         return list(given)
+    if shares_node(reranker, source):
+        # Without a selector it counts no pod; without any constraint the scheduler's own ones would spread
+        # the pods and outvote the node of their claim.
+        return [{"maxSkew": 1, "topologyKey": HOSTNAME, "whenUnsatisfiable": "ScheduleAnyway"}]
     return [
         {
             "maxSkew": 1,

@@ -20,9 +20,11 @@ ROLLED_ANNOTATION = f"{GROUP}/rolled"
 """On the Deployment: when an upgrade of the operator moved its pods (`rollout.onUpgrade: Roll`)."""
 REPLICAS_ANNOTATION = f"{GROUP}/replicas"
 """On the Deployment: `fixed` while the operator sets the number, `autoscaled` while it leaves it out."""
+ROLL_ANNOTATION = f"{GROUP}/roll"
+"""On the Deployment: `replacing` while old pods go before new ones come, until the roll is over."""
 SHAPE_ANNOTATION = f"{GROUP}/shape"
 ATTEMPT_ANNOTATION = f"{GROUP}/attempt"
-"""On the download Job: digest of the spec that shaped it, and which try it is, from 1."""
+"""On the cache's Jobs: digest of the spec that shaped a download, and which try it is, from 1."""
 
 PERMANENT_EXIT = 42
 """Exit code of `podium fetch` and `podium serve` where trying again is of no use."""

@@ -34,13 +34,14 @@ REMEDIES = {
     "with ReadWriteMany, or delete the claim so that it is made anew",
     "Preempted": "raise scheduling.priorityClassName",
     "Unschedulable": "check cache.download.nodeSelector and tolerations, and the volume's node",
-    "Refused": "mend what the message names: a quota, a LimitRange, or the namespace's Pod Security level",
+    "Refused": "mend what the message names: a field, a quota, a LimitRange, a webhook, or the namespace's "
+    "Pod Security level",
     "PVCPending": "`kubectl describe pvc` shows what the provisioner says",
     "PVCLost": "the claim lost its volume: delete the claim, it is made and filled anew",
     "ClaimNotFound": "create the claim, or mend cache.claimName or model.uri",
     "NameConflict": "delete or rename that object, or give the Reranker another name",
-    "ReadWriteOnceNoRoom": "the claim is ReadWriteOnce, so all pods share its node: use ReadWriteMany to "
-    "spread them",
+    "ReadWriteOnceNoRoom": "make room on that node or uncordon it; pods on a claim with ReadWriteMany are "
+    "bound to no node",
     "ClaimNotResizable": "set allowVolumeExpansion on the StorageClass, or set cache.size back",
     "ConflictingFieldManager": "stop the other manager from writing that field, or set it in the Reranker",
     "AnotherOperator": "uninstall one of the two releases (each Lease is named namespace/name), or give them "

@@ -27,6 +27,10 @@ _PODS_MISSING = (
     "(has(self.rollout) && has(self.rollout.maxUnavailable) ? string(self.rollout.maxUnavailable) : "
     "has(self.gpu) ? '1' : '0')"
 )
+_PODS_LEAST = (
+    "(has(self.autoscaling) ? (has(self.autoscaling.minReplicas) ? self.autoscaling.minReplicas : 1) : "
+    "has(self.replicas) ? self.replicas : 1)"
+)
 _WAS_HUB = "oldSelf.model.uri.startsWith('hf://')"
 
 
@@ -73,9 +77,10 @@ SPEC = (
         "rollout.maxUnavailable to 1, or use ReadWriteOnce",
     ),
     Rule(
-        "!has(self.disruption) || !has(self.disruption.minAvailable) || !has(self.replicas) || "
-        "self.replicas == 0 || self.disruption.minAvailable <= self.replicas",
-        "disruption.minAvailable cannot be more than replicas",
+        "!has(self.disruption) || !has(self.disruption.minAvailable) || "
+        f"{_PODS_LEAST} == 0 || self.disruption.minAvailable < {_PODS_LEAST}",
+        "disruption.minAvailable must be less than replicas, or than autoscaling.minReplicas where that is "
+        "set (default of both: 1): a budget that spares no pod forbids every drain",
     ),
     _immutable("storageClassName"),
     _immutable("accessModes"),

@@ -148,11 +148,14 @@ class Termination(Base, frozen=True, kw_only=True):
 
 
 class Disruption(Base, frozen=True, kw_only=True):
-    """What drains may do. A PodDisruptionBudget is made for two and more pods."""
+    """What drains may do. Two and more pods have a PodDisruptionBudget, unless their volume is one node's."""
 
     min_available: Annotated[
         Positive | None,
-        doc("Pods that must stay. Default: all but one. Also what Ready asks for; default: 1."),
+        doc(
+            "Pods that must stay, less than are wanted. Default: all but one. Also what Ready asks for; "
+            "default: 1."
+        ),
     ] = None
 
 

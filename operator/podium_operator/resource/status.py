@@ -37,6 +37,8 @@ class ConditionType(enum.StrEnum):
     PROGRESSING = "Progressing"
     AUTOSCALING_READY = "AutoscalingReady"
     DEGRADED = "Degraded"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
     READY = "Ready"
 
 
@@ -64,6 +66,10 @@ class CacheStatus(Base, frozen=True, kw_only=True):
 
     claim_name: Annotated[str | None, doc("The claim.")] = None
     path: Annotated[str | None, doc("Folder of the model as the pods see it.")] = None
+    size: Annotated[str | None, doc("Size of the claim as it is; someone may have grown it.")] = None
+    node: Annotated[
+        str | None, doc("Node that has the volume of a claim which one node can use at a time.")
+    ] = None
     state: Annotated[
         Literal["NotNeeded", "Pending", "Downloading", "Ready", "Failed"] | None, doc("How far it is.")
     ] = None

@@ -84,7 +84,10 @@ class Cache(Base, frozen=True, kw_only=True):
 
     size: Annotated[
         Quantity | None,
-        doc(f"Size of the claim that is made; it can grow, never shrink. Default: {DEFAULT_CACHE_SIZE}."),
+        doc(
+            "Size of the claim that is made; it can grow, never shrink, and one that someone else grew stays "
+            f"as it is. Default: {DEFAULT_CACHE_SIZE}."
+        ),
     ] = None
     storage_class_name: Annotated[
         Short | None, doc("StorageClass of the claim that is made. Default: the cluster's. Immutable.")
@@ -96,7 +99,8 @@ class Cache(Base, frozen=True, kw_only=True):
         ]
         | None,
         doc(
-            "Access modes of the claim that is made. With ReadWriteOnce all pods share one node. "
+            "Access modes of the claim that is made. With ReadWriteOnce the pods keep to one node and have "
+            "no disruption budget; with ReadWriteOncePod none runs during a download. "
             "Default: ReadWriteOnce. Immutable.",
             x_kubernetes_list_type="atomic",
         ),

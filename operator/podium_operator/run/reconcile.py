@@ -10,17 +10,26 @@ from typing import Any
 import msgspec
 
 from podium_operator.decision import Decision, decide, read
-from podium_operator.judge.drift import difference, restored
+from podium_operator.judge.drift import difference, restored, taker
 from podium_operator.judge.memory import Memory
-from podium_operator.judge.plan import Apply, Plan, key_of
+from podium_operator.judge.plan import Apply, Delete, Plan, key_of
+from podium_operator.render.deployment import is_zeroed
 from podium_operator.resource.names import KIND, MANAGER
 from podium_operator.resource.source import model_source, own_claim_name
 from podium_operator.resource.status import read_status
-from podium_operator.run.cluster import ApiError, Cluster
+from podium_operator.run.cluster import ApiError, Cluster, Unreachable
 from podium_operator.run.metrics import CONDITIONS, RECONCILE_SECONDS, RECONCILES, WRITES
 from podium_operator.run.reporting import Reporter
 from podium_operator.seen.kinds import BY_NAME
-from podium_operator.seen.observed import Body, Contest, Observed, Refusal, is_owned
+from podium_operator.seen.observed import (
+    Body,
+    Contest,
+    ObjectKey,
+    Observed,
+    Refusal,
+    WarningEvent,
+    is_owned,
+)
 from podium_operator.seen.store import Key, Store, trim
 from podium_operator.seen.stuck import PATIENCE_S, may_become_suspect, suspects
 from podium_operator.settings import Settings
@@ -34,8 +43,6 @@ _FIRST_STATUS_S = 1.0
 a status written at once would be written again, two or three times."""
 _POLL_S = 10.0
 """Seconds between looks at a claim that bears no label of ours, so that no watch tells of it."""
-_REFUSED = frozenset({400, 403, 404, 405, 409, 413, 422})
-"""Answers that the same request would get again; others are raised and the whole pass is tried again."""
 _HANDOVER_MANAGER = f"{MANAGER}-handover"
 
 
@@ -156,10 +163,7 @@ class Reconciler:
         own_claim = observed.get("PersistentVolumeClaim", own_claim_name(key[1]))
         reranker, _ = read(body)
         own = model_source(reranker).claim == own_claim_name(key[1])
-        warnings = [
-            await self._cluster.warnings(key[0], kind, name)
-            for kind, name in suspects(observed, self._wall())
-        ]
+        warnings = [await self._warnings(key, kind, name) for kind, name in suspects(observed, self._wall())]
         return msgspec.structs.replace(
             observed,
             claim=own_claim if own else foreign_claim,
@@ -167,54 +171,96 @@ class Reconciler:
             addons=self.addons,
             refusals=memory.refusals(now),
             contest=memory.contest(now),
+            zeroed_by=memory.zeroed_by,
             granted=memory.granted,
             rolling=self._rolling(key),
         )
 
+    async def _warnings(self, key: Key, kind: str, name: str) -> list[WarningEvent]:
+        """Return the Warning Events about an object; without them status says less, and is written."""
+        try:
+            return await self._cluster.warnings(key[0], kind, name)
+        except ApiError as error:
+            logger.warning("no Events about %s %s of %s/%s: %s", kind, name, *key, error)
+            return []
+
     async def _carry_out(self, key: Key, decision: Decision, memory: Memory) -> bool:
         """Do what the plan says; return whether anything was done, so that another look is worth while."""
         plan: Plan = decision.plan
-        done = False
-        for delete in plan.deletes:
-            await self._cluster.delete(BY_NAME[delete.kind], key[0], delete.name, delete.uid)
-            WRITES.labels(what="delete").inc()
-            logger.info("deleted %s %s of %s/%s: %s", delete.kind, delete.name, *key, delete.reason)
-            self._store.forget((delete.kind, key[0], delete.name))
-            done = True
-        applies = [apply for apply in plan.applies if not self._withheld(apply, memory)]
-        if plan.handover and applies:
-            handover = plan.handover
-            manifest = {**handover, "metadata": {**handover["metadata"], "namespace": key[0]}}
-            await self._cluster.apply(manifest, uid=handover["metadata"]["uid"], manager=_HANDOVER_MANAGER)
-            WRITES.labels(what="apply").inc()
-        for apply in applies:
-            done = await self._apply(key, apply, decision, memory) or done
+        done = memory.forget_others(plan.concerns)
+        self._note_zero(decision, memory)
+        unreachable = 0
+        steps: list[Delete | Apply] = [*plan.deletes, *plan.applies]
+        for step in steps:
+            child = (step.kind, step.name) if isinstance(step, Delete) else key_of(step.manifest)
+            request = step if isinstance(step, Delete) else step.manifest
+            if memory.is_refused(child, request, self._clock()):
+                continue
+            try:
+                if isinstance(step, Delete):
+                    await self._delete(key, step)
+                    memory.forget(child)
+                    done = True
+                elif not memory.is_withheld(step, child, self._clock()):
+                    done = await self._apply(key, step, decision, memory) or done
+            except (ApiError, Unreachable) as error:
+                # One that fails (a webhook of its kind, a quota) hides no other and is tried again by itself.
+                unreachable += isinstance(error, Unreachable)
+                if unreachable > 1:
+                    raise  # not one kind's webhook that hangs, but the API server that is away
+                self._refuse(key, child, request, error, memory)
+                done = True
         return done
 
-    def _withheld(self, apply: Apply, memory: Memory) -> bool:
-        return memory.is_withheld(apply, key_of(apply.manifest), self._clock())
+    def _refuse(
+        self, key: Key, child: ObjectKey, request: object, error: ApiError | Unreachable, memory: Memory
+    ) -> None:
+        code, wait_s = (error.status, error.retry_after_s) if isinstance(error, ApiError) else (0, 0.0)
+        message = error.message if isinstance(error, ApiError) else str(error)
+        memory.refuse(child, request, Refusal(code=code, message=message), self._clock(), at_least_s=wait_s)
+        logger.warning("%s %s of %s/%s was refused: %s", *child, *key, error)
+
+    @staticmethod
+    def _note_zero(decision: Decision, memory: Memory) -> None:
+        """Remember who scaled an autoscaled Deployment to 0, as long as nobody is served because of it."""
+        view = decision.view
+        if view.deployment and is_zeroed(view.reranker, view.deployment):
+            # The API server keeps no manager of a number that was set to 0 through /scale.
+            manager = taker(view.deployment, "spec.replicas")
+            memory.zeroed_by = "someone" if manager == "unknown" else f"manager {manager}"
+        elif view.ready >= view.needed or view.reranker.spec.suspend or not view.reranker.spec.autoscaling:
+            memory.zeroed_by = None
+
+    async def _delete(self, key: Key, delete: Delete) -> None:
+        await self._cluster.delete(BY_NAME[delete.kind], key[0], delete.name, delete.uid)
+        WRITES.labels(what="delete").inc()
+        logger.info("deleted %s %s of %s/%s: %s", delete.kind, delete.name, *key, delete.reason)
+        self._store.forget((delete.kind, key[0], delete.name))
 
     async def _apply(self, key: Key, apply: Apply, decision: Decision, memory: Memory) -> bool:
         """Apply one object; return whether the store has changed."""
         child = key_of(apply.manifest)
         if apply.taken:
             memory.taken(apply.taken, self._clock())
+        handover = decision.plan.handover
+        if handover and child == key_of(handover):
+            await self._hand_over(key, handover)
         try:
             live = await self._put(key, apply)
         except ApiError as error:
-            if error.status not in _REFUSED:
-                raise
             if _is_another(error):
                 return await self._resolve(key, apply, decision, memory, error)
-            memory.refuse(
-                child, apply.manifest, Refusal(code=error.status, message=error.message), self._clock()
-            )
-            logger.warning("%s %s of %s/%s was refused: %s", *child, *key, error)
-            return True
+            raise
         logger.info("applied %s %s of %s/%s: %s", *child, *key, apply.reason)
         self._store.put(live, watched=False)
         memory.accept(child, apply.manifest, trim(live))
         return True
+
+    async def _hand_over(self, key: Key, handover: Mapping[str, Any]) -> None:
+        """Let a second manager hold the number that the operator is about to leave out."""
+        manifest = {**handover, "metadata": {**handover["metadata"], "namespace": key[0]}}
+        await self._cluster.apply(manifest, uid=handover["metadata"]["uid"], manager=_HANDOVER_MANAGER)
+        WRITES.labels(what="apply").inc()
 
     async def _put(self, key: Key, apply: Apply) -> Any:
         """Apply one object; return it. What someone made of a field of ours may have to go first."""

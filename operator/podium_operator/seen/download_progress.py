@@ -87,28 +87,64 @@ def _hub_progress(
         return _complete(reranker, source, observed, job, known)
     bound = (observed.claim or {}).get("status", {}).get("phase") == "Bound"
     if job is None and reranker.spec.gpu and not bound:
-        message = (
-            f"claim {source.claim} waits for a node with a GPU, where {binder_job_name(reranker)} may run"
-        )
-        return CacheProgress(state="Pending", reason="PVCPending", message=message, binder=True)
+        return _binding(reranker, source, observed, known, now, retry_max_s)
     if job is None:
         return _starting(reranker, source, observed, known)
-    attempt = int(job["metadata"].get("annotations", {}).get(ATTEMPT_ANNOTATION, "1"))
     outdated = job["metadata"].get("annotations", {}).get(SHAPE_ANNOTATION) != job_shape(reranker.raw)
     pods = _pods_of_job(observed, job)
-    failed = condition(job, "Failed") or condition(job, "FailureTarget")
-    if failed and failed["status"] == "True":
-        cause = _failure(failed, pods, known)
-        failure = Failure(reason=cause.reason, message=cause.message, time=failed["lastTransitionTime"])
-        ended = datetime.fromisoformat(failed["lastTransitionTime"])
-        retry_at = ended + timedelta(seconds=min(retry_max_s, FIRST_RETRY_S * 2 ** min(attempt - 1, 16)))
-        due = outdated or now >= retry_at
-        when = "now" if due else f"at {retry_at:%H:%M:%S} UTC"
-        return CacheProgress(
-            state="Failed", reason=cause.reason, message=f"{cause.message}; try {attempt + 1} starts {when}",
-            job=not due, attempt=attempt, retry_at=None if due else retry_at, failure=failure,
-        )  # fmt: skip
-    return _running(reranker, source, observed, pods, known, attempt, outdated)
+    failed = _failed(job)
+    if failed:
+        found = _ended(job, failed, _failure(failed, pods, known), now, retry_max_s, at_once=outdated)
+        return msgspec.structs.replace(found, job=found.retry_at is not None)
+    return _running(reranker, source, observed, pods, known, _attempt(job), outdated)
+
+
+def _binding(
+    reranker: Reranker, source: Source, observed: Observed, known: DownloadStatus, now: datetime,
+    retry_max_s: float,
+) -> CacheProgress:  # fmt: skip
+    """The Job that binds the claim waits for a GPU; one that failed (its node went) is tried again, too."""
+    name = binder_job_name(reranker)
+    job = observed.get("Job", name)
+    failed = _failed(job)
+    if job is not None and failed:
+        causes = [cause.message for cause in map(pod_cause, reversed(_pods_of_job(observed, job))) if cause]
+        why = causes[0] if causes else failed.get("message", "")
+        message = f"Job {name}, which binds claim {source.claim}, failed: {why}".rstrip(". ")
+        cause = Cause("PVCPending", message)
+        found = _ended(job, failed, cause, now, retry_max_s)
+        return msgspec.structs.replace(found, binder=found.retry_at is not None)
+    message = f"claim {source.claim} waits for a node with a GPU, where {name} may run"
+    return CacheProgress(
+        state="Pending", reason="PVCPending", message=message, binder=True, attempt=known.attempts,
+        failure=known.last_failure,
+    )  # fmt: skip
+
+
+def _attempt(job: Body) -> int:
+    return int(job["metadata"].get("annotations", {}).get(ATTEMPT_ANNOTATION, "1"))
+
+
+def _failed(job: Body | None) -> Body | None:
+    """Return the condition by which a Job failed, or is about to."""
+    found = condition(job, "Failed") or condition(job, "FailureTarget")
+    return found if found and found["status"] == "True" else None
+
+
+def _ended(
+    job: Body, failed: Body, cause: Cause, now: datetime, retry_max_s: float, *, at_once: bool = False
+) -> CacheProgress:
+    """Return the progress after a failed try: the Job stays until `retry_at`; without one it goes now."""
+    attempt = _attempt(job)
+    failure = Failure(reason=cause.reason, message=cause.message, time=failed["lastTransitionTime"])
+    ended = datetime.fromisoformat(failed["lastTransitionTime"])
+    retry_at = ended + timedelta(seconds=min(retry_max_s, FIRST_RETRY_S * 2 ** min(attempt - 1, 16)))
+    due = at_once or now >= retry_at
+    when = "now" if due else f"at {retry_at:%H:%M:%S} UTC"
+    return CacheProgress(
+        state="Failed", reason=cause.reason, message=f"{cause.message}; try {attempt + 1} starts {when}",
+        attempt=attempt, retry_at=None if due else retry_at, failure=failure,
+    )  # fmt: skip
 
 
 def _known(reranker: Reranker, source: Source) -> DownloadStatus:

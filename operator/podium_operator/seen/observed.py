@@ -17,7 +17,7 @@ ObjectKey = tuple[str, str]
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a child was not taken. `foreign`: an object of that name belongs to someone else."""
+    """Why a child was not taken: code 0 without an answer. `foreign`: one of that name is someone else's."""
 
     code: int
     message: str
@@ -66,6 +66,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[WarningEvent, ...] = ()
     addons: frozenset[str] = frozenset()
     refusals: Mapping[ObjectKey, Refusal] = {}
+    zeroed_by: str | None = None
+    """The manager that scaled an autoscaled Deployment to 0, until a pod answers again."""
     contest: Contest | None = None
     rolling: str | None = None
     """Another Reranker of the namespace that an upgrade moved last and whose pods are not all there yet."""

@@ -17,6 +17,28 @@ _OTHERS_HAVE_NONE = (
     "ask for fewer"
 )
 
+BOUND_ELSEWHERE = re.compile(
+    "volume node affinity conflict|PersistentVolume's node affinity|"
+    "ReadWriteOncePod access mode already in-use"
+)
+"""A volume that is not where a node is (before 1.35, and from then on), or that another pod has to itself."""
+
+
+def lacks_room(pod: Body) -> bool:
+    """Whether a pod has no node because a node's room is taken, by what runs there and not by its own size.
+
+    A cordoned node may be the one in question: then nothing is known.
+    """
+    scheduled = condition(pod, "PodScheduled") or {}
+    message = scheduled.get("message", "") if scheduled.get("status") == "False" else ""
+    complaints, _, preemption = message.partition(". ")
+    if "were unschedulable" in complaints:
+        return False
+    full = "Insufficient " in complaints or "Too many pods" in complaints or "access mode" in complaints
+    # From Kubernetes 1.34 on preemption is no help either where a node is too small with nothing on it.
+    hopeless = re.search(r"0/(\d+) nodes are available: \1 Preemption is not helpful", preemption)
+    return full and hopeless is None
+
 
 def schedule_cause(pod: Body, gpu_resource: str | None) -> Cause | None:
     """Return why a pod has no node, by the scheduler's words; None where it has one.
@@ -53,7 +75,7 @@ def _reason(message: str, gpu_resource: str | None) -> tuple[str, str]:
     reasons = (
         (
             "VolumeNodeAffinityConflict",
-            "volume node affinity conflict" in message and lacking <= {gpu_resource},
+            BOUND_ELSEWHERE.search(message) and lacking <= {gpu_resource},
         ),
         ("UntoleratedTaint", 0 < tainted == nodes - without),
         ("InsufficientGPU", short and without in (0, nodes)),

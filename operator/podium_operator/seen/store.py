@@ -227,6 +227,13 @@ def _trim_pod(body: Mapping[str, Any], metadata: dict[str, Any]) -> dict[str, An
         if group in status:
             kept[group] = [_part(item, _CONTAINER) for item in status[group]]
     spec = _part(body.get("spec", {}), ("nodeName",))
+    requests = [
+        {"resources": {"requests": container["resources"]["requests"]}}
+        for container in body.get("spec", {}).get("containers", ())
+        if container.get("resources", {}).get("requests")
+    ]
+    if requests:
+        spec["containers"] = requests
     return {"kind": POD.name, "metadata": metadata, "spec": spec, "status": kept}
 
 

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from podium_operator.render.autoscaling import prometheus_address
 from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.status import ConditionType
-from podium_operator.seen.observed import Body, condition, condition_is
+from podium_operator.seen.observed import Body, condition
 from podium_operator.tell.degraded import degraded
+from podium_operator.tell.readiness import readiness
+from podium_operator.tell.rolling import progressing
 from podium_operator.tell.view import Verdict, View, pod_troubles, unplaced_pods
 
 
 def verdicts(view: View) -> dict[ConditionType, Verdict]:
-    """Return all conditions in their order; AutoscalingReady only where something scales."""
+    """Return all conditions in their order, their sum last; AutoscalingReady only where something scales."""
     found = {
         ConditionType.ACCEPTED: accepted(view),
         ConditionType.CACHE_READY: cache_ready(view),
@@ -22,8 +24,7 @@ def verdicts(view: View) -> dict[ConditionType, Verdict]:
     if view.reranker.spec.autoscaling:
         found[ConditionType.AUTOSCALING_READY] = autoscaling_ready(view)
     found[ConditionType.DEGRADED] = degraded(view)
-    found[ConditionType.READY] = ready(view, found)
-    return found
+    return found | readiness(view, found)
 
 
 def accepted(view: View) -> Verdict:
@@ -62,7 +63,13 @@ def scheduled(view: View) -> Verdict:
         return Verdict("Unknown", "NoPods", "no pod exists yet")
     if any(not pod.get("spec", {}).get("nodeName") for pod in view.pods):
         return Verdict("Unknown", "Scheduling", "a pod waits for the scheduler")
-    return Verdict("True", "Placed", "every pod has a node")
+    shared = ""
+    if view.desired > 1 and view.on_one_node:
+        shared = (
+            f"; they share claim {view.source.claim}, which one node can use at a time: a drain of that node "
+            "moves them all at once, ReadWriteMany would spread them"
+        )
+    return Verdict("True", "Placed", f"every pod has a node{shared}")
 
 
 def _refusals(view: View) -> Iterator[str]:
@@ -83,6 +90,13 @@ def available(view: View) -> Verdict:
     if view.reranker.spec.suspend:
         message = "suspended: no pod runs, cache and Service stay; set suspend to false to go on"
         return Verdict("False", "Suspended", message)
+    if view.observed.zeroed_by and view.ready < view.needed:
+        return Verdict(
+            "False",
+            "ScaledToZero",
+            f"{view.observed.zeroed_by} scaled the autoscaled Deployment to 0, where no autoscaler acts; "
+            f"it is brought back to minReplicas, {view.ready} of {view.desired} pods answer",
+        )
     if view.deployment and view.desired == 0:
         return Verdict("False", "NoReadyReplicas", "replicas is 0; set it to 1 or more to go on")
     if view.ready >= view.needed:
@@ -91,49 +105,6 @@ def available(view: View) -> Verdict:
     if cause:
         return Verdict("False", cause.reason, with_remedy(cause.reason, cause.message))
     return Verdict("False", "NoReadyReplicas", f"{view.ready} of {view.desired} pods answer")
-
-
-def progressing(view: View) -> Verdict:
-    """Whether a change is on its way; False with RolloutComplete: it is fully out."""
-    live, rollout = view.deployment, view.reranker.spec.rollout
-    if view.problem or view.conflicts:
-        return Verdict("False", "NotAccepted", "the newest spec is not carried out, see Accepted")
-    if not view.progress.ready:
-        return Verdict(
-            "True", "Downloading", "the pods change when the model's files are there, see CacheReady"
-        )
-    if live is None:
-        return Verdict("True", "Starting", "the Deployment is being made")
-    if rollout.paused:
-        return Verdict(
-            "False", "Paused", "rollout.paused holds changes of the pods back; set it to false to go on"
-        )
-    numbers, wanted = view.numbers, int(live["spec"].get("replicas", 1))
-    updated = int(numbers.get("updatedReplicas", 0))
-    if int(numbers.get("observedGeneration", 0)) >= int(live["metadata"].get("generation", 0)):
-        counts = {int(numbers.get(key, 0)) for key in ("replicas", "updatedReplicas", "availableReplicas")}
-        if counts == {wanted} and view.waits_for:
-            message = f"newer pods wait until those of Reranker {view.waits_for}, moved before, are ready"
-            return Verdict("False", "WaitingForTurn", with_remedy("WaitingForTurn", message))
-        if counts == {wanted}:
-            return Verdict(
-                "False", "RolloutComplete", f"{wanted} of {wanted} pods are as the spec wants them"
-            )
-        if any(cause.reason == "InsufficientGPU" for cause in unplaced_pods(view)):
-            message = f"{updated} of {wanted} pods are new, the next one waits for a GPU"
-            return Verdict("False", "WaitingForGPU", with_remedy("InsufficientGPU", message))
-        if condition_is(live, "Progressing", "False"):
-            message = f"{updated} of {wanted} pods are new; no progress within the deadline"
-            reason = "ProgressDeadlineExceeded"
-            return Verdict("False", reason, with_remedy(reason, message))
-    gap = "; with one GPU pod and no surge none answers meanwhile" if _has_gap(view) else ""
-    return Verdict("True", "RollingOut", f"{updated} of {wanted} pods are new{gap}")
-
-
-def _has_gap(view: View) -> bool:
-    spec = view.reranker.spec
-    surge = str(spec.rollout.max_surge) if spec.rollout.max_surge is not None else "0"
-    return spec.gpu is not None and view.desired == 1 and surge in ("0", "0%")
 
 
 def autoscaling_ready(view: View) -> Verdict:
@@ -164,19 +135,3 @@ def _scaler_verdict(scaler: Body | None, kind: str) -> Verdict:
             "False", "MetricsUnavailable", with_remedy("MetricsUnavailable", found.get("message", ""))
         )
     return Verdict("True", "Scaling", "the number of pods follows the waiting tokens")
-
-
-_BEFORE_READY = (
-    ConditionType.ACCEPTED,
-    ConditionType.CACHE_READY,
-    ConditionType.SCHEDULED,
-    ConditionType.AVAILABLE,
-)
-
-
-def ready(view: View, found: dict[ConditionType, Verdict]) -> Verdict:
-    """Whether the last accepted spec is served; else the first failing condition's reason and message."""
-    if found[ConditionType.AVAILABLE].status == "True":
-        return Verdict("True", "Ready", found[ConditionType.AVAILABLE].message)
-    first = next(found[kind] for kind in _BEFORE_READY if found[kind].status == "False")
-    return Verdict("False", first.reason, first.message)

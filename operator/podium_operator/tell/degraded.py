@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from podium_operator.render.placement import shares_node
 from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.source import own_claim_name
 from podium_operator.seen.observed import OPERATOR_FIELD
 from podium_operator.seen.pod_causes import Cause
-from podium_operator.tell.view import Verdict, View, pod_troubles, unplaced_pods
+from podium_operator.seen.volumes import volume_waits
+from podium_operator.tell.view import Verdict, View, pod_troubles
 
 
 def degraded(view: View) -> Verdict:
@@ -39,11 +39,18 @@ def _degradations(view: View) -> Iterator[Cause]:
     if view.reranker.spec.monitoring.service_monitor.enabled and "ServiceMonitor" not in observed.addons:
         message = "monitoring.serviceMonitor needs the API monitoring.coreos.com/v1, which is not installed"
         yield Cause("APINotInstalled", message)
-    placed = [pod for pod in view.pods if pod.get("spec", {}).get("nodeName")]
-    if placed and unplaced_pods(view) and shares_node(view.reranker, view.source):
-        message = f"{len(view.pods) - len(placed)} pods find no room on the node of claim {view.source.claim}"
-        yield Cause("ReadWriteOnceNoRoom", message)
+    yield from _no_room(view)
     yield from _partial(view)
+
+
+def _no_room(view: View) -> Iterator[Cause]:
+    """The pods that wait for the volume of a claim of one node; one of them speaks for all."""
+    if not view.on_one_node:
+        return
+    found = list(volume_waits(view.observed, view.source.claim, view.claim_node))
+    if found:
+        more = f" ({len(found)} pods wait)" if len(found) > 1 else ""
+        yield Cause("ReadWriteOnceNoRoom", found[0].message + more)
 
 
 def _partial(view: View) -> Iterator[Cause]:

@@ -12,8 +12,8 @@ from podium_operator.tell.status import timestamp
 
 _MESSAGE_LENGTH = 1024
 _GOOD_WHEN_FALSE = (ConditionType.DEGRADED,)
-_QUIET = (ConditionType.PROGRESSING,)
-"""Conditions without Events: a roll shows in Available and in the Deployment's own."""
+_QUIET = (ConditionType.PROGRESSING, ConditionType.RECONCILING, ConditionType.STALLED)
+"""Conditions without Events: a roll shows in Available and in the Deployment's own, a refusal in Accepted."""
 _ON_THE_WAY = frozenset({"Downloading", "PVCPending", "NoReadyReplicas", "Suspended"})
 """Reasons of a False condition that tell of no trouble."""
 
@@ -41,6 +41,8 @@ def transitions(before: RerankerStatus, after: RerankerStatus) -> list[Transitio
             continue
         good = (condition.status == "True") != (kind in _GOOD_WHEN_FALSE)
         turned = known is not None and known.status not in (condition.status, "Unknown")
+        if kind is ConditionType.READY and known and (known.status, condition.status) == ("Unknown", "True"):
+            turned = True  # a change is fully out
         trouble = not good and condition.reason not in _ON_THE_WAY
         new_trouble = trouble and (known is None or known.reason != condition.reason)
         if kind is ConditionType.READY and not turned:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal, cast
 
-from podium_operator.render.pod import image, selector
+from podium_operator.render.pod import CONTAINER, selector
 from podium_operator.resource.status import (
     CacheStatus,
     Condition,
@@ -13,6 +13,7 @@ from podium_operator.resource.status import (
     Pinned,
     RerankerStatus,
 )
+from podium_operator.seen.volumes import claim_size
 from podium_operator.tell.conditions import verdicts
 from podium_operator.tell.view import Verdict, View
 
@@ -43,17 +44,31 @@ def make_status(
         desired_replicas=view.desired,
         selector=labels,
         url=f"http://{reranker.name}.{reranker.namespace}.svc" + ("" if port == 80 else f":{port}"),
-        image=image(reranker, pinned),
+        image=_live_image(view),
         up_to_date=view.up_to_date,
         model=ModelStatus(
             uri=reranker.spec.model.uri,
             resolved_revision=progress.resolved_revision,
             size_bytes=progress.size_bytes,
         ),
-        cache=CacheStatus(claim_name=source.claim, path=source.path, state=progress.state),
+        cache=CacheStatus(
+            claim_name=source.claim,
+            path=source.path,
+            size=claim_size(view.observed.claim),
+            node=view.claim_node if view.on_one_node else None,
+            state=progress.state,
+        ),
         download=download,
         pinned=pinned,
     )
+
+
+def _live_image(view: View) -> str | None:
+    """Return the image of the pods as the API server took it; None while there is no Deployment."""
+    if view.deployment is None:
+        return None
+    containers = view.deployment["spec"]["template"]["spec"]["containers"]
+    return next((str(item["image"]) for item in containers if item["name"] == CONTAINER), None)
 
 
 def _known_attempts(before: RerankerStatus, digest: str) -> int:

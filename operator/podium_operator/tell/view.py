@@ -12,6 +12,7 @@ from podium_operator.seen.download_progress import CacheProgress
 from podium_operator.seen.observed import Body, ObjectKey, Observed
 from podium_operator.seen.pod_causes import Cause, lost_node, pod_cause
 from podium_operator.seen.scheduler_words import schedule_cause
+from podium_operator.seen.volumes import claim_node, one_node
 from podium_operator.settings import Settings
 
 
@@ -53,6 +54,17 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         """The serving pods that are not going."""
         pods = self.observed.pods_of(SERVING)
         return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+
+    @property
+    def on_one_node(self) -> bool:
+        """Whether the pods' claim can be used on one node at a time."""
+        return one_node(self.reranker, self.source, self.observed.claim)
+
+    @property
+    def claim_node(self) -> str | None:
+        """The node that has the claim's volume, as pods tell or status remembers."""
+        known = self.reranker.status.cache
+        return claim_node(self.observed) or (known.node if known else None)
 
     @property
     def desired(self) -> int:

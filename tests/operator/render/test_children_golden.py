@@ -49,7 +49,7 @@ CASES: dict[str, dict[str, Any]] = {
     "autoscaled": {
         "autoscaling": {"minReplicas": 2, "maxReplicas": 8, "targetQueueTokens": 4096},
         "monitoring": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
-        "disruption": {"minAvailable": 2},
+        "disruption": {"minAvailable": 1},
     },
     "keda": {"autoscaling": {"engine": "KEDA", "maxReplicas": 4, "prometheusAddress": "http://prometheus:9090"}},
     "everything-else": {

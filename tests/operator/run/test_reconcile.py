@@ -134,16 +134,118 @@ async def test_a_refused_child_is_told_and_waits_while_the_others_are_made() -> 
     assert world.condition("Scheduled")[1] != "Refused"
 
 
-@pytest.mark.parametrize("error", [ApiError(500, "no"), ApiError(429, "slow", 3.0), Unreachable("gone")])
-async def test_an_answer_that_may_be_another_next_time_ends_the_look(error: Exception) -> None:
-    world = World()
+@pytest.mark.parametrize(
+    ("error", "waits_s"),
+    [(ApiError(500, "no"), 1.0), (ApiError(429, "slow", 3.0), 3.0), (Unreachable("the webhook hangs"), 1.0)],
+)
+async def test_one_child_that_fails_hides_no_other_is_told_and_tried_again_by_itself(
+    error: Exception, waits_s: float
+) -> None:
+    world = World(replicas=2)
     world.cluster.refusals["Service"] = error
-    with pytest.raises(type(error)):
-        await world.look()
-    assert "status" not in world.cluster.log, "half a look is not told"
+    again_s = await world.look()
+    made = [entry for entry in world.cluster.log if entry.startswith("apply")]
+    assert made == ["apply ServiceAccount", "apply Service", "apply Deployment", "apply PodDisruptionBudget"]
+    assert world.condition("Progressing") == ("False", "Refused")
+    assert world.condition("Ready") == ("Unknown", "Refused")
+    assert world.condition("Reconciling") == ("True", "Refused")
+    assert again_s == waits_s
     world.cluster.refusals.clear()
+    world.now = waits_s
     await world.look()
-    assert world.cluster.log == ["apply Service", "apply Deployment", "status"]
+    assert world.cluster.log == ["apply Service", "status"]
+    assert world.condition("Progressing")[1] == "RollingOut"
+
+
+async def test_without_an_api_server_the_look_ends_and_is_tried_again_as_a_whole() -> None:
+    world = World(replicas=2)
+    for kind in ("ServiceAccount", "Service"):
+        world.cluster.refusals[kind] = Unreachable("gone")
+    with pytest.raises(Unreachable):
+        await world.look()
+    assert world.cluster.log == ["apply ServiceAccount", "apply Service"]
+
+
+async def test_a_refusal_is_forgotten_when_its_object_is_no_longer_wanted() -> None:
+    world = World(networkPolicy={"enabled": True})
+    world.cluster.refusals["NetworkPolicy"] = ApiError(403, "exceeded quota")
+    await world.look()
+    assert world.condition("Progressing") == ("False", "Refused")
+    world.ask(generation=2)
+    again_s = await world.look()
+    assert again_s is not None
+    assert again_s > 100, "nothing is due"
+    assert world.condition("Progressing")[1] != "Refused"
+
+
+async def test_a_refused_change_that_is_taken_back_is_told_no_longer() -> None:
+    world = World()
+    await world.look()
+    world.cluster.refusals["Deployment"] = ApiError(403, "a policy forbids it")
+    world.ask(generation=2, rollout={"minReadySeconds": 3600})
+    await world.look()
+    assert world.condition("Progressing") == ("False", "Refused")
+    assert world.condition("Ready")[0] == "Unknown"
+    world.ask(generation=3)
+    again_s = await world.look()
+    assert again_s is not None
+    assert again_s > 100
+    assert world.condition("Progressing")[1] != "Refused"
+
+
+async def test_a_deletion_that_fails_is_told_and_tried_again() -> None:
+    world = World(networkPolicy={"enabled": True})
+    await world.look()
+    good = world.cluster.delete
+
+    async def refuse(kind: Kind, namespace: str, name: str, uid: str) -> None:
+        raise ApiError(500, "failed calling webhook")
+
+    world.cluster.delete = refuse  # type: ignore[method-assign]
+    world.ask(generation=2)
+    assert await world.look() == 1.0
+    assert world.condition("Progressing") == ("False", "Refused")
+    world.cluster.delete = good  # type: ignore[method-assign]
+    world.now = 1.0
+    await world.look()
+    assert world.cluster.log == ["delete NetworkPolicy", "status"]
+
+
+async def test_the_number_is_left_to_an_autoscaler_only_after_it_was_handed_over() -> None:
+    world = World(replicas=5)
+    await world.look()
+    world.ask(generation=2, autoscaling={"maxReplicas": 9})
+    good, tries = world.cluster.apply, []
+
+    async def refuse(
+        manifest: Mapping[str, Any], *, uid: str | None, manager: str = "podium-operator"
+    ) -> Any:
+        if manifest["kind"] == "Deployment":
+            tries.append(manager)
+            raise ApiError(500, "no")
+        return await good(manifest, uid=uid, manager=manager)
+
+    world.cluster.apply = refuse  # type: ignore[method-assign]
+    await world.look()
+    assert tries == ["podium-operator-handover"], "leaving the number out now would mean one pod"
+
+
+async def test_an_autoscaled_deployment_that_someone_scaled_to_0_says_so_and_is_brought_back() -> None:
+    world = World(autoscaling={"minReplicas": 2, "maxReplicas": 9})
+    await world.look()
+    live = world.cluster.objects["Deployment", "demo"]
+    fields = {"f:spec": {"f:replicas": {}}}
+    managed = [{"manager": "kubectl", "subresource": "scale", "time": "2026", "fieldsV1": fields}]
+    zero = {**live, "metadata": {**live["metadata"], "managedFields": managed}}
+    world.store.put(
+        world.cluster.keep({**zero, "spec": {**live["spec"], "replicas": 0}}, live["metadata"]["uid"])
+    )
+    await world.look()
+    assert world.condition("Available") == ("False", "ScaledToZero")
+    told = [event for event in world.cluster.events if event["reason"] == "ScaledToZero"]
+    assert len(told) == 1
+    assert "manager kubectl scaled the autoscaled Deployment to 0" in told[0]["message"]
+    assert world.cluster.log.count("apply Deployment") == 3, "raised, handed over, left to the autoscaler"
 
 
 async def test_a_port_that_was_moved_is_taken_out_before_ours_is_applied_again() -> None:

@@ -231,3 +231,25 @@ def test_builtin_and_existing_folders_need_no_job_and_no_claim_of_ours() -> None
         seen = settle(body(**spec), claim=BOUND)
         assert not {key[0] for key in seen.children} & {"Job", "PersistentVolumeClaim"}
         assert ("Deployment", "demo") in seen.children
+
+
+def test_a_binder_that_failed_is_tried_again_like_a_download_and_tells_so() -> None:
+    """Its Pending pod was deleted, or its node went; nothing else would give the claim a volume."""
+    resource = body(model={"uri": HUB}, gpu={})
+    pending = {**BOUND, "status": {"phase": "Pending"}}
+    seen = settle(resource, claim=pending)
+    (name,) = [key[1] for key in seen.children if key[0] == "Job"]
+    words = "Job has reached the specified backoff limit"
+    failed = with_status(seen, "Job", name, conditions=[{**FAILED, "message": words}])
+    found = progress(failed, resource)
+    assert (found.state, found.reason, found.attempt, found.binder) == ("Failed", "PVCPending", 1, True)
+    assert found.retry_at == NOW + timedelta(seconds=10)
+    assert f"Job {name}, which binds claim demo-cache, failed: {words}; try 2 starts" in found.message
+    again = {**resource, "status": msgspec.to_builtins(status_of(resource, failed))}
+    plan = decide(again, failed, SETTINGS, NOW + timedelta(seconds=11)).plan
+    assert [delete.name for delete in plan.deletes] == [name]
+    without = {key: value for key, value in failed.children.items() if key[0] != "Job"}
+    second = settle(again, claim=pending, children=without)
+    assert second.children["Job", name]["metadata"]["annotations"]["podium.sh/attempt"] == "2"
+    twice = with_status(second, "Job", name, conditions=[FAILED])
+    assert progress(twice, again).retry_at == NOW + timedelta(seconds=20)

@@ -60,8 +60,8 @@ TAINTED = "1 node(s) had untolerated taint {node-role.kubernetes.io/control-plan
 def test_a_pod_that_does_not_run_gives_available_its_reason_and_remedy(trouble: dict, reason: str) -> None:
     seen = numbers(with_pods(settle(body()), trouble), replicas=1, updatedReplicas=1)
     status = status_of(body(), seen)
-    for kind in ("Available", "Ready"):
-        assert condition_of(status, kind)[:2] == ("False", reason)
+    for kind, said in (("Available", "False"), ("Ready", "Unknown")):
+        assert condition_of(status, kind)[:2] == (said, reason)
         assert f"To mend it: {REMEDIES[reason]}" in condition_of(status, kind)[2]
         assert "demo-abc-12345" in condition_of(status, kind)[2]
 
@@ -103,7 +103,7 @@ def test_a_pod_without_a_node_gives_scheduled_its_reason(message: str, reason: s
     seen = numbers(with_pods(settle(resource), pod(scheduled=message)), replicas=1, updatedReplicas=1)
     status = status_of(resource, seen)
     assert condition_of(status, "Scheduled")[:2] == ("False", reason)
-    assert condition_of(status, "Ready")[:2] == ("False", reason)
+    assert condition_of(status, "Ready")[:2] == ("Unknown", reason)
     assert message.rstrip(".") in condition_of(status, "Ready")[2]
 
 
@@ -164,28 +164,33 @@ def test_ready_carries_the_first_failing_condition_in_the_stated_order() -> None
     assert condition_of(status_of(body(), with_pods(everything, crash)), "Ready")[1] == "CrashLoopBackOff"
 
 
-def test_ready_does_not_flap_while_a_roll_goes_well() -> None:
+def test_available_does_not_flap_while_a_roll_goes_well_and_ready_waits_for_its_end() -> None:
     resource = body(replicas=2)
     seen = settle(resource)
     steps = [(2, 2, 2), (3, 2, 1), (3, 3, 1), (3, 2, 2), (2, 2, 2)]
     for replicas, ready, updated in steps:
         counts = {"replicas": replicas, "readyReplicas": ready, "updatedReplicas": updated}
         status = status_of(resource, numbers(seen, **counts, availableReplicas=ready))
-        assert condition_of(status, "Ready")[0] == "True"
+        assert condition_of(status, "Available")[0] == "True"
         assert condition_of(status, "Degraded")[0] == "False"
+        ended_ = (replicas, ready, updated) == (2, 2, 2)
+        assert condition_of(status, "Ready")[0] == ("True" if ended_ else "Unknown")
     assert condition_of(status, "Progressing")[:2] == ("False", "RolloutComplete")
 
 
-def test_a_newer_spec_that_downloads_or_fails_leaves_ready_true() -> None:
+def test_a_newer_spec_that_downloads_or_fails_leaves_available_true_and_ready_not() -> None:
     old = serving(downloaded(body(model={"uri": HUB}, replicas=2)), 2)
     newer = body(generation=2, model={"uri": "hf://org/other"}, replicas=2)
     status = status_of(newer, settle(newer, children=old.children, claim=old.claim))
-    assert condition_of(status, "Ready")[0] == "True"
+    assert condition_of(status, "Available")[0] == "True"
+    assert condition_of(status, "Ready")[:2] == ("Unknown", "Downloading")
     assert condition_of(status, "CacheReady")[:2] == ("False", "Downloading")
     assert condition_of(status, "Progressing")[:2] == ("True", "Downloading")
     invalid = body(generation=3, model={"uri": HUB}, engine={"settings": {"nonsense": "1"}})
     status = status_of(invalid, old)
-    assert condition_of(status, "Ready")[0] == "True"
+    assert condition_of(status, "Available")[0] == "True"
+    assert condition_of(status, "Ready")[:2] == ("False", "InvalidSpec")
+    assert condition_of(status, "Stalled")[:2] == ("True", "InvalidSpec")
     assert condition_of(status, "Accepted")[:2] == ("False", "InvalidSpec")
     assert condition_of(status, "Progressing")[:2] == ("False", "NotAccepted")
 

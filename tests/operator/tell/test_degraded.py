@@ -54,10 +54,10 @@ def test_a_claim_that_cannot_grow_and_one_without_room_are_degraded() -> None:
     stuck = status_of(resource, msgspec.structs.replace(seen, refusals=refusals))
     assert condition_of(stuck, "Degraded")[:2] == ("True", "ClaimNotResizable")
     one = numbers(seen, replicas=2, readyReplicas=1, updatedReplicas=2, availableReplicas=1)
-    unplaced = pod(
-        "demo-abc-2", scheduled="0/2 nodes are available: 2 node(s) didn't match pod affinity rules."
-    )
-    crowded = status_of(resource, with_pods(one, pod(ready=True), unplaced))
+    bound = "1 node(s) didn't match PersistentVolume's node affinity"
+    words = f"0/2 nodes are available: 1 Insufficient cpu, {bound}."
+    crowded = status_of(resource, with_pods(one, pod(ready=True), pod("demo-abc-2", scheduled=words)))
     status, reason, message = condition_of(crowded, "Degraded")
     assert (status, reason) == ("True", "ReadWriteOnceNoRoom")
+    assert message.startswith("node node-1 has the volume of claim demo-cache, pod demo-abc-2: 0/2 nodes")
     assert "ReadWriteMany" in message
