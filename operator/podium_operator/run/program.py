@@ -41,7 +41,7 @@ class Program:
         self._sweep: Sweep | None = None
         self._complete = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._reconciler.wake = self._queue.add
+        self._reconciler.turns.wake = self._queue.add
         holder = settings.holder or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self._lease = Lease(cluster, settings.lease, holder, changed=self._turned)
         self._term = -1
