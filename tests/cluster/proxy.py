@@ -93,7 +93,7 @@ class Proxy:
                 {"kind": "Status", "apiVersion": "v1", **faults.refuse}, status=code, headers=headers
             )
         body = await request.read()
-        if request.method in ("PATCH", "POST", "DELETE"):
+        if request.method != "GET":
             await asyncio.sleep(faults.slow_s)
         headers = {
             key: value

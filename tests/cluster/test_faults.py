@@ -84,12 +84,12 @@ def test_silence_is_waited_out_and_the_health_page_stays_good(
 def test_an_api_server_that_takes_8_s_for_each_write_does_not_restart_the_operator(
     space: Space, proxy: Proxy, behind: OperatorProcess
 ) -> None:
-    """SPEC takes six applies and a status, in one look: 56 s, more than a look that hangs is given."""
+    """SPEC takes six applies and a status, 56 s: more than a hanging look is given. The Lease is slow too."""
     before = dict(behind.settings)
     behind.restart(PODIUM_OPERATOR_API_TIMEOUT_S="10")
     proxy.faults = Faults(slow_s=8)
     space.rerank(**SPEC)
-    end = time.monotonic() + 100
+    end = time.monotonic() + 180
     while time.monotonic() < end and not space.condition("Accepted")[0]:
         assert behind.get("/healthz")[0] == 200
         time.sleep(0.5)

@@ -13,10 +13,10 @@ from podium_operator.seen.kinds import LEASE
 
 logger = logging.getLogger(__name__)
 
-DURATION_S = 12
+DURATION_S = 14
 """Seconds without a renewal after which another process takes the Lease."""
-_RENEW_S, _RETRY_S, _ANSWER_S = 3.0, 2.0, 4.0
-_MARGIN_S = 2.0
+_RENEW_S, _RETRY_S, _ANSWER_S = 3.0, 2.0, 10.0
+_MARGIN_S = 1.0
 """Seconds before the end of its time in which a holder that could not renew it writes no more."""
 
 
@@ -36,8 +36,10 @@ class Lease:
         self._namespace, _, self._name = place.partition("/")
         self._until = float("-inf")
         self._led = False
-        self._seen: tuple[str, float] = ("", 0.0)
+        self._seen, self._expires = "", float("inf")
         self._body: Mapping[str, Any] | None = None
+        self.transitions = -1
+        """How often the Lease had gone to another holder when this process held it last."""
         self.trouble: str | None = f"the Lease {place} was not read yet"
         """Why it is not known who holds the Lease, or None."""
         LEADER.set(0)
@@ -50,6 +52,7 @@ class Lease:
     async def run(self) -> None:
         """Take the Lease when it is free and renew it, until cancelled."""
         while True:
+            began = self._clock()
             try:
                 async with asyncio.timeout(_ANSWER_S):
                     await self._turn()
@@ -60,7 +63,11 @@ class Lease:
                     self.trouble = f"the Lease {self._namespace}/{self._name} cannot be had: {error}"
                     logger.warning(self.trouble)
             self._tell()
-            await asyncio.sleep(_RENEW_S if self.leading else _RETRY_S)
+            if self.leading:
+                # An API server that takes long for a write leaves no time between two.
+                await asyncio.sleep(max(0.0, began + _RENEW_S - self._clock()))
+            else:
+                await asyncio.sleep(min(_RETRY_S, max(0.1, self._expires - self._clock())))
 
     async def release(self) -> None:
         """Let go of the Lease, so that another process takes it at once."""
@@ -86,17 +93,17 @@ class Lease:
             self._body = await self._write(self._body, self._holder)
         else:
             return
+        self.transitions = int(self._body["spec"].get("leaseTransitions", 0))
         self._until = asked + DURATION_S - _MARGIN_S
 
     def _is_free(self, body: Mapping[str, Any]) -> bool:
         """Whether it is ours, nobody's, or its holder has not renewed it for its time, by our own clock."""
         spec, version = body.get("spec", {}), body["metadata"]["resourceVersion"]
-        if version != self._seen[0]:
-            self._seen = (version, self._clock())
-        silent_s = self._clock() - self._seen[1]
-        return (spec.get("holderIdentity") or self._holder) == self._holder or silent_s >= spec.get(
-            "leaseDurationSeconds", DURATION_S
-        )
+        if version != self._seen:
+            self._seen = version
+            self._expires = self._clock() + spec.get("leaseDurationSeconds", DURATION_S)
+        ours = (spec.get("holderIdentity") or self._holder) == self._holder
+        return ours or self._clock() >= self._expires
 
     async def _write(self, body: Mapping[str, Any], holder: str) -> Mapping[str, Any]:
         spec, now = body.get("spec", {}), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

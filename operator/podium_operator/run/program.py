@@ -41,9 +41,10 @@ class Program:
         self._sweep: Sweep | None = None
         self._complete = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._reconciler.wake = self._queue.add
+        self._reconciler.turns.wake = self._queue.add
         holder = settings.holder or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self._lease = Lease(cluster, settings.lease, holder, changed=self._turned)
+        self._term = -1
         QUEUE_DEPTH.set_function(self._queue.depth)
 
     async def run(self) -> bool:
@@ -157,9 +158,11 @@ class Program:
         return await self._reconciler(key)
 
     def _turned(self, leading: bool) -> None:
-        """What was remembered while another process wrote is worth nothing."""
-        self._reconciler.forget()
+        """Look at everything; what was remembered before another process wrote is worth nothing."""
         if leading:
+            if self._lease.transitions != self._term:
+                self._reconciler.forget()
+            self._term = self._lease.transitions
             self._look_at_all()
 
     def _look_at_all(self) -> None:

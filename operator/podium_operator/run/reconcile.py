@@ -20,6 +20,7 @@ from podium_operator.resource.status import read_status
 from podium_operator.run.cluster import ApiError, Cluster, Unreachable
 from podium_operator.run.metrics import CONDITIONS, RECONCILE_SECONDS, RECONCILES, WRITES
 from podium_operator.run.reporting import Reporter
+from podium_operator.run.turns import Turns
 from podium_operator.seen.kinds import BY_NAME
 from podium_operator.seen.observed import (
     Body,
@@ -62,10 +63,7 @@ class Reconciler:
         self._wall, self._clock = wall, clock
         self._reporter = Reporter(store, cluster, wall)
         self._memories: dict[Key, Memory] = {}
-        self._turns: dict[str, str] = {}
-        self._waiting: dict[str, set[str]] = {}
-        self.wake: Callable[[Key], None] = lambda _: None
-        """Called with a Reranker whose turn to be moved by an upgrade has come."""
+        self.turns = Turns(store)
         self.addons: frozenset[str] = frozenset()
         """Kinds of add-ons that the API server has and the settings allow."""
 
@@ -78,7 +76,7 @@ class Reconciler:
                 RECONCILES.labels(result="error").inc()
                 raise
             finally:
-                self._pass_turn(key)
+                self.turns.end(key)
             RECONCILES.labels(result="success").inc()
             return again_s
 
@@ -100,7 +98,7 @@ class Reconciler:
                 claim = await self._foreign_claim(body)
             observed = await self._observe(key, body, memory, claim)
             decision = decide(body, observed, self._settings, self._wall())
-            self._take_turn(key, decision)
+            self.turns.take(key, decision)
             if not await self._carry_out(key, decision, memory):
                 break
             made = True
@@ -110,29 +108,6 @@ class Reconciler:
             return _FIRST_STATUS_S
         await self._report(key, body, decision, memory)
         return self._again_s(decision, memory)
-
-    def _rolling(self, key: Key) -> str | None:
-        """Return the Reranker that must be ready before an upgrade moves this one, or None."""
-        at_it = self._turns.get(key[0], key[1])
-        return at_it if at_it != key[1] else self._store.rolling(key)
-
-    def _take_turn(self, key: Key, decision: Decision) -> None:
-        """From a decision to move pods to the answer to its apply no other Reranker may decide the same."""
-        if decision.takes_turn:
-            self._turns[key[0]] = key[1]
-        waiting = self._waiting.setdefault(key[0], set())
-        (waiting.add if decision.view.waits_for else waiting.discard)(key[1])
-
-    def _pass_turn(self, key: Key) -> None:
-        """End this Reranker's look, and wake one that waits for its turn where it has come."""
-        space, name = key
-        if self._turns.get(space) == name:
-            del self._turns[space]
-        if self._store.reranker(key) is None:
-            self._waiting.get(space, set()).discard(name)
-        first = min(self._waiting.get(space, ()), default=None)
-        if first and first != name and self._rolling((space, first)) is None:
-            self.wake((space, first))
 
     async def _report(self, key: Key, body: Mapping[str, Any], decision: Decision, memory: Memory) -> None:
         """Write status; one that someone else keeps writing is held back as a contested field is."""
@@ -173,7 +148,7 @@ class Reconciler:
             contest=memory.contest(now),
             zeroed_by=memory.zeroed_by,
             granted=memory.granted,
-            rolling=self._rolling(key),
+            rolling=self.turns.before(key),
         )
 
     async def _warnings(self, key: Key, kind: str, name: str) -> list[WarningEvent]:
