@@ -41,8 +41,8 @@ def reference() -> str:
             "",
             "## What an overlay may hold",
             "",
-            f"Under the operator's setting `overlay=safe`, its default: {ADMITTED}. A container that it adds is "
-            "restricted where it says nothing itself. `off` admits none, `any` leaves it to the API server.",
+            f"Under the operator's setting `overlay=safe`, its default: {ADMITTED}. A container that it adds "
+            "is restricted where it says nothing. `off` admits no overlay, `any` what the API server does.",
             "",
             "## status",
             "",
