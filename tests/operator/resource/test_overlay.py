@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from overlays import ADMITTED, container, security, volume
 from rerankers import SETTINGS, reranker, settle
 from rerankers import body as resource_of
 
@@ -13,18 +14,6 @@ from podium_operator.resource.validate import Problem, find_problem
 
 ANY = msgspec.structs.replace(SETTINGS, overlay="any")
 OFF = msgspec.structs.replace(SETTINGS, overlay="off")
-
-
-def container(**fields: Any) -> dict[str, Any]:
-    return {"containers": [{"name": "reranker", **fields}]}
-
-
-def security(**fields: Any) -> dict[str, Any]:
-    return container(securityContext=fields)
-
-
-def volume(**source: Any) -> dict[str, Any]:
-    return {"volumes": [{"name": "v", **source}]}
 
 
 def problem(overlay: dict, settings: Any = SETTINGS) -> Problem | None:
@@ -104,28 +93,10 @@ def test_what_would_widen_a_pod_is_refused_by_its_path_and_the_list_is_told(name
     assert problem(overlay, ANY) is None, "`any` is the API server's business"
 
 
-@pytest.mark.parametrize(
-    "overlay",
-    [
-        {"containers": [{"name": "side", "image": "side:1", "resources": {"limits": {"memory": "1Gi"}}}]},
-        {"initContainers": [{"name": "mesh", "image": "mesh:1", "restartPolicy": "Always"}]},
-        volume(emptyDir={"medium": "Memory"}),
-        volume(configMap={"name": "c"}),
-        volume(projected={"sources": [{"configMap": {"name": "c"}}, {"serviceAccountToken": {"path": "t"}}]}),
-        volume(persistentVolumeClaim={"claimName": "c"}),
-        volume(ephemeral={"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}),
-        container(volumeMounts=[{"name": "v", "mountPath": "/v"}], env=[{"name": "A", "value": "1"}]),
-        container(lifecycle={"postStart": {"exec": {"command": ["true"]}}}),
-        container(startupProbe={"failureThreshold": 3, "httpGet": {"path": "/readyz", "port": "http"}}),
-        security(runAsUser=1000, runAsNonRoot=True, readOnlyRootFilesystem=False, privileged=False),
-        {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.0.0.10"]}},
-        {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["hub"]}]},
-        {"securityContext": {"fsGroup": 1000, "supplementalGroups": [4000]}},
-        {"hostNetwork": False, "hostPID": None, "nodeSelector": {}},
-    ],
-)
-def test_what_keeps_to_the_restricted_profile_is_admitted(overlay: dict) -> None:
-    assert problem(overlay) is None
+@pytest.mark.parametrize("name", ADMITTED)
+def test_what_keeps_to_the_restricted_profile_is_admitted(name: str) -> None:
+    """tests/cluster/test_platform.py has a namespace with the restricted level admit the same."""
+    assert problem(ADMITTED[name]) is None
 
 
 def test_off_admits_no_overlay_and_says_so() -> None:
