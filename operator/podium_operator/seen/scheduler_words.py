@@ -18,8 +18,7 @@ _OTHERS_HAVE_NONE = (
 )
 
 BOUND_ELSEWHERE = re.compile(
-    "volume node affinity conflict|PersistentVolume's node affinity|"
-    "ReadWriteOncePod access mode already in-use"
+    "volume node affinity conflict|PersistentVolume's node affinity|ReadWriteOncePod access mode"
 )
 """A volume that is not where a node is (before 1.35, and from then on), or that another pod has to itself."""
 
@@ -34,7 +33,9 @@ def lacks_room(pod: Body) -> bool:
     complaints, _, preemption = message.partition(". ")
     if "were unschedulable" in complaints:
         return False
-    full = "Insufficient " in complaints or "Too many pods" in complaints or "access mode" in complaints
+    if "ReadWriteOncePod access mode" in complaints:
+        return True
+    full = "Insufficient " in complaints or "Too many pods" in complaints
     # From Kubernetes 1.34 on preemption is no help either where a node is too small with nothing on it.
     hopeless = re.search(r"0/(\d+) nodes are available: \1 Preemption is not helpful", preemption)
     return full and hopeless is None

@@ -94,3 +94,19 @@ def test_the_switch_lasts_until_the_roll_is_over_and_tells_of_its_gap() -> None:
     assert strategy(over) == {"maxSurge": 1, "maxUnavailable": 0}
     ended = settle(CACHED, **msgspec.structs.asdict(over))
     assert "podium.sh/roll" not in ended.children["Deployment", "demo"]["metadata"]["annotations"]
+
+
+def test_a_claim_of_the_users_that_one_pod_can_use_is_handed_on_the_same_way() -> None:
+    words = (
+        "1 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use"
+    )
+    new = one("demo-new-1", scheduled=f"0/2 nodes are available: {words} by another pod, 1 Insufficient cpu.")
+    resource = body(model={"uri": "pvc://mine/model"})
+    mine = {"metadata": {"name": "mine", "uid": "c"}, "spec": {"accessModes": ["ReadWriteOncePod"]}}
+    claim = {**mine, "status": {"phase": "Bound"}}
+    conditions: Any = [LATE]
+    seen = numbers(settle(resource, claim=claim), replicas=2, updatedReplicas=1, conditions=conditions)
+    assert strategy(msgspec.structs.replace(seen, pods=(OLD, new)), resource) == {
+        "maxSurge": 0,
+        "maxUnavailable": 1,
+    }
