@@ -30,7 +30,8 @@ class FakeModel:
     `score=1.5` is the document's logit (0.0 without). `raise`, `oom` (in a batch of more than `oom_pairs`
     pairs), `nan`, `sleep=0.5` (seconds) and `block` (until `unblock()`) say how the batch that holds the
     document fares; `untokenizable` fails the tokenizer. Every batch waits for a turn of `gate` where one is
-    set. With `shares` query and separator are a prefix that a batch computes once. `batches` are the documents that were scored, `slices` the documents that were tokenized, in order.
+    set. With `shares` query and separator are a prefix that a batch computes once. `batches` are
+    the documents that were scored, `slices` the documents that were tokenized, in order.
     """
 
     def __init__(

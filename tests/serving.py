@@ -183,15 +183,19 @@ def _run(
 ) -> None:
     async def main() -> None:
         service = Service(settings)
-        server: Server = make_server(create_app(service), headers_timeout_s=settings.body_timeout_s)
+        server: Server = make_server(
+            create_app(service),
+            headers_timeout_s=settings.body_timeout_s,
+            keep_alive_timeout_s=settings.keep_alive_timeout_s,
+        )
         listening = socket.create_server(("127.0.0.1", 0))
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         starting = asyncio.create_task(start(service, lambda _: model() if callable(model) else model))
         running.set_result(Serving(service, listening.getsockname()[1], starting))
         await asyncio.wrap_future(stop)
         starting.cancel()
+        service.close()
         if service.reranker is not None:
-            service.reranker.close()
             await service.reranker.drain(0)
         server.should_exit = True
         await serving

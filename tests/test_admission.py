@@ -1,7 +1,7 @@
 import pytest
 
 from podium.admission import admit, retry_after_s
-from podium.errors import InvalidRequest, Overloaded
+from podium.errors import InvalidRequest, Overloaded, Unavailable
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,13 @@ def test_more_windows_than_may_wait_are_refused_even_by_an_empty_queue():
         pytest.param(9_001, 1_000.0, 10, id="rounded up"),
         pytest.param(9_001, 100_000.0, 1, id="a faster model, at least a second"),
         pytest.param(0, 1.0, 1, id="never zero"),
+        pytest.param(8_183_000, 1_000.0, 60, id="never more than a minute"),
+        pytest.param(10**15, 1e-300, 60, id="a device that stands still"),
     ],
 )
 def test_retry_after_is_the_waiting_tokens_over_the_speed(tokens, speed, seconds):
-    assert retry_after_s(tokens, speed) == seconds
+    assert Overloaded("full", retry_after_s(tokens, speed)).retry_after_s == seconds
+
+
+def test_a_stuck_device_sends_nobody_away_for_longer_either():
+    assert Unavailable("stuck", 121).retry_after_s == 60

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from podium.batching import (
     BATCH_S,
     LOOKED_AT,
+    MAX_PRIORITY,
     PATIENCE,
     PREFIX_SHARE,
     Waiting,
@@ -46,7 +47,7 @@ PREFIXED = st.lists(
     max_size=3,
     unique_by=lambda run: run[0].prefix,
 ).map(lambda runs: [piece for run in runs for piece in behind(run[0].prefix, 90, [p.tokens for p in run])])
-ORDER = st.tuples(st.integers(-1, 1), st.floats(0, 1e6))
+ORDER = st.floats(0, 1e6)
 WAITING = st.lists(
     st.builds(Waiting, ORDER, LENGTHS.map(plain) | PREFIXED),
     min_size=1,
@@ -147,43 +148,56 @@ def counts(
 
 
 def test_a_small_request_runs_before_a_large_one_that_came_a_little_earlier():
-    large = Waiting((0, due_at(0.0, 100_000, 1_000.0)), plain([100] * 1_000))
-    small = Waiting((0, due_at(5.0, 1_000, 1_000.0)), plain([100] * 10))
+    large = Waiting(due_at(0.0, 100_000, 1_000.0), plain([100] * 1_000))
+    small = Waiting(due_at(5.0, 1_000, 1_000.0), plain([100] * 10))
     assert counts([large, small], 2_000) == [0, 10]
 
 
 def test_a_batch_that_ends_a_request_is_filled_only_where_it_would_be_tiny_or_ends_another_one():
-    large = Waiting((0, 3), plain([100] * 1_000))
-    small = Waiting((0, 1), plain([100] * 5))
+    large = Waiting(3, plain([100] * 1_000))
+    small = Waiting(1, plain([100] * 5))
     assert counts([large, small], 2_000) == [0, 5]
     assert counts([large, small], 2_001) == [15, 5]
-    assert counts([large, small, Waiting((0, 2), plain([100] * 15))], 2_000) == [0, 5, 15]
-    assert counts([large, small, Waiting((0, 2), plain([100] * 16))], 2_000) == [0, 5, 0]
+    assert counts([large, small, Waiting(2, plain([100] * 15))], 2_000) == [0, 5, 15]
+    assert counts([large, small, Waiting(2, plain([100] * 16))], 2_000) == [0, 5, 0]
 
 
 def test_a_large_request_comes_before_small_ones_that_arrive_after_it_is_due():
-    large = Waiting((0, due_at(0.0, 1_000, 1_000.0)), plain([100] * 10))
-    small = Waiting((0, due_at(PATIENCE * 1.0 + 0.1, 100, 1_000.0)), plain([100]))
+    large = Waiting(due_at(0.0, 1_000, 1_000.0), plain([100] * 10))
+    small = Waiting(due_at(PATIENCE * 1.0 + 0.1, 100, 1_000.0), plain([100]))
     assert counts([small, large], 500) == [0, 5]
 
 
+@given(st.integers(), st.floats(0, 1e6), st.integers(0, 10**6))
+def test_a_priority_shifts_when_a_request_is_due_by_seconds_and_no_more_than_ten(priority, arrival, tokens):
+    shift = due_at(arrival, tokens, 1_000.0, priority) - due_at(arrival, tokens, 1_000.0)
+    assert shift == pytest.approx(max(-10, min(10, priority)), abs=1e-6)
+
+
+def test_no_stream_of_the_highest_priority_holds_a_request_up_for_longer_than_that():
+    waits = due_at(100.0, 1_000, 1_000.0)
+    assert due_at(100.0 + MAX_PRIORITY + 0.1, 1_000, 1_000.0, priority=-1_000_000) > waits
+
+
 def test_a_pair_that_does_not_fit_leaves_its_room_to_other_requests():
-    assert counts(
-        [Waiting((0, 1), plain([60, 60])), Waiting((0, 2), plain([50])), Waiting((0, 3), plain([40]))], 100
-    ) == [1, 0, 1]
+    assert counts([Waiting(1, plain([60, 60])), Waiting(2, plain([50])), Waiting(3, plain([40]))], 100) == [
+        1,
+        0,
+        1,
+    ]
 
 
 def test_a_pair_that_does_not_fit_leaves_its_room_to_shorter_ones_of_its_request():
-    assert plan_batch([Waiting((0, 1), plain([60, 50, 30, 20, 10]))], 100) == [[0, 2, 4]]
+    assert plan_batch([Waiting(1, plain([60, 50, 30, 20, 10]))], 100) == [[0, 2, 4]]
 
 
 def test_a_padded_batch_counts_its_longest_pair_for_every_pair():
-    assert counts([Waiting((0, 1), plain([50, 10, 10, 10]))], 100, padded=True) == [2]
-    assert counts([Waiting((0, 1), plain([50, 10, 10, 10]))], 100) == [4]
+    assert counts([Waiting(1, plain([50, 10, 10, 10]))], 100, padded=True) == [2]
+    assert counts([Waiting(1, plain([50, 10, 10, 10]))], 100) == [4]
 
 
 def test_the_pairs_of_one_prefix_stay_together_beyond_a_budget_that_the_prefix_would_fill():
-    request = Waiting((0, 1), behind(b"q", 100, [60] * 30))
+    request = Waiting(1, behind(b"q", 100, [60] * 30))
     assert counts([request], 100) == [1]
     assert counts([request], 100, most=4_096) == [11]  # 100 + 11 · 60 ≤ 100 ÷ PREFIX_SHARE
     assert counts([request], 100, most=500) == [6]
@@ -194,10 +208,8 @@ def test_two_requests_with_long_prefixes_take_turns_and_neither_waits_for_all_of
     groups = {0: 30, 1: 30}
     batches = []
     while any(groups.values()):
-        waiting = [
-            Waiting((0, index), behind(b"%d" % index, 100, [60] * left)) for index, left in groups.items()
-        ]
-        waiting[1] = waiting[1]._replace(order=(0, 0.5 if groups[0] < 30 else 1))
+        waiting = [Waiting(index, behind(b"%d" % index, 100, [60] * left)) for index, left in groups.items()]
+        waiting[1] = waiting[1]._replace(order=0.5 if groups[0] < 30 else 1)
         taken = counts(waiting, 100, most=4_096)
         batches.append(taken)
         for index, count in enumerate(taken):
@@ -206,16 +218,16 @@ def test_two_requests_with_long_prefixes_take_turns_and_neither_waits_for_all_of
 
 
 def test_another_prefix_joins_a_batch_whole_or_where_it_is_little_of_what_joins():
-    first = Waiting((0, 1), behind(b"a", 100, [60] * 5))
-    assert counts([first, Waiting((0, 2), behind(b"b", 100, [60] * 8))], 1_000) == [5, 8]
-    assert counts([first, Waiting((0, 2), behind(b"b", 100, [60] * 9))], 1_000) == [5, 0]
-    longer = Waiting((0, 1), behind(b"a", 100, [60] * 50 + [450]))
-    assert counts([longer, Waiting((0, 2), behind(b"b", 20, [60] * 9))], 3_500) == [50, 6]
-    assert counts([longer, Waiting((0, 2), behind(b"b", 60, [60] * 9))], 3_500) == [50, 0]
+    first = Waiting(1, behind(b"a", 100, [60] * 5))
+    assert counts([first, Waiting(2, behind(b"b", 100, [60] * 8))], 1_000) == [5, 8]
+    assert counts([first, Waiting(2, behind(b"b", 100, [60] * 9))], 1_000) == [5, 0]
+    longer = Waiting(1, behind(b"a", 100, [60] * 50 + [450]))
+    assert counts([longer, Waiting(2, behind(b"b", 20, [60] * 9))], 3_500) == [50, 6]
+    assert counts([longer, Waiting(2, behind(b"b", 60, [60] * 9))], 3_500) == [50, 0]
 
 
 def test_a_padding_model_computes_prefixes_anew_for_every_pair():
-    assert counts([Waiting((0, 1), behind(b"a", 100, [60] * 5))], 500, padded=True, most=4_096) == [3]
+    assert counts([Waiting(1, behind(b"a", 100, [60] * 5))], 500, padded=True, most=4_096) == [3]
 
 
 def test_one_request_is_cut_into_batches_that_hold_every_pair_once():
@@ -232,8 +244,8 @@ def test_planning_looks_at_no_more_of_a_long_queue_than_it_needs():
             Counted.looked += 1
             return super().__getitem__(index)
 
-    waiting = [Waiting((0, 0), plain([90]))]
-    waiting += [Waiting((0, 1 + i), Counted(plain([50] * 100))) for i in range(200)]
+    waiting = [Waiting(0, plain([90]))]
+    waiting += [Waiting(1 + i, Counted(plain([50] * 100))) for i in range(200)]
     assert counts(waiting, 100) == [1] + [0] * 200
     assert Counted.looked <= 4 * LOOKED_AT < 200 * 100
 

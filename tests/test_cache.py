@@ -1,12 +1,14 @@
 import tracemalloc
 
-from podium.cache import ENTRY_BYTES, PairCache, Scored, pair_key, query_key
+import pytest
+
+from podium.cache import ENTRY_BYTES, SPAN_BYTES, PairCache, Scored, pair_key, query_key
 
 SCORED = Scored(1.0, 10, False, 10)
 
 
 def key(query: str, document: str) -> bytes:
-    return pair_key(query_key(query), document)
+    return pair_key(query_key(query), document.encode("utf-8", "surrogatepass"))
 
 
 def test_equal_pairs_have_equal_keys_and_others_have_others():
@@ -45,12 +47,28 @@ def test_zero_bytes_turn_it_off():
     assert cache.get(b"key") is None
 
 
-def test_entries_take_no_more_than_they_are_counted_for():
-    entries = 20_000
-    cache = PairCache(entries * ENTRY_BYTES, 60)
+@pytest.mark.parametrize("spans", [0, 1, 5, 64, 585])
+def test_entries_take_no_more_than_they_are_counted_for(spans):
+    def scored(number: int) -> Scored:
+        windows = tuple(
+            (number + 1_000 * n, number + 1_000 * n + 900, number / (n + 7)) for n in range(spans)
+        )
+        return Scored(number / 7, 1_000 + number, False, 1_000 + number, windows)
+
+    entries = 20_000 // (1 + spans)
+    cache = PairCache(entries * (ENTRY_BYTES + spans * SPAN_BYTES), 60)
     tracemalloc.start()
-    for number in range(entries):
-        cache.put(key("query", str(number)), Scored(number / 7, 1_000 + number, False, 1_000 + number))
+    for number in range(2 * entries):
+        cache.put(key("query", str(number)), scored(number))
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert taken <= entries * ENTRY_BYTES
+    assert 0.5 * entries * (ENTRY_BYTES + spans * SPAN_BYTES) < taken
+    assert taken <= entries * (ENTRY_BYTES + spans * SPAN_BYTES)
+
+
+def test_an_entry_larger_than_the_cache_is_not_kept_and_drives_nothing_out():
+    cache = PairCache(ENTRY_BYTES * 2, 60)
+    cache.put(b"1", SCORED)
+    cache.put(b"2", SCORED._replace(spans=((0, 1, 1.0),) * 100))
+    assert cache.get(b"1") == SCORED
+    assert cache.get(b"2") is None

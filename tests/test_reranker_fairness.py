@@ -31,11 +31,11 @@ async def test_a_large_request_is_tokenized_little_by_little_as_its_batches_run(
     """As a whole, its tokenization would take the cores from the batches that small requests wait for."""
     gate = threading.Semaphore(0)
     model = FakeModel(gate=gate)
-    async with running(model, max_batch_tokens=40) as reranker:
+    async with running(model, max_batch_tokens=40, tokens_per_s=1e5, allow_priority=True) as reranker:
         large = asyncio.create_task(reranker.rank(ask(*(f"large{n} x" for n in range(1_000)))))
         await until(lambda: len(model.batches) == 1)
-        # The least urgent comes when the tokenizer has nothing else to do.
-        last = asyncio.create_task(reranker.rank(ask("last", priority=1)))
+        # What is due last comes when the tokenizer has nothing else to do.
+        last = asyncio.create_task(reranker.rank(ask("last", priority=10)))
         await until(lambda: any("last" in texts for texts in model.slices))
         assert sum(map(len, model.slices)) < 200
         gate.release(2_000)
@@ -121,10 +121,11 @@ async def test_batches_shrink_for_a_slow_model():
     assert slow < fast / 4
 
 
-async def test_priority_goes_before_size():
+@pytest.mark.parametrize(("allowed", "first_word"), [(True, "urgent"), (False, "small")])
+async def test_priority_goes_before_size_where_callers_may_use_it(allowed, first_word):
     gate = threading.Semaphore(0)
     model = FakeModel(gate=gate)
-    async with running(model, max_batch_tokens=40) as reranker:
+    async with running(model, max_batch_tokens=40, allow_priority=allowed) as reranker:
         first = asyncio.create_task(reranker.rank(ask("first")))
         await until(lambda: len(model.batches) == 1)
         small = asyncio.create_task(reranker.rank(ask("small")))
@@ -133,7 +134,7 @@ async def test_priority_goes_before_size():
         await asyncio.sleep(0.01)
         gate.release(100)
         await asyncio.gather(first, small, urgent)
-    assert all(text.startswith("urgent") for text in model.batches[1])
+    assert model.batches[1][0].startswith(first_word)
 
 
 async def test_a_request_is_admitted_whole_or_not_at_all():

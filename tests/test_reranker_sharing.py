@@ -6,7 +6,7 @@ import pytest
 from fakes import FakeModel
 from reranking import ask, running, scores, until
 
-from podium.errors import DeadlineExceeded
+from podium.errors import DeadlineExceeded, PairTooLong
 from podium.telemetry.metrics import Metrics
 
 
@@ -17,6 +17,21 @@ async def test_a_known_pair_is_not_scored_again_and_costs_the_same():
         second = await reranker.rank(ask("score=1 a", "w " * 100))
     assert first == second
     assert len(model.batches) == 1
+
+
+@pytest.mark.parametrize("limit", [None, 10])
+async def test_a_pair_that_may_not_be_cut_is_told_its_limit_whether_it_is_known_or_not(limit):
+    async with running(FakeModel(), cache_bytes=2**20) as reranker:
+        long = "w " * 100
+        told = []
+        for first in (True, False):
+            if not first:
+                await reranker.rank(ask(long, max_pair_tokens=limit))
+            with pytest.raises(PairTooLong) as refused:
+                await reranker.rank(ask(long, max_pair_tokens=limit, truncate=False))
+            told.append(refused.value.message)
+    assert told[0] == told[1]
+    assert f"102 tokens, the model takes {limit or 64};" in told[0]
 
 
 async def test_equal_documents_of_a_request_are_scored_once():

@@ -1,7 +1,5 @@
 """Whether a request may wait: pure. A request is admitted whole or refused whole, before any work."""
 
-import math
-
 from podium.errors import InvalidRequest, Overloaded
 
 
@@ -34,6 +32,6 @@ def admit(
     )
 
 
-def retry_after_s(waiting_tokens: int, tokens_per_s: float) -> int:
-    """Return the whole seconds, at least 1, that the waiting tokens will take."""
-    return max(1, math.ceil(waiting_tokens / tokens_per_s))
+def retry_after_s(waiting_tokens: int, tokens_per_s: float) -> float:
+    """Return the seconds that the waiting tokens will take; Overloaded bounds them."""
+    return waiting_tokens / tokens_per_s

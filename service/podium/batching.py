@@ -18,6 +18,9 @@ from typing import NamedTuple, Protocol
 PATIENCE = 10
 """A request is due after this many times what it would take alone (see `due_at`)."""
 
+MAX_PRIORITY = 10
+"""Seconds by which callers may shift when their requests are due (see `due_at`)."""
+
 BATCH_S = 0.25
 """What a batch aims at: a request that arrives waits for at most one. Measured: shorter batches cost a
 large model throughput, longer ones make small requests wait."""
@@ -54,8 +57,8 @@ class Work(Protocol):
 class Waiting(NamedTuple):
     """The waiting pairs of one request."""
 
-    order: tuple[int, float]
-    """Whoever has the least runs first: the priority that its caller gave it, then when it is due."""
+    order: float
+    """Whoever has the least runs first: when the request is due."""
     pairs: Sequence[Work]
     """In the order in which they should run, those of one prefix together."""
 
@@ -90,13 +93,15 @@ def cost(pairs: Sequence[Work], *, padded: bool = False) -> int:
     return total.tokens
 
 
-def due_at(arrival: float, tokens: int, tokens_per_s: float) -> float:
+def due_at(arrival: float, tokens: int, tokens_per_s: float, priority: int = 0) -> float:
     """Return when a request of so many tokens ought to be done, in seconds on the clock of `arrival`.
 
     Whoever is due first runs first. So a small request passes a large one that came a little earlier, and no
-    stream of small ones holds a large one up for more than PATIENCE times its own work.
+    stream of small ones holds a large one up for more than PATIENCE times its own work. `priority` is as if
+    it had come so many seconds later, or earlier where it is negative; it holds nobody up for longer than
+    MAX_PRIORITY seconds.
     """
-    return arrival + PATIENCE * tokens / tokens_per_s
+    return arrival + PATIENCE * tokens / tokens_per_s + max(-MAX_PRIORITY, min(priority, MAX_PRIORITY))
 
 
 def plan_batch(
@@ -151,7 +156,7 @@ def cut(pairs: Sequence[Work], budget: int, *, padded: bool = False) -> list[lis
     left = list(range(len(pairs)))
     batches = []
     while left:
-        waiting = Waiting((0, 0), [pairs[position] for position in left[:LOOKED_AT]])
+        waiting = Waiting(0, [pairs[position] for position in left[:LOOKED_AT]])
         [taken] = plan_batch([waiting], budget, most=budget, padded=padded)
         batches.append([left[position] for position in taken])
         for position in reversed(taken):

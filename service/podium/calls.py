@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from podium.cache import Key, Scored
 from podium.errors import PairTooLong, TextTooLong
 from podium.models.base import Encoding, ModelInfo
@@ -81,13 +83,37 @@ class Window:
         return encoding
 
 
+class Size(NamedTuple):
+    """What a pair may come to, judged by its texts."""
+
+    tokens: int
+    """A guess."""
+    windows: int
+    """An upper bound."""
+
+
 class Pair:
     """A query and a document on their way through tokenizer and model, and who waits for them."""
 
-    __slots__ = ("callers", "document", "done", "key", "logits", "most_windows", "query", "tokens", "windows")
+    __slots__ = (
+        "callers",
+        "characters",
+        "document",
+        "done",
+        "key",
+        "logits",
+        "most_windows",
+        "query",
+        "tokens",
+        "windows",
+    )
 
-    def __init__(self, key: Key, query: str, document: str, tokens: int, most_windows: int = 1) -> None:
-        self.key, self.query, self.document = key, query, document
+    def __init__(
+        self, key: Key, query: str, document: bytes, characters: int, tokens: int, most_windows: int = 1
+    ) -> None:
+        self.key, self.query, self.characters = key, query, characters
+        self.document = document
+        """In UTF-8: one emoji makes Python store four bytes for each character of a text."""
         self.tokens, self.most_windows = tokens, most_windows
         """A guess and an upper bound, until the pair is tokenized."""
         self.windows: Sequence[Window] = ()
@@ -97,6 +123,11 @@ class Pair:
         """Whether it was scored, has failed, or is wanted by nobody any more."""
         self.callers: list[tuple[Call, int]] = []
         """Each caller with the index of the pair in its request. Changed on the event loop only."""
+
+    @property
+    def text(self) -> str:
+        """The document."""
+        return self.document.decode("utf-8", "surrogatepass")
 
     @property
     def waiting(self) -> bool:
@@ -123,9 +154,11 @@ class Call:
     """One request that waits for its pairs. Used on the event loop only."""
 
     def __init__(self, request: RankRequest, limits: Limits, due: float) -> None:
-        self.request, self.limits = request, limits
-        self.order = (request.priority, due)
-        """Who runs first: the lowest priority, then whoever is due first."""
+        self.request = msgspec.structs.replace(request, queries=(), documents=())
+        """How its pairs are read; their texts are in the pairs."""
+        self.limits = limits
+        self.order = due
+        """Whoever has the least runs first."""
         self.scored: list[Scored | None] = [None] * len(request.documents)
         self.missing = len(request.documents)
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -84,11 +84,11 @@ class Engine:
         since = self.running_since
         return 0.0 if since is None else monotonic() - since
 
-    def expect(self, pairs: Sequence[Pair]) -> None:
-        """Count new pairs as waiting, before they are tokenized."""
+    def expect(self, windows: int, tokens: int) -> None:
+        """Count what will be tokenized as waiting, or no longer where the numbers are negative."""
         with self._changed:
-            self.waiting_pairs += sum(pair.most_windows for pair in pairs)
-            self.waiting_tokens += sum(pair.tokens for pair in pairs)
+            self.waiting_pairs += windows
+            self.waiting_tokens += tokens
 
     def submit(
         self,
@@ -108,7 +108,7 @@ class Engine:
                     self._forget_guess(pair)
                     for window in pair.windows:
                         self._enter_queue(window)
-                    pair.query = pair.document = ""
+                    pair.query, pair.document = "", b""
                 ready += [window for window in pair.windows if window.waiting]
             # Those of one prefix together, see `batching`. Longest first within a slice: neighbours of like
             # length are what a padded batch wants.

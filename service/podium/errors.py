@@ -28,6 +28,10 @@ Which status and body a caller gets is decided once, in `dialects`.
 """
 
 import enum
+import math
+
+MAX_RETRY_AFTER_S = 60
+"""What callers are told to wait at most: an estimate of more is none, and clients obey it to the letter."""
 
 
 class PodiumError(Exception):
@@ -121,11 +125,11 @@ class MethodNotAllowed(RequestError):
 
 
 class _Retryable(PodiumError):
-    """`retry_after_s`: whole seconds, at least 1."""
+    """`retry_after_s`: whole seconds, 1 to MAX_RETRY_AFTER_S."""
 
-    def __init__(self, message: str, retry_after_s: int) -> None:
+    def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = math.ceil(min(max(1, retry_after_s), MAX_RETRY_AFTER_S))
 
 
 class Overloaded(_Retryable):

@@ -39,7 +39,7 @@ class RankRequest(msgspec.Struct, frozen=True, kw_only=True):
     instruction: str | None = None
     """What makes a document relevant, for models that take one; None: the model's own default."""
     priority: int = 0
-    """Order among waiting requests: lower goes earlier."""
+    """Seconds later that it is as if the request had come, earlier where negative; see `batching.due_at`."""
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from time import monotonic
 
 import numpy as np
@@ -10,13 +11,13 @@ from msgspec.structs import replace
 
 from podium.admission import admit
 from podium.batching import due_at
-from podium.cache import Key, PairCache, Scored, pair_key, query_key
-from podium.calls import Call, Pair, limits_of
+from podium.cache import Digests, Key, PairCache, Scored, pair_key
+from podium.calls import Call, Pair, Size, limits_of
 from podium.engine import Engine
 from podium.errors import DeadlineExceeded, PodiumError, Unavailable
 from podium.models.base import Model
 from podium.models.text.fitting import Limits, most_windows
-from podium.models.text.reading import keep_readable
+from podium.models.text.reading import TEXT_CHARACTERS, keep_readable
 from podium.ranking import Ranking, RankRequest, Usage, rank
 from podium.telemetry.metrics import Metrics
 from podium.telemetry.tracing import stage_spans
@@ -26,6 +27,13 @@ log = logging.getLogger(__name__)
 
 CHARACTERS_PER_TOKEN = 4
 """Guess for texts that are not tokenized yet; English has 4 to 5, and the guess only orders and estimates."""
+
+SLICE_CHARACTERS = 256 * 1024
+"""What is clipped, hashed and looked up of a request before the event loop gets its turn: milliseconds."""
+PAIR_CHARACTERS = 1024
+"""What a pair costs by itself, in characters to be hashed."""
+LEAVING_PAIRS = 1024
+"""The same for pairs that a request leaves behind."""
 
 
 class Reranker:
@@ -40,6 +48,7 @@ class Reranker:
         max_queue_pairs: int = 20_000,
         request_timeout_s: float = 300,
         stall_timeout_s: float = 120,
+        allow_priority: bool = False,
         cache_bytes: int = 0,
         cache_ttl_s: float = 300,
         max_windows: int = 64,
@@ -51,6 +60,7 @@ class Reranker:
         self._max_queue_pairs = max_queue_pairs
         self._request_timeout_s = request_timeout_s
         self._stall_timeout_s = stall_timeout_s
+        self._allow_priority = allow_priority
         self._cache = PairCache(cache_bytes, cache_ttl_s)
         self._in_flight: dict[Key, Pair] = {}
         self._calls: set[Call] = set()
@@ -74,10 +84,14 @@ class Reranker:
         Raises Unavailable while shutting down, Overloaded, PairTooLong, DeadlineExceeded or ModelFailed.
         Cancelling it withdraws the pairs that nobody else waits for.
         """
-        call, pairs = self._admit(self._understood(request))
+        request = self._understood(request)
+        call, sizes = self._admit(request)
         self._calls.add(call)
+        pairs: list[tuple[int, Pair]] = []
         try:
             async with asyncio.timeout(self._request_timeout_s):
+                await self._enter(call, request, sizes, pairs)
+                request = call.request  # lets the texts go
                 if pairs:
                     self._tokenization.submit(call, pairs)
                 await call.done
@@ -85,7 +99,7 @@ class Reranker:
             raise DeadlineExceeded(self._request_timeout_s) from None
         finally:
             self._calls.discard(call)
-            self._leave(call, pairs)
+            self._leave(call, iter(pairs))
         stage_spans(call.tokenization, call.batches)
         return self._ranking(call, request)
 
@@ -100,83 +114,107 @@ class Reranker:
             )
         return replace(request, instruction=None)
 
-    def _admit(self, request: RankRequest) -> tuple[Call, list[tuple[int, Pair]]]:
-        """Let the request in whole; return its call and the pairs that are neither cached nor known twice."""
+    def _admit(self, request: RankRequest) -> tuple[Call, Sequence[Size]]:
+        """Let the request in whole, before any work, and count its pairs as waiting; return their sizes."""
         if self._closing:
             raise Unavailable("the server is shutting down; send the request again, to another replica", 1)
-        engine, info = self._engine, self.model.info
+        engine = self._engine
         if self.stuck is not None:
-            raise Unavailable(self.stuck, int(self._stall_timeout_s) + 1)
-        limits = limits_of(request, info, self._max_windows)
-        # Before anything else looks at them: a 10 MB document is neither hashed nor kept whole.
-        queries = [keep_readable(query, keep_end=limits.keeps_query_end) for query in request.queries]
-        documents = [keep_readable(document, keep_end=limits.keeps_end) for document in request.documents]
-        windows = [1] * len(documents)
-        if limits.windows is not None:
-            beside = info.special_tokens + _bytes(request.instruction or "") + max(map(_bytes, queries))
-            windows = [most_windows(_bytes(document), limits, beside=beside) for document in documents]
+            raise Unavailable(self.stuck, self._stall_timeout_s)
+        limits = limits_of(request, self.model.info, self._max_windows)
+        sizes = self._sizes(request, limits)
+        windows = sum(size.windows for size in sizes)
         admit(
-            len(documents),
-            windows=sum(windows),
+            len(sizes),
+            windows=windows,
             waiting_pairs=engine.waiting_pairs,
             waiting_tokens=engine.waiting_tokens,
             tokens_per_s=engine.tokens_per_s,
             max_queue_pairs=self._max_queue_pairs,
         )
-        guesses = self._guess(queries, documents, limits)
-        call = Call(request, limits, due_at(monotonic(), sum(guesses), engine.tokens_per_s))
-        every = queries if len(queries) > 1 else queries * len(documents)
-        if self._cache.on:
-            return call, self._share(call, every, documents, guesses, windows)
-        pairs = [Pair(b"", *each) for each in zip(every, documents, guesses, windows, strict=True)]
-        for index, pair in enumerate(pairs):
-            pair.callers.append((call, index))
-        engine.expect(pairs)
-        return call, list(enumerate(pairs))
+        tokens = sum(size.tokens for size in sizes)
+        priority = request.priority if self._allow_priority else 0
+        call = Call(request, limits, due_at(monotonic(), tokens, engine.tokens_per_s, priority))
+        engine.expect(windows, tokens)
+        return call, sizes
 
-    def _guess(self, queries: Sequence[str], documents: Sequence[str], limits: Limits) -> list[int]:
-        """Return a guess at the tokens of each pair, a prefix that all share only with the first one."""
-        info = self.model.info
-        query = info.special_tokens + sum(map(len, queries)) // len(queries) // CHARACTERS_PER_TOKEN
+    def _sizes(self, request: RankRequest, limits: Limits) -> Sequence[Size]:
+        """Return a guess at the tokens of each pair, a prefix that all share only with the first one, and how
+        many windows it becomes at most.
+        """
+        info, queries, documents = self.model.info, request.queries, request.documents
+        windows = [1] * len(documents)
+        if limits.windows is not None:
+            beside = info.special_tokens + _bytes(request.instruction or "") + max(map(_bytes, queries))
+            windows = [most_windows(_bytes(document), limits, beside=beside) for document in documents]
+        characters = sum(min(len(query), TEXT_CHARACTERS) for query in queries) // len(queries)
+        query = info.special_tokens + characters // CHARACTERS_PER_TOKEN
         most = limits.max_length * (limits.windows or 1)
         guesses = [min(most, query + len(text) // CHARACTERS_PER_TOKEN) for text in documents]
         if self.model.shares and len(queries) == 1:
             guesses[1:] = [max(1, guess - query) for guess in guesses[1:]]
-        return guesses
+        return list(map(Size, guesses, windows))
 
-    def _share(
-        self,
-        call: Call,
-        queries: Sequence[str],
-        documents: Sequence[str],
-        guesses: Sequence[int],
-        windows: Sequence[int],
-    ) -> list[tuple[int, Pair]]:
-        """Answer from the cache, join pairs in flight, and return those that still need work."""
-        how = repr((call.limits, call.request.instruction))
-        digests = {query: query_key(query, how) for query in set(queries)}
-        pairs: list[tuple[int, Pair]] = []
-        new: list[Pair] = []
-        hits = 0
-        every = zip(queries, documents, guesses, windows, strict=True)
-        for index, (query, document, guess, most) in enumerate(every):
+    async def _enter(
+        self, call: Call, request: RankRequest, sizes: Sequence[Size], pairs: list[tuple[int, Pair]]
+    ) -> None:
+        """Make the pairs of a call, answered from the cache or shared where they are known, in slices.
+
+        `pairs` gets those that still need work, each with its first index in the request.
+        """
+        limits = call.limits
+        # Before anything else looks at them: a 10 MB document is neither hashed nor kept whole.
+        queries = [keep_readable(query, keep_end=limits.keeps_query_end) for query in request.queries]
+        if len(queries) == 1:
+            queries *= len(sizes)
+        digests = Digests(repr((limits, request.instruction)))
+        hits = work = 0
+        left, left_tokens = sum(size.windows for size in sizes), sum(size.tokens for size in sizes)
+        try:
+            every = zip(queries, request.documents, sizes, strict=True)
+            for index, (query, whole, size) in enumerate(every):
+                if call.done.done():
+                    return
+                text = keep_readable(whole, keep_end=limits.keeps_end)
+                known, pair = self._pair(call, index, query, text, size, digests)
+                left, left_tokens = left - size.windows, left_tokens - size.tokens
+                if known:
+                    hits += 1
+                    self._engine.expect(-size.windows, -size.tokens)
+                if pair is not None:
+                    pairs.append((index, pair))
+                work += PAIR_CHARACTERS + len(text)
+                if work >= SLICE_CHARACTERS:
+                    work = 0
+                    await asyncio.sleep(0)
+        finally:
+            self._engine.expect(-left, -left_tokens)
+            self._metrics.cache_hits.inc(hits)
+
+    def _pair(
+        self, call: Call, index: int, query: str, text: str, size: Size, digests: Digests
+    ) -> tuple[bool, Pair | None]:
+        """Answer document `index` of a call from the cache, join its pair in flight, or make one.
+
+        Return whether it was known, and the pair that the call now waits for, but for one that it waits for
+        already.
+        """
+        document = text.encode("utf-8", "surrogatepass")
+        key, pair = b"", None
+        if self._cache.on:
             key = pair_key(digests[query], document)
             if (scored := self._cache.get(key)) is not None:
                 call.deliver(index, scored)
-                hits += 1
-                continue
+                return True, None
             pair = self._in_flight.get(key)
-            if pair is None:
-                pair = self._in_flight[key] = Pair(key, query, document, guess, most)
-                new.append(pair)
-            else:
-                hits += 1
-            if not (pair.callers and pair.callers[-1][0] is call):
-                pairs.append((index, pair))
-            pair.callers.append((call, index))
-        self._metrics.cache_hits.inc(hits)
-        self._engine.expect(new)
-        return pairs
+        known = pair is not None
+        if pair is None:
+            pair = Pair(key, query, document, len(text), *size)
+            if self._cache.on:
+                self._in_flight[key] = pair
+        mine = any(caller is call for caller, _ in pair.callers[-1:])
+        pair.callers.append((call, index))
+        return known, None if mine else pair
 
     def _on_done(self, pair: Pair, scored: Scored | None) -> None:
         if self._in_flight.get(pair.key) is pair:
@@ -184,12 +222,14 @@ class Reranker:
         if scored is not None:
             self._cache.put(pair.key, scored)
 
-    def _leave(self, call: Call, pairs: Iterable[tuple[int, Pair]]) -> None:
-        """Take a call that has ended out of its pairs, and drop those that nobody waits for now."""
+    def _leave(self, call: Call, pairs: Iterator[tuple[int, Pair]]) -> None:
+        """Take a call that has ended out of its pairs, in slices; drop those that nobody waits for now."""
         if call.missing == 0:
             return
         alone = []
-        for _, pair in pairs:
+        count = 0
+        for _, pair in islice(pairs, LEAVING_PAIRS):
+            count += 1
             if pair.done:
                 continue
             pair.callers = [caller for caller in pair.callers if caller[0] is not call]
@@ -197,6 +237,8 @@ class Reranker:
                 alone.append(pair)
                 self._on_done(pair, None)
         self._engine.abandon(call, alone)
+        if count == LEAVING_PAIRS:
+            asyncio.get_running_loop().call_soon(self._leave, call, pairs)
 
     def _ranking(self, call: Call, request: RankRequest) -> Ranking:
         scored = [each for each in call.scored if each is not None]
@@ -225,7 +267,7 @@ class Reranker:
         while True:
             await asyncio.sleep(interval_s)
             if self._calls and (stuck := self.stuck) is not None:
-                self._fail_all(Unavailable(stuck, int(self._stall_timeout_s) + 1))
+                self._fail_all(Unavailable(stuck, self._stall_timeout_s))
 
     async def drain(self, timeout_s: float) -> None:
         """Admit nothing more and wait until every admitted request is answered, or fail what is left."""
@@ -246,4 +288,5 @@ class Reranker:
 
 
 def _bytes(text: str) -> int:
+    text = text[: TEXT_CHARACTERS + 1]
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

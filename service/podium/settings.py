@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 MIB = 1024 * 1024
+DEFAULT_CACHE = "~/.cache/podium"
 
 
 class SettingError(ValueError):
@@ -26,7 +27,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     revision: Annotated[str | None, Meta(description="branch, tag or commit of a hub model")] = None
     served_model_name: Annotated[str | None, Meta(description="name in answers; default: the model")] = None
-    host: Annotated[str, Meta(description="address to listen on")] = "0.0.0.0"  # noqa: S104 a pod's server
+    host: Annotated[
+        str, Meta(description="address to listen on; `::` is IPv6 and IPv4, or IPv4 where there is no IPv6")
+    ] = "::"
     port: Annotated[int, Meta(description="port to listen on, 0 takes a free one", ge=0, le=65535)] = 8080
     root_path: Annotated[str, Meta(description="prefix that a proxy in front leaves in the path")] = ""
     device: Annotated[
@@ -60,9 +63,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[int, Meta(ge=16)] | None, Meta(description="tokens of a batch at most; default: by device")
     ] = None
     max_documents: Annotated[int, Meta(description="documents of a request at most", ge=1)] = 10_000
-    max_body_bytes: Annotated[int, Meta(description="bytes of a body at most", ge=1024)] = 64 * MIB
+    max_body_bytes: Annotated[int, Meta(description="bytes of a body at most", ge=1024)] = 16 * MIB
+    max_in_flight_bytes: Annotated[
+        int, Meta(description="bytes of all bodies that are read or wait for their answer, at most", ge=1024)
+    ] = 256 * MIB
     body_timeout_s: Annotated[float, Meta(description="seconds for headers and body to arrive", gt=0)] = 30
     request_timeout_s: Annotated[float, Meta(description="seconds for a request to be answered", gt=0)] = 300
+    keep_alive_timeout_s: Annotated[
+        float,
+        Meta(
+            description="seconds that a connection may rest; longer than clients and balancers keep theirs",
+            gt=0,
+        ),
+    ] = 620
     drain_timeout_s: Annotated[
         float, Meta(description="seconds after SIGTERM for admitted requests to be answered", ge=0)
     ] = 30
@@ -70,11 +83,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, Meta(description="seconds for one batch, then the device is stuck and /livez fails", gt=0)
     ] = 120
     max_queue_pairs: Annotated[int, Meta(description="pairs waiting at most", ge=1)] = 20_000
+    allow_priority: Annotated[
+        bool, Meta(description="callers' `priority` counts: up to 10 s earlier or later than by arrival")
+    ] = False
     cache_bytes: Annotated[int, Meta(description="bytes of remembered pair scores, 0: off", ge=0)] = 64 * MIB
     cache_ttl_s: Annotated[float, Meta(description="seconds that a pair score is remembered", gt=0)] = 300
-    cache_dir: Annotated[str, Meta(description="folder for downloaded models, `~` is the home folder")] = (
-        "~/.cache/podium"
-    )
+    cache_dir: Annotated[
+        str,
+        Meta(
+            description="folder for downloaded models, `~` is the home folder; by default a temporary one "
+            "where that cannot be written"
+        ),
+    ] = DEFAULT_CACHE
     offline: Annotated[bool, Meta(description="never ask a hub; the model must lie in cache_dir")] = False
     allow_pickle: Annotated[
         bool, Meta(description="load pickled weights where no safetensors exist (a pickle runs code)")
@@ -134,6 +154,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise SettingError(
                 "PODIUM_TRUST_REMOTE_CODE needs PODIUM_REVISION with a commit of 40 hex digits, "
                 f"got `{self.revision}`: a branch can change the code under you"
+            )
+        if self.max_in_flight_bytes < self.max_body_bytes:
+            raise SettingError(
+                f"PODIUM_MAX_IN_FLIGHT_BYTES ({self.max_in_flight_bytes}) must be at least "
+                f"PODIUM_MAX_BODY_BYTES ({self.max_body_bytes}), else the largest body is never accepted"
             )
         if self.root_path and not self.root_path.startswith("/"):
             raise SettingError(f"PODIUM_ROOT_PATH must begin with a slash, got `{self.root_path}`")

@@ -45,7 +45,7 @@ class Tokenization:
     def __init__(self, model: Model, engine: Engine, metrics: Metrics) -> None:
         self._model, self._engine, self._metrics = model, engine, metrics
         self._changed = threading.Condition()
-        self._jobs: list[tuple[tuple[int, float], int, _Job]] = []
+        self._jobs: list[tuple[float, int, _Job]] = []
         self._order = itertools.count()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="podium-tokenization", daemon=True)
@@ -106,7 +106,7 @@ class Tokenization:
                 documents = iter([(yield from self._in_parts(job, new[0]))])
                 started = monotonic()
             else:
-                texts, queries = [pair.document for pair in new], [job.queries[pair.query] for pair in new]
+                texts, queries = [pair.text for pair in new], [job.queries[pair.query] for pair in new]
                 documents = iter(read_documents(self._model, texts, job.call.limits, queries))
             ready: list[tuple[Pair, Sequence[Read]]] = []
             for index, pair in chosen:
@@ -124,7 +124,7 @@ class Tokenization:
 
     def _in_parts(self, job: _Job, pair: Pair) -> Generator[None, None, Tokens]:
         """Tokenize a document that is too long for one slice, as far as it can be read; return its tokens."""
-        call, text = job.call, pair.document[:TEXT_CHARACTERS]
+        call, text = job.call, pair.text[:TEXT_CHARACTERS]
         limits, found, count = call.limits, list[tuple[int, Tokens]](), 0
         for start, part in parts(text, SLICE_CHARACTERS):
             if found:
@@ -137,7 +137,7 @@ class Tokenization:
                 max_characters=TEXT_CHARACTERS,
                 offsets=call.request.spans,
                 begins=start == 0,
-                ends=end == len(pair.document),
+                ends=end == pair.characters,
             )
             found.append((start, tokens))
             count += len(tokens.ids)
@@ -145,7 +145,7 @@ class Tokenization:
             if limits.most_tokens is not None and count >= limits.most_tokens:
                 break
         wanted = limits.max_document_tokens is not None and count >= limits.max_document_tokens
-        return join(found)._replace(cut=end < len(pair.document) and not wanted)
+        return join(found)._replace(cut=end < pair.characters and not wanted)
 
     def _account(self, job: _Job, started: float) -> None:
         ended = monotonic()
@@ -186,7 +186,7 @@ class Tokenization:
 def _comes_in_parts(call: Call, pair: Pair) -> bool:
     """Whether a document is tokenized in parts: it is longer than a slice, and much of it is read."""
     read_on = call.limits.windows is not None or call.limits.most_tokens is None
-    return read_on and len(pair.document) > SLICE_CHARACTERS
+    return read_on and pair.characters > SLICE_CHARACTERS
 
 
 def _span(document: Tokens) -> tuple[int, int] | None:
@@ -209,5 +209,5 @@ def _take_slice(job: _Job) -> list[tuple[int, Pair]]:
         job.left.pop()
         if pair.waiting:
             chosen.append((index, pair))
-            characters += len(pair.document)
+            characters += pair.characters
     return chosen

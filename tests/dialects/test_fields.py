@@ -81,6 +81,13 @@ def parse(path: str, body: dict[str, Any]) -> RankRequest:
         pytest.param("/v2/rerank", {"overflow": "chunk", **S}, "overflow", "chunk", id="overflow"),
         pytest.param("/v2/rerank", {"priority": -3, **S}, "priority", -3, id="priority"),
         pytest.param("/v2/rerank", {"priority": None, **S}, "priority", 0, id="priority null"),
+        pytest.param("/v2/rerank", {"priority": "-3", **S}, "priority", -3, id="priority in a string"),
+        pytest.param(
+            "/v2/rerank", {"max_tokens_per_doc": 5.0, **S}, "max_document_tokens", 5, id="5.0 tokens"
+        ),
+        pytest.param("/v2/rerank", {"max_tokens_per_doc": "5", **S}, "max_document_tokens", 5, id="5 tokens"),
+        pytest.param("/v2/rerank", {"truncate_prompt_tokens": "-1", **S}, "max_pair_tokens", None, id="-1"),
+        pytest.param("/v2/rerank", {"max_chunks_per_doc": 3.0, **S}, "max_chunks", 3, id="3.0 chunks"),
         pytest.param("/v2/rerank", {"relevant_spans": {"mode": "enabled"}, **S}, "spans", True, id="spans"),
         pytest.param("/v2/rerank", {"relevant_spans": {"mode": "disabled"}, **S}, "spans", False, id="no"),
         pytest.param("/v1/ranking", {"top_k": 1, **PASSAGES}, "top_n", 1, id="nim top_k"),

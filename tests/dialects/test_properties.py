@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.dialects import table
-from podium.dialects.base import Context, ErrorBody, decode, superset
+from podium.dialects.base import Context, ErrorBody, decode, let_go, superset
 from podium.errors import RequestError
 from podium.ranking import RankRequest, Usage, rank
 
@@ -48,6 +48,9 @@ def speak(path: str, headers: Mapping[str, str], raw: bytes) -> RankRequest | No
     ranking = rank(logits, Usage(7, 0), top_n=request.top_n, raw_scores=request.raw_scores)
     answer = msgspec.json.encode(dialect.respond(body, ranking, CONTEXT))
     msgspec.json.decode(answer, type=dialect.answer)
+    if not dialect.keeps_texts(body, CONTEXT):
+        let_go(body)
+        assert msgspec.json.encode(dialect.respond(body, ranking, CONTEXT)) == answer
     return request
 
 

@@ -7,7 +7,7 @@ import pytest
 from fakes import FakeModel
 from serving import Answer, Serving, request, serving, until
 
-from podium.dialects.table import ROUTES
+from podium.dialects.table import ROUTES, spoken_on
 
 GOOD = {"query": "q", "documents": ["score=1", "score=3", "score=2"]}
 ORDER = [1, 2, 0]
@@ -41,7 +41,6 @@ DEEP = b"[" * 10_000 + b"]" * 10_000
         pytest.param(b"", 400, "the body is not JSON", id="empty"),
         pytest.param(b"query=q&documents=d", 400, "the body is not JSON", id="form"),
         pytest.param(b'{"query": "q", "documents": ["d"]', 400, "the body is not JSON", id="cut short"),
-        pytest.param(b'\xef\xbb\xbf{"query": "q"}', 400, "the body is not JSON", id="byte order mark"),
         pytest.param('{"query": "ä", "documents": ["d"]}'.encode("latin-1"), 400, "UTF-8", id="Latin-1"),
         pytest.param('{"query": "q", "documents": ["d"]}'.encode("utf-16"), 400, "body is not", id="UTF-16"),
         pytest.param(b'{"query": "q", "documents": ["a\x00b"]}', 400, "not JSON", id="a NUL byte"),
@@ -87,6 +86,12 @@ def test_too_many_documents_are_refused_under_no_name_that_was_not_sent(server):
     assert answer.body["error"]["param"] is None
 
 
+@pytest.mark.parametrize("path", sorted(path for path in ROUTES if "{" not in path and "rerank" in path))
+def test_a_byte_order_mark_is_passed_over(server, path):
+    example = next(dialect.example for dialect in reversed(spoken_on(path)))
+    assert server.post(path, b"\xef\xbb\xbf" + json.dumps(example).encode()).status == 200
+
+
 @pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/api/v1/rerank"])
 @pytest.mark.parametrize(
     ("top_n", "expected"),
@@ -97,8 +102,18 @@ def test_too_many_documents_are_refused_under_no_name_that_was_not_sent(server):
         pytest.param("4", 3, id="beyond n is n"),
         pytest.param("9223372036854775807", 3, id="the largest integer"),
         pytest.param("-1", None, id="negative"),
-        pytest.param('"2"', None, id="a string"),
+        pytest.param('"2"', 2, id="2 in a string"),
+        pytest.param('" 2.0 "', 2, id="2.0 in a string"),
+        pytest.param("2.0", 2, id="2.0"),
+        pytest.param("2e0", 2, id="2e0"),
+        pytest.param('"0"', 3, id="0 in a string is all"),
+        pytest.param('"-1"', None, id="negative in a string"),
+        pytest.param('"two"', None, id="a word"),
+        pytest.param('""', None, id="an empty string"),
+        pytest.param('"' + "9" * 5_000 + '"', None, id="thousands of digits in a string"),
         pytest.param("2.5", None, id="a fraction"),
+        pytest.param('"2.5"', None, id="a fraction in a string"),
+        pytest.param("-1.0", None, id="negative with a point"),
         pytest.param("true", None, id="true"),
         pytest.param("[2]", None, id="a list"),
         pytest.param("1" * 400, 3, id="400 digits are beyond n, too"),

@@ -1,5 +1,6 @@
 """From settings to readiness, and the probes meanwhile."""
 
+import gc
 import json
 import threading
 from pathlib import Path
@@ -10,8 +11,10 @@ from fakes import INFO, FakeModel
 from serving import request, serving, until
 
 from podium.errors import PermanentStartError, Reason
+from podium.server import app
 from podium.server.app import serve
 from podium.server.startup import load_model
+from podium.server.state import Service
 from podium.settings import Settings
 
 GOOD = {"query": "q", "documents": ["score=1", "score=2"]}
@@ -167,3 +170,17 @@ def test_a_stuck_device_is_told_by_the_probes_and_to_callers():
         model.unblock()
         until(lambda: server.get("/livez").status == 200)
         assert server.post("/v2/rerank", GOOD).status == 200
+
+
+async def test_what_was_loaded_is_left_out_of_later_collections(monkeypatch):
+    """With it a full collection takes most of a second, and no thread goes on meanwhile."""
+
+    async def started(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(app, "start", started)
+    try:
+        await app._start(Service(Settings()))
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()

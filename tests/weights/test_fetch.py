@@ -48,6 +48,7 @@ def test_a_model_is_fetched_whole_and_marked(hub, tmp_path):
         "revision": COMMIT,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()},
         "asked": {"revision": None, "include": [], "exclude": []},
+        "sizes": {name: len(content) for name, content in FILES.items()},
     }
     assert [path.name for path in (tmp_path / "org--model").iterdir()] == [COMMIT]
 

@@ -1,5 +1,6 @@
 """What a dialect is, how a body is read, and the status and body of a failure whose dialect is not known."""
 
+import codecs
 import functools
 import re
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from podium import errors
+from podium.dialects.scanning import mend_surrogates
 from podium.ranking import Ranking, RankRequest
 
 T = TypeVar("T")
@@ -52,38 +54,47 @@ class Dialect:
     """Type of that body, for the OpenAPI document."""
     example: Any
     """A request that works, for the OpenAPI document and the tests."""
+    keeps_texts: Callable[[Any, Context], bool] = lambda body, context: False
+    """Whether `respond` reads the texts of `body`; else they are let go while the request waits."""
     ignored: tuple[str, ...] = ()
     """Fields that the vendor knows and that change nothing here; any other unknown field is ignored too."""
 
 
+def let_go(body: msgspec.Struct) -> None:
+    """Take the texts out of a body that was read: lists and long strings, but for the model's name."""
+    for field in body.__struct_fields__:
+        value = getattr(body, field)
+        if isinstance(value, msgspec.Struct):
+            let_go(value)
+        elif isinstance(value, list):
+            setattr(body, field, [])
+        elif isinstance(value, str) and len(value) > _LONG and field != "model":
+            setattr(body, field, "")
+
+
+_LONG = 1024
+"""Characters; shorter ones, such as flags, are kept."""
+
+
 def decode(kind: type[T], raw: bytes) -> T:
-    """Read a JSON body, or a part of one, as `kind`.
+    """Read a JSON body, or a part of one, as `kind`; a byte order mark before it is passed over.
 
     A lone surrogate (`\\ud83d` without its other half: JavaScript that cuts a text inside an emoji sends
     these) is read as U+FFFD, as browsers do; JSON allows it, Unicode text does not.
 
     Raises MalformedBody where it is not JSON, and InvalidRequest, naming the field, where a type is wrong.
     """
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
         return _decode(kind, raw)
     except errors.MalformedBody:
-        mended = _ESCAPES.sub(lambda found: rb"\ufffd" if found["half"] else found[0], raw)
-        if mended == raw:
+        mended = mend_surrogates(raw)
+        if mended is raw:
             raise
         return _decode(kind, mended)
 
 
-# Read from the left, each backslash with what it escapes: a surrogate pair; half a one; any other, and
-# with it all text up to the next surrogate, since a call for every `\n` of a large body would take seconds.
-_ESCAPES = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    rb"|.(?:[^\\]*+\\(?!u[dD][89a-fA-F]).)*+)",
-    re.DOTALL,
-)
-
-
-def _decode(kind: type[T], raw: bytes) -> T:
+def _decode(kind: type[T], raw: bytes | bytearray) -> T:
     try:
         decoder: msgspec.json.Decoder[T] = _decoder(kind)
         return decoder.decode(raw)

@@ -23,7 +23,7 @@ class RelevantSpans(msgspec.Struct, frozen=True):
 
     mode: Literal["enabled", "disabled"]
     threshold: float | None = None
-    max_spans: int | None = None
+    max_spans: parts.Whole | None = None
 
 
 class CohereBody(msgspec.Struct):
@@ -67,7 +67,7 @@ def parse(body: CohereBody) -> RankRequest:
         overflow=parts.overflow(body.overflow, max_chunks),
         spans=_spans(body) is not None,
         instruction=body.instruction,
-        priority=body.priority or 0,
+        priority=parts.priority(body.priority),
     )
 
 
@@ -101,6 +101,7 @@ DIALECT = Dialect(
     answer=answers.ResultsAnswer,
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, context: answers.document_form(context, body.return_documents) is not None,
     fail=superset,
     failure=ErrorBody,
     example={

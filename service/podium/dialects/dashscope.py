@@ -88,14 +88,18 @@ def parse(body: DashScopeBody) -> RankRequest:
 
 def respond(body: DashScopeBody, ranking: Ranking, context: Context) -> DashScopeAnswer:
     """Write documents best first."""
-    parameters = body.parameters or DashScopeParameters()
-    returned = parts.flag(parameters.return_documents, "parameters.return_documents")
+    returned = _returned(body)
     scores, documents = ranking.scores, body.input.documents
     results = [
         DashScopeResult(index, scores[index], _as_object(documents[index]) if returned else UNSET)
         for index in ranking.order
     ]
     return DashScopeAnswer(DashScopeOutput(results), DashScopeUsage(ranking.usage.tokens), context.request_id)
+
+
+def _returned(body: DashScopeBody) -> bool:
+    parameters = body.parameters or DashScopeParameters()
+    return parts.flag(parameters.return_documents, "parameters.return_documents")
 
 
 def _as_object(document: parts.Document) -> dict[str, Any]:
@@ -128,6 +132,7 @@ DIALECT = Dialect(
     answer=DashScopeAnswer,
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, _: _returned(body),
     fail=fail,
     failure=DashScopeError,
     example={

@@ -79,6 +79,7 @@ DIALECT = Dialect(
     answer=answers.ResultsAnswer,
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, _: parts.flag(body.return_documents, "return_documents"),
     fail=fail,
     failure=InfinityError,
     example={

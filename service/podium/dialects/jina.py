@@ -68,6 +68,7 @@ DIALECT = Dialect(
     answer=answers.ResultsAnswer,
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, context: answers.document_form(context, body.return_documents) is not None,
     fail=fail,
     failure=ErrorBody,
     example={

@@ -78,6 +78,7 @@ DIALECT = Dialect(
     answer=MixedbreadAnswer,
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, _: parts.flag(body.return_input, "return_input"),
     fail=superset,
     failure=ErrorBody,
     example={

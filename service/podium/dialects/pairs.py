@@ -54,6 +54,7 @@ PAIR = Dialect(
     answer=PairAnswer,
     parse=parse_pair,
     respond=respond_pair,
+    keeps_texts=lambda body, _: True,
     fail=superset,
     failure=ErrorBody,
     example={
@@ -101,7 +102,7 @@ def parse_pairs(body: PairsBody) -> RankRequest:
 def respond_pairs(body: PairsBody, ranking: Ranking, context: Context) -> PairsAnswer:
     """Write their scores."""
     normalized = parts.flag(body.normalize, "normalize")
-    return PairsAnswer(list(ranking.scores), normalized, len(body.pairs))
+    return PairsAnswer(list(ranking.scores), normalized, len(ranking.scores))
 
 
 PAIRS = Dialect(

@@ -18,8 +18,14 @@ Document = Annotated[
 Documents = Annotated[
     list[Document], Meta(description="what is ranked: at least one, strings and objects in any mix")
 ]
+Whole = (
+    int
+    | Annotated[float, Meta(extra_json_schema={"multipleOf": 1})]
+    | Annotated[str, Meta(extra_json_schema={"pattern": "^-?[0-9]{1,15}$"})]
+)
+"""A whole number; some clients send 2.0 or "2"."""
 TopN = Annotated[
-    int | None,
+    Whole | None,
     Meta(description="how many of the best to return; null and 0: all", extra_json_schema={"minimum": 0}),
 ]
 Flag = bool | str | None
@@ -30,17 +36,17 @@ RankFields = Annotated[
     Meta(description="keys of object documents to rank by, in this order; default: `text`"),
 ]
 MaxDocumentTokens = Annotated[
-    int | None, Meta(description="cut each document to so many tokens; null and 0: do not")
+    Whole | None, Meta(description="cut each document to so many tokens; null and 0: do not")
 ]
 MaxQueryTokens = Annotated[
-    int | None, Meta(description="cut the query to so many tokens; null and 0: do not")
+    Whole | None, Meta(description="cut the query to so many tokens; null and 0: do not")
 ]
 MaxPairTokens = Annotated[
-    int | None,
+    Whole | None,
     Meta(description="fit query and document into so many tokens; null, 0 and -1: the model's limit"),
 ]
 MaxChunks = Annotated[
-    int | None, Meta(description="read a long document in windows, at most so many; the best one counts")
+    Whole | None, Meta(description="read a long document in windows, at most so many; the best one counts")
 ]
 Overflow = Annotated[
     Literal["cut", "chunk"] | None,
@@ -57,7 +63,7 @@ Instruction = Annotated[
     str | None,
     Meta(description="what makes a document relevant, for models that take one; default: PODIUM_INSTRUCTION"),
 ]
-Priority = Annotated[int | None, Meta(description="lower is served earlier")]
+Priority = Annotated[Whole | None, Meta(description="lower is served earlier, where the server allows it")]
 Model = Annotated[str | None, Meta(description="echoed; a server holds one model and ranks with it")]
 
 
@@ -182,14 +188,31 @@ def _fields(document: dict[str, Any], rank_fields: Sequence[str]) -> str | None:
     return "\n".join(f"{key}: {value}" for key, value in values.items()) or None
 
 
-def top_n(value: int | None, field: str = "top_n") -> int | None:
+_WHOLE = re.compile(r"\s*([+-]?\d{1,15})(?:\.0*)?\s*", re.ASCII)
+
+
+def whole(value: Whole | None, field: str) -> int | None:
+    """Return a whole number, however it was written. Raises InvalidRequest for any other number or text."""
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        if found := _WHOLE.fullmatch(value):
+            return int(found[1])
+    elif value.is_integer() and abs(value) < 1e15:
+        return int(value)
+    shown = _shown(value) if isinstance(value, str) else f"{value:g}"
+    raise InvalidRequest(f"`{field}` must be a whole number, not {shown}", field)
+
+
+def top_n(value: Whole | None, field: str = "top_n") -> int | None:
     """Return how many to keep, None for all. Raises InvalidRequest where `value` is negative."""
-    if value is not None and value < 0:
+    count = whole(value, field)
+    if count is not None and count < 0:
         raise InvalidRequest(f"`{field}` must be 0 or more; leave it out to get all documents back", field)
-    return value or None
+    return count or None
 
 
-def first_of(check: Callable[[int | None, str], int | None], **named: int | None) -> int | None:
+def first_of(check: Callable[[Whole | None, str], int | None], **named: Whole | None) -> int | None:
     """Return the first number that is not null of a field with several names; `check` sees them all."""
     checked = {name: check(value, name) for name, value in named.items()}
     return next((checked[name] for name, value in named.items() if value is not None), None)
@@ -200,16 +223,23 @@ def first_text(*texts: str | None) -> str | None:
     return next((text for text in texts if text is not None), None)
 
 
-def limit(value: int | None, field: str) -> int | None:
+def limit(value: Whole | None, field: str) -> int | None:
     """Return a limit, None for none. Raises InvalidRequest where `value` is negative."""
-    if value is not None and value < 0:
+    count = whole(value, field)
+    if count is not None and count < 0:
         raise InvalidRequest(f"`{field}` must be 0 or more; leave it out to set no limit", field)
-    return value or None
+    return count or None
 
 
-def pair_limit(value: int | None, field: str = "truncate_prompt_tokens") -> int | None:
+def pair_limit(value: Whole | None, field: str = "truncate_prompt_tokens") -> int | None:
     """Return a limit of pairs; -1 is vLLM's word for the model's own. Raises InvalidRequest."""
-    return None if value == -1 else limit(value, field)
+    count = whole(value, field)
+    return None if count == -1 else limit(count, field)
+
+
+def priority(value: Whole | None) -> int:
+    """Return the priority, 0 for none. Raises InvalidRequest where `value` is no whole number."""
+    return whole(value, "priority") or 0
 
 
 def overflow(value: Literal["cut", "chunk"] | None, max_chunks: int | None) -> Literal["cut", "chunk"]:

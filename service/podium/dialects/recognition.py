@@ -93,8 +93,14 @@ def is_similarity(markers: Markers, headers: Headers) -> bool:
     """Whether the first document has an `id`."""
     if not _first_is(markers.documents, b"{"):
         return False
-    first = decode(list[Raw], bytes(markers.documents))[0]
+    first = decode(_First, bytes(markers.documents)).document
     return decode(_Identified, bytes(first)).id is not _ABSENT
+
+
+class _First(msgspec.Struct, frozen=True, array_like=True):
+    """The first of a list; the others are passed over unread."""
+
+    document: Raw
 
 
 class _Identified(msgspec.Struct, frozen=True):

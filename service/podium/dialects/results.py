@@ -19,7 +19,9 @@ class ResultsBody(msgspec.Struct):
     documents: parts.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
-    top_k: Annotated[int | None, Meta(description="`top_n` under the name that Voyage gave it")] = None
+    top_k: Annotated[parts.Whole | None, Meta(description="`top_n` under the name that Voyage gave it")] = (
+        None
+    )
     return_documents: parts.ReturnDocuments = None
     rank_fields: parts.RankFields = None
     raw_scores: parts.RawScores = None
@@ -71,7 +73,7 @@ def parse(body: ResultsBody) -> RankRequest:
         max_chunks=max_chunks,
         overflow=parts.overflow(body.overflow, max_chunks),
         instruction=parts.first_text(body.instruction, body.instruct, body.prompt),
-        priority=body.priority or 0,
+        priority=parts.priority(body.priority),
     )
 
 
@@ -90,6 +92,7 @@ DIALECT = Dialect(
     answer=answers.ResultsAnswer,
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, context: answers.document_form(context, body.return_documents) is not None,
     fail=superset,
     failure=ErrorBody,
     example={

@@ -77,7 +77,7 @@ def parse(body: ScoreBody) -> RankRequest:
         max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
         max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
         instruction=body.instruction,
-        priority=body.priority or 0,
+        priority=parts.priority(body.priority),
     )
 
 

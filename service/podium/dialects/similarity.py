@@ -64,6 +64,7 @@ DIALECT = Dialect(
     answer=SimilarityAnswer,
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, _: True,
     fail=superset,
     failure=ErrorBody,
     example={

@@ -96,6 +96,7 @@ DIALECT = Dialect(
     answer=list[TeiRank],
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, _: parts.flag(body.return_text, "return_text"),
     fail=fail,
     failure=TeiError,
     example={

@@ -46,7 +46,7 @@ def parse(body: VllmBody) -> RankRequest:
         max_document_tokens=parts.limit(body.max_tokens_per_doc, "max_tokens_per_doc"),
         max_pair_tokens=parts.pair_limit(body.truncate_prompt_tokens),
         instruction=body.instruction,
-        priority=body.priority or 0,
+        priority=parts.priority(body.priority),
     )
 
 
@@ -69,6 +69,7 @@ DIALECT = Dialect(
     answer=answers.ResultsAnswer,
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, _: parts.flag(body.return_documents, "return_documents", default=True),
     fail=superset,
     failure=ErrorBody,
     example={

@@ -90,6 +90,7 @@ DIALECT = Dialect(
     answer=VoyageAnswer,
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, _: parts.flag(body.return_documents, "return_documents"),
     fail=fail,
     failure=VoyageError,
     example={

@@ -69,6 +69,7 @@ DIALECT = Dialect(
     answer=WeaviateAnswer,
     parse=parse,
     respond=respond,
+    keeps_texts=lambda body, _: True,
     fail=fail,
     failure=WeaviateError,
     example={

@@ -1,6 +1,8 @@
 """The application, and its life from the first setting to the last answer."""
 
 import asyncio
+import errno
+import gc
 import logging
 import os
 import signal
@@ -114,14 +116,26 @@ def _leave_busy_threads() -> None:
 
 def _bind(host: str, port: int) -> socket.socket:
     """Take the port before the minutes of loading; nobody is let in until `_open`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    host = host.removeprefix("[").removesuffix("]")  # as people write an IPv6 address beside a port
     try:
-        listening.bind((host, port))
+        return _bound(host, port)
     except OSError as error:
+        # Any other error, such as of a port that is taken, is not mended by listening to half of the callers.
+        if host != "::" or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            raise _taken(host, port, error) from None
+    return _bind("0.0.0.0", port)  # noqa: S104 there is no IPv6 here
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if host == "::":
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # IPv4, too
+        listening.bind((host, port))
+    except OSError:
         listening.close()
-        raise _taken(host, port, error) from None
+        raise
     return listening
 
 
@@ -132,7 +146,7 @@ def _open(listening: socket.socket) -> None:
         listening.listen()  # uvloop would swallow the error and serve nobody
     except OSError as error:
         raise _taken(host, port, error) from None
-    log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    log.info("listening on http://%s", _address(host, port))
 
 
 def _show_example(listening: socket.socket, settings: Settings) -> None:
@@ -144,9 +158,14 @@ def _show_example(listening: socket.socket, settings: Settings) -> None:
     log.info("try: curl http://localhost:%d%s/v1/rerank -d '%s'", port, settings.root_path, body)
 
 
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _taken(host: str, port: int, error: OSError) -> SettingError:
     return SettingError(
-        f"PODIUM_HOST, PODIUM_PORT: cannot listen on {host}:{port}: {error.strerror}; choose another port"
+        f"PODIUM_HOST, PODIUM_PORT: cannot listen on {_address(host, port)}: {error.strerror}; "
+        "choose another port"
     )
 
 
@@ -167,8 +186,12 @@ class _Signals:
 async def _serve(settings: Settings, listening: socket.socket) -> None:
     signals = _Signals()
     service = Service(settings)
-    server = make_server(create_app(service), headers_timeout_s=settings.body_timeout_s)
-    starting = asyncio.create_task(start(service, load_model))
+    server = make_server(
+        create_app(service),
+        headers_timeout_s=settings.body_timeout_s,
+        keep_alive_timeout_s=settings.keep_alive_timeout_s,
+    )
+    starting = asyncio.create_task(_start(service))
     try:
         if settings.preload:
             await asyncio.wait((starting, signals.asked), return_when=asyncio.FIRST_COMPLETED)
@@ -181,8 +204,15 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     finally:
         for task in (starting, signals.asked, signals.urged):
             task.cancel()
-        if service.reranker is not None:
-            service.reranker.close()
+        service.close()
+
+
+async def _start(service: Service) -> None:
+    await start(service, load_model)
+    # What the libraries and the model made is never looked at again: a full collection took 650 ms with it,
+    # for which no thread could go on.
+    gc.collect()
+    gc.freeze()
 
 
 async def _run(

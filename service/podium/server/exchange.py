@@ -13,7 +13,7 @@ import msgspec
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 from opentelemetry.trace import SpanKind
 
-from podium.dialects.base import superset
+from podium.dialects.base import Dialect, superset
 from podium.dialects.table import dialect_of
 from podium.errors import Unavailable
 from podium.server.state import Phase, Service
@@ -40,6 +40,8 @@ class Exchange:
     started: float = field(default_factory=time.monotonic)
     dialect: str | None = None
     """Name of the API, "unknown" where a rank request could not be told; None where nothing was ranked."""
+    spoken: Dialect | None = None
+    """The API once it is known; its failures are told in its own words."""
     documents: int | None = None
     status: int = 500
 

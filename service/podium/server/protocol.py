@@ -1,7 +1,7 @@
 """uvicorn with some habits changed.
 
-It waits for headers and leftovers for ever, however many bytes they are; it loses the body where an upgrade
-was offered; it refuses in text; and it dies of SIGTERM.
+It waits for headers, trailers and leftovers for ever, however many bytes they are; it takes trailers for
+headers; it loses the body where an upgrade was offered; it refuses in text; and it dies of SIGTERM.
 """
 
 import asyncio
@@ -19,6 +19,12 @@ from podium.dialects.base import superset
 from podium.errors import BodyTimeout, MalformedBody, PodiumError
 
 MAX_HEADER_BYTES = 64 * 1024
+"""Of headers, of trailers, and of what else stands around a body, such as chunks' extensions."""
+MAX_HEADERS = 256
+"""Of headers and trailers together."""
+MAX_FRAMING = 16
+"""Bytes around each byte of a body that are not counted: a chunk of one byte takes five."""
+_PIECE_BYTES = 16 * 1024
 _LAST_CALL_S = 1.0
 """Seconds at the end in which who has connected can still send a first request, to be told 503."""
 
@@ -59,20 +65,29 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
     """Return an HTTP protocol that gives a caller so many seconds for the headers of each request.
 
     As many again for what is left of a body after its answer: until then it is read and dropped, because
-    closing with bytes unread would reset the connection, and the reset overtakes the answer.
+    closing with bytes unread would reset the connection, and the reset overtakes the answer. The clock runs
+    only while the caller is owed no answer: who sends requests ahead is not read meanwhile.
+
+    What is no body is bounded in bytes and in count, before a body, within it and behind it.
     """
 
     class Protocol(HttpToolsProtocol):
         _timer: asyncio.TimerHandle | None = None
         _begun = False
         """Whether a byte of the request came whose headers we wait for."""
-        _header_bytes = 0
         _arriving = False
         """Whether the request's body is on its way."""
+        _bare_bytes = 0
+        """Bytes since the request began, or since the last byte of its body."""
+        _spent_bytes = 0
+        """Bytes around a body so far, beyond what MAX_FRAMING allows for those in it."""
+        _header_count = 0
+        _refusal: PodiumError | None = None
+        """What a broken request gets when those before it have their answers."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._start(self._headers_late)
+            self._run_clock()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop()
@@ -87,23 +102,31 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
 
         def data_received(self, data: bytes) -> None:
             self._unset_keepalive_if_required()
-            waiting = self._begun
             try:
-                self._feed(data)
+                # In pieces, so that no single read passes the bounds by more than one.
+                for start in range(0, len(data), _PIECE_BYTES):
+                    self._feed(data[start : start + _PIECE_BYTES])
             except httptools.HttpParserError:
                 self._refuse(MalformedBody("the request is not HTTP/1.1"))
-            if waiting and self._begun:
-                self._header_bytes += len(data)
-                if self._header_bytes > MAX_HEADER_BYTES:
-                    self._refuse(MalformedBody(f"the headers are larger than {MAX_HEADER_BYTES} bytes"))
+            except MalformedBody as error:
+                self._refuse(error)
+            self._run_clock()
 
         def _feed(self, data: bytes) -> None:
+            self._bare_bytes += len(data)
+            self._spent_bytes += len(data)
             while data:
                 try:
                     self.parser.feed_data(data)
                     data = b""
                 except httptools.HttpParserUpgrade as offer:
                     data = self._without_offer(data[offer.args[0] :]) if self._should_upgrade() else b""
+            if self._header_count > MAX_HEADERS:
+                raise MalformedBody(f"the request has more than {MAX_HEADERS} headers")
+            if self._begun and self._bare_bytes > MAX_HEADER_BYTES:
+                raise MalformedBody(f"the headers are larger than {MAX_HEADER_BYTES} bytes")
+            if self._arriving and max(self._bare_bytes, self._spent_bytes) > MAX_HEADER_BYTES:
+                raise MalformedBody(f"what surrounds the body is larger than {MAX_HEADER_BYTES} bytes")
 
         def _should_upgrade(self) -> bool:
             """Whether a request that offers an upgrade is to wait until it is read without the offer."""
@@ -126,25 +149,53 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self._begun, self._header_bytes = True, 0
-            if self._timer is None:  # a further request on an open connection
-                self._start(self._headers_late)
+            self._begun, self._arriving = True, False
+            self._bare_bytes = self._header_count = 0
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self._header_count += 1
+            # Beyond the bound it is only counted, and so is a trailer: it must not pass for a header.
+            if self._header_count <= MAX_HEADERS and not self._arriving:
+                super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
-            self._stop()
-            self._begun, self._arriving = False, True
             super().on_headers_complete()
+            self._begun, self._arriving = False, True
+            self._bare_bytes = self._spent_bytes = 0
+
+        def on_body(self, body: bytes) -> None:
+            self._bare_bytes = 0
+            self._spent_bytes = max(0, self._spent_bytes - (1 + MAX_FRAMING) * len(body))
+            super().on_body(body)
 
         def on_message_complete(self) -> None:
-            if self._arriving and self.cycle is not None and self.cycle.response_complete:
-                self._stop()
             self._arriving = False
+            if not self._owing:
+                self._stop()  # the clock of a body that was left
             super().on_message_complete()
 
         def on_response_complete(self) -> None:
+            last = not self.pipeline
             super().on_response_complete()
-            if self._arriving:
+            if last and self._refusal is not None:
+                self._say(self._refusal)
+            self._run_clock()
+
+        @property
+        def _owing(self) -> bool:
+            return self.cycle is not None and not self.cycle.response_complete
+
+        def _run_clock(self) -> None:
+            """Let the clock run while the next bytes are the caller's to send, else stop it.
+
+            A request whose body we wait for has a clock of its own, see `read_body`.
+            """
+            if self._owing or self.transport.is_closing():
+                self._stop()
+            elif self._timer is None and self._arriving:
                 self._start(self.transport.close)
+            elif self._timer is None and (self._begun or self.cycle is None):
+                self._start(self._headers_late)
 
         def _start(self, late: Callable[[], None], after_s: float = timeout_s) -> None:
             self._timer = self.loop.call_later(after_s, late)
@@ -161,8 +212,22 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
                 self.transport.close()
 
         def _refuse(self, error: PodiumError) -> None:
-            if self.transport.is_closing():
+            """End the connection over what cannot be read, after the answers that are owed."""
+            if self._refusal is not None or self.transport.is_closing():
                 return
+            if not self._owing and not self._arriving:
+                self._say(error)
+            elif not self._arriving:  # behind a whole request, whose answer is the last one
+                self.cycle.keep_alive = False
+            elif self.cycle.response_started:  # within a body whose answer is out
+                self.transport.close()
+            elif self.pipeline and self.pipeline[0][0] is self.cycle:
+                self.pipeline.popleft()
+                self._refusal = error
+            else:
+                self._say(error)
+
+        def _say(self, error: PodiumError) -> None:
             status, content = superset(error)
             body = msgspec.json.encode(content)
             head = (
@@ -178,7 +243,7 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
 _PHRASES: dict[int, str] = {400: "Bad Request", 408: "Request Timeout"}
 
 
-def make_server(app: Any, *, headers_timeout_s: float) -> Server:
+def make_server(app: Any, *, headers_timeout_s: float, keep_alive_timeout_s: float) -> Server:
     """Return a server of an ASGI application; it serves the sockets that it is given."""
     config = uvicorn.Config(
         app,
@@ -189,8 +254,7 @@ def make_server(app: Any, *, headers_timeout_s: float) -> Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here depends on the caller's address
-        # Longer than the idle time of usual proxies (60 s), so that they close first and no request is lost.
-        timeout_keep_alive=75,
+        timeout_keep_alive=keep_alive_timeout_s,  # type: ignore[arg-type]  # it is handed to call_later
         timeout_graceful_shutdown=5,
     )
     return Server(config)

@@ -1,8 +1,10 @@
 """The routes that rank: bytes → dialect → Reranker → dialect → bytes."""
 
+import functools
 import logging
 import re
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -10,7 +12,8 @@ from litestar import HttpMethod, Request, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from podium.dialects.base import Context, Dialect, decode, superset
+from podium.dialects.base import Context, Dialect, decode, let_go, superset
+from podium.dialects.scanning import check_values
 from podium.dialects.table import ROUTES, TEXT_PATHS, dialect_of, recognise
 from podium.errors import InvalidRequest, PodiumError, Unauthorized
 from podium.ranking import RankRequest
@@ -20,6 +23,9 @@ from podium.server.state import Service
 
 log = logging.getLogger(__name__)
 
+READ_AT_ONCE = 1024 * 1024
+"""Bytes of the largest body that is read on the event loop: milliseconds, and no thread to wait for."""
+
 
 def rank_routes(service: Service) -> HTTPRouteHandler:
     """Return the handler of every path that ranks."""
@@ -27,48 +33,66 @@ def rank_routes(service: Service) -> HTTPRouteHandler:
     @route(_litestar_paths(), http_method=HttpMethod.POST, status_code=200, request_max_body_size=None)
     async def rank(request: Request[Any, Any, Any]) -> ASGIResponse:
         """Rank documents for a query."""
-        path = request.scope["path"]
         exchange = exchange_of(request.scope)
-        dialect = dialect_of(path)
-        exchange.dialect = dialect.name if dialect else "unknown"
+        exchange.spoken = dialect_of(request.scope["path"])
+        exchange.dialect = exchange.spoken.name if exchange.spoken else "unknown"
         try:
-            settings = service.settings
-            raw = await read_body(
-                request.headers,
-                request.receive,
-                max_bytes=settings.max_body_bytes,
-                timeout_s=settings.body_timeout_s,
-            )
-            dialect = recognise(path, request.headers, raw)
-            return await _answer(service, request, dialect, raw, exchange)
+            with service.in_flight.share() as take:
+                return await _answer(service, request, take, exchange)
         except ClientGone:
             return ASGIResponse(status_code=CLIENT_GONE)
         except Exception as error:  # noqa: BLE001 a border: every failure is answered, `failure` logs it
-            status, content, headers = failure(error, dialect, exchange)
+            status, content, headers = failure(error, exchange.spoken, exchange)
             return ASGIResponse(body=content, status_code=status, headers=headers)
 
     return rank
 
 
 async def _answer(
-    service: Service, request: Request[Any, Any, Any], dialect: Dialect, raw: bytes, exchange: Exchange
+    service: Service, request: Request[Any, Any, Any], take: Callable[[int], None], exchange: Exchange
 ) -> ASGIResponse:
-    exchange.dialect = dialect.name
-    body = decode(dialect.body, raw)
-    ask = dialect.parse(body)
-    exchange.documents = len(ask.documents)
-    _check_size(ask, service.settings.max_documents)
-    reranker = service.ready_reranker()
-    ranking = await while_connected(reranker.rank(ask), request.receive)
+    settings, path = service.settings, request.scope["path"]
     context = Context(
         model=service.served_name,
         request_id=exchange.request_id,
         created=int(time.time()),
-        document=service.settings.document if request.scope["path"] in TEXT_PATHS else "request",
+        document=settings.document if path in TEXT_PATHS else "request",
     )
+    raw = await read_body(
+        request.headers,
+        request.receive,
+        take,
+        max_bytes=settings.max_body_bytes,
+        timeout_s=settings.body_timeout_s,
+    )
+    reading = functools.partial(_read, path, request.headers, raw, exchange, settings.max_documents)
+    if len(raw) <= READ_AT_ONCE:
+        dialect, body, ask = reading()
+    else:
+        dialect, body, ask = await while_connected(service.decode(reading), request.receive)
+    if not dialect.keeps_texts(body, context):
+        let_go(body)
+    ranking_ = service.ready_reranker().rank(ask)
+    del raw, reading, ask  # nothing of the texts is kept twice while the request waits
+    ranking = await while_connected(ranking_, request.receive)
     content = msgspec.json.encode(dialect.respond(body, ranking, context))
     truncated = str(ranking.usage.truncated_documents)
     return ASGIResponse(body=content, headers={"x-podium-truncated-documents": truncated})
+
+
+def _read(
+    path: str, headers: Mapping[str, str], raw: bytes, exchange: Exchange, max_documents: int
+) -> tuple[Dialect, Any, RankRequest]:
+    """Return the API, its body, and what it asks for; may run in another thread."""
+    if len(raw) > READ_AT_ONCE:
+        check_values(raw)
+    dialect = exchange.spoken = recognise(path, headers, raw)
+    exchange.dialect = dialect.name
+    body = decode(dialect.body, raw)
+    ask = dialect.parse(body)
+    exchange.documents = len(ask.documents)
+    _check_size(ask, max_documents)
+    return dialect, body, ask
 
 
 def failure(

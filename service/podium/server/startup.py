@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TypeVar
 
 from podium.errors import PermanentStartError, PodiumError, Reason
@@ -19,7 +18,7 @@ from podium.reranker import Reranker
 from podium.server.state import Phase, Service
 from podium.settings import Settings
 from podium.weights import marker
-from podium.weights.fetch import Fetched, fetch
+from podium.weights.fetch import Fetched, fetch, verify
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,6 +47,7 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
         max_windows=settings.max_windows,
         request_timeout_s=settings.request_timeout_s,
         stall_timeout_s=settings.stall_timeout_s,
+        allow_priority=settings.allow_priority,
         cache_bytes=settings.cache_bytes,
         cache_ttl_s=settings.cache_ttl_s,
     )
@@ -99,10 +99,12 @@ def load_model(settings: Settings) -> Model:
     fetched = fetch(
         settings.model,
         settings.revision,
-        cache_dir=Path(settings.cache_dir).expanduser(),
+        cache_dir=settings.cache_dir,
         offline=settings.offline,
         progress=_log_progress(settings.model),
     )
+    if settings.trust_remote_code:
+        verify(fetched)
     return load_fetched(fetched, settings)
 
 

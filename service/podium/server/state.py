@@ -1,15 +1,22 @@
 """What every handler is handed: the settings, and how far the service is."""
 
+import asyncio
 import enum
 import hmac
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from podium.errors import Unauthorized, Unavailable
 from podium.models.base import ModelInfo
 from podium.reranker import Reranker
+from podium.server.body import Budget
 from podium.settings import SettingError, Settings
 from podium.telemetry.metrics import Metrics
+
+T = TypeVar("T")
 
 START_RETRY_S = 5
 """What callers are told to wait while a model loads; nobody knows how long it takes."""
@@ -37,9 +44,23 @@ class Service:
     reranker: Reranker | None = None
     phase: Phase = Phase.LOADING
     keys: tuple[bytes, ...] = field(init=False)
+    in_flight: Budget = field(init=False)
+    _decoding: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
         self.keys = read_keys(self.settings)
+        self.in_flight = Budget(self.settings.max_in_flight_bytes)
+        self._decoding = ThreadPoolExecutor(1, "podium-decoding")
+
+    def decode(self, reading: Callable[[], T]) -> Awaitable[T]:
+        """Read a large body in the one thread that does, after those that came before it."""
+        return asyncio.get_running_loop().run_in_executor(self._decoding, reading)
+
+    def close(self) -> None:
+        """Stop the threads after what they are doing."""
+        self._decoding.shutdown(wait=False, cancel_futures=True)
+        if self.reranker is not None:
+            self.reranker.close()
 
     def become_ready(self) -> bool:
         """Leave LOADING; False where a signal was faster."""

@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+_WITH_HANDLERS = ("transformers", "huggingface_hub", "uvicorn", "uvicorn.error", "uvicorn.access")
+"""Libraries that would write lines of their own, in a format of their own."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
@@ -44,10 +46,17 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def configure(level: str, format: Literal["auto", "json", "console"]) -> None:
-    """Send everything to stderr in one format; uvicorn's own access log is off, ours has the line."""
+    """Send everything to stderr in one format, what libraries log and warn of, too.
+
+    uvicorn's own access log is off, ours has the line.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ConsoleFormatter() if for_people(format) else JSONFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    for library in _WITH_HANDLERS:
+        logging.getLogger(library).handlers.clear()
+        logging.getLogger(library).propagate = True
     logging.getLogger("podium").setLevel(level.upper())
 
 

@@ -5,6 +5,10 @@ staging folder beside that, named by what was asked for, so that a later try goe
 the marker is the last file written, and the folder gets its name when everything is in it.
 """
 
+import logging
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,12 +16,17 @@ import msgspec
 from huggingface_hub import constants
 
 from podium.errors import PermanentStartError, Reason
-from podium.settings import is_commit
-from podium.weights import failures, marker, staging
+from podium.settings import DEFAULT_CACHE, is_commit
+from podium.weights import failures, hub_cache, marker, staging
 from podium.weights.hub import Hub, RemoteFile, intact
 from podium.weights.marker import Asked, Marker
 from podium.weights.select import select
 from podium.weights.source import Source, parse
+
+log = logging.getLogger(__name__)
+
+_NO_HOME = Path("/nonexistent/podium")
+"""Where nothing is and nothing can be made."""
 
 Progress = Callable[[int, int], None]
 """Called with the bytes on the disk and the bytes of the whole model."""
@@ -38,7 +47,7 @@ def fetch(
     revision: str | None = None,
     *,
     to: Path | None = None,
-    cache_dir: Path | str = "~/.cache/podium",
+    cache_dir: Path | str = DEFAULT_CACHE,
     offline: bool = False,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
@@ -58,21 +67,72 @@ def fetch(
     """
     source = parse(uri)
     asked = Asked(revision, tuple(include), tuple(exclude))
-    to = to and to.expanduser().absolute()
-    home = Path(cache_dir).expanduser().absolute()
     try:
+        to = to and expanded(to)
         if source.repository is None:
             return _in_place(source, to)
-        home /= source.repository.replace("/", "--")
+        home = expanded(cache_dir) / source.repository.replace("/", "--")
         if found := _find(source, asked, to, home):
             return found
+        whole = hub_cache.find(source.repository, revision)
+        if whole and to is None and not (include or exclude):
+            return Fetched(*whole, sum(path.stat().st_size for path in whole[0].iterdir() if path.is_file()))
         if offline or constants.is_offline_mode():
-            raise _missing(source, asked, to, home)
+            if whole is None or to is None:
+                raise _missing(source, asked, to, home)
+            return _copy(source, *whole, asked, to, max_bytes, progress)
+        home = _writable(home, cache_dir, source.repository) if to is None else home
+        if found := _find(source, asked, to, home):
+            return found
         return _download(
             source, Hub(source.repository, endpoint, token), asked, to, home, max_bytes, progress
         )
     except OSError as error:
         raise failures.on_disk(error) from error
+
+
+def expanded(folder: Path | str) -> Path:
+    """Return a folder with `~` read as the home folder; raises PermanentStartError where there is none."""
+    try:
+        return Path(folder).expanduser().absolute()
+    except RuntimeError:
+        if str(folder) == DEFAULT_CACHE:
+            return _NO_HOME
+        raise PermanentStartError(
+            Reason.MODEL_LOAD_FAILED,
+            f"`{folder}` cannot be found: this user has no home folder; give an absolute path, or set HOME",
+        ) from None
+
+
+def _writable(home: Path, cache_dir: Path | str, repository: str) -> Path:
+    """Return where models of a repository may be kept, by default a temporary folder if there is no other."""
+    there = next(path for path in home.parents if path.exists())
+    if str(cache_dir) != DEFAULT_CACHE or (home.parent != _NO_HOME and os.access(there, os.W_OK)):
+        return home
+    folder = Path(tempfile.gettempdir()) / f"podium-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():  # others may write there, too
+        folder = Path(tempfile.mkdtemp(prefix="podium-"))
+    log.warning(
+        "%s cannot be written; models are kept in %s until the machine forgets it: set PODIUM_CACHE_DIR",
+        DEFAULT_CACHE,
+        folder,
+    )
+    return folder / repository.replace("/", "--")
+
+
+def verify(fetched: Fetched) -> None:
+    """Raise PermanentStartError where a folder's code is not what was fetched, or its weights changed since.
+
+    To be called before code of the folder runs. A folder without a marker came from no hub: it is the user's.
+    """
+    marked = marker.read(fetched.folder)
+    if marked is not None and (name := marked.altered(fetched.folder)) is not None:
+        raise PermanentStartError(
+            Reason.CHECKSUM_MISMATCH,
+            f"{fetched.folder / name} is not what was fetched, and its code would run; remove the folder and "
+            "fetch the model again",
+        )
 
 
 def _in_place(source: Source, to: Path | None) -> Fetched:
@@ -124,21 +184,61 @@ def _download(
     target = to or home / staging.name_of(pinned)
     staging.refuse_foreign(target, source.uri)
     files = hub.describe(listing.commit, names)
+    return _assemble(source, hub, listing.commit, files, asked, target, max_bytes, progress)
+
+
+def _copy(
+    source: Source,
+    whole: Path,
+    commit: str,
+    asked: Asked,
+    to: Path,
+    max_bytes: int | None,
+    progress: Progress,
+) -> Fetched:
+    """Copy a model from the hub's usual cache, with no network."""
+    assert source.repository is not None
+    there = [path.relative_to(whole).as_posix() for path in sorted(whole.rglob("*")) if path.is_file()]
+    files = hub_cache.describe(whole, select(there, asked.include, asked.exclude))
+    staging.refuse_foreign(to, source.uri)
+    return _assemble(source, None, commit, files, asked, to, max_bytes, progress)
+
+
+def _assemble(
+    source: Source,
+    hub: Hub | None,
+    commit: str,
+    files: Sequence[RemoteFile],
+    asked: Asked,
+    target: Path,
+    max_bytes: int | None,
+    progress: Progress,
+) -> Fetched:
+    """Put a folder together and give it its name; what the hub's usual cache has is copied from there."""
     total = sum(file.size for file in files)
+    pinned = Asked(commit, asked.include, asked.exclude)
     with staging.locked(target, source.uri, asked) as folder:
-        if found := _find(source, pinned, to, home):  # another process was quicker
-            return found
+        found = marker.read(target)
+        if found and found.serves(source.uri, pinned) and found.size(target) is not None:
+            return Fetched(target, commit, total)  # another process was quicker
         staging.check_space(folder, total, max_bytes)
-        digests = _fill(hub, listing.commit, files, folder, progress)
-        marked = Marker(uri=source.uri, revision=listing.commit, files=digests, asked=asked)
+        digests = _fill(source, hub, commit, files, folder, progress)
+        sizes = {file.name: file.size for file in files}
+        marked = Marker(uri=source.uri, revision=commit, files=digests, asked=asked, sizes=sizes)
         staging.finish(folder, target, marked)
-    return Fetched(target, listing.commit, total)
+    return Fetched(target, commit, total)
 
 
 def _fill(
-    hub: Hub, commit: str, files: Sequence[RemoteFile], folder: Path, progress: Progress
+    source: Source,
+    hub: Hub | None,
+    commit: str,
+    files: Sequence[RemoteFile],
+    folder: Path,
+    progress: Progress,
 ) -> dict[str, str]:
-    """Download what is missing in `folder`; return each file's sha256."""
+    """Copy or download what is missing in `folder`; return each file's sha256."""
+    assert source.repository is not None
     done, total = 0, sum(file.size for file in files)
     for file in files:
 
@@ -146,11 +246,24 @@ def _fill(
             progress(before + on_disk, total)
 
         path = folder / file.name
+        # The digest is in the name: the rest of another revision's file is never appended to this one.
+        part = path.with_name(f"{path.name}.{file.etag[:16]}.part")
+        for link in (path, part, *path.parents[: file.name.count("/")]):
+            if link.is_symlink():  # nobody of us made it, and what it leads to is not ours to write
+                link.unlink()
         if not (path.exists() and intact(path, file)):
             path.parent.mkdir(parents=True, exist_ok=True)
-            # The digest is in the name: the rest of another revision's file is never appended to this one.
-            part = path.with_name(f"{path.name}.{file.etag[:16]}.part")
-            hub.download(commit, file, part, report)
+            kept = hub_cache.file(source.repository, commit, file.name)
+            if kept and not part.exists() and intact(kept, file):
+                shutil.copyfile(kept, part)
+            elif hub is not None:
+                hub.download(commit, file, part, report)
+            else:
+                raise PermanentStartError(
+                    Reason.CHECKSUM_MISMATCH,
+                    f"offline, and {kept or file.name} in the hub's cache is not what its name says; remove "
+                    "it there and fetch it again where there is a network",
+                )
             part.replace(path)
         done += file.size
         progress(done, total)

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 TRIES_WITHOUT_PROGRESS = 3
 PAUSE_S = 1.0
 
-_DIGEST = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+DIGEST = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -80,7 +80,7 @@ class Hub:
                 found = get_hf_file_metadata(
                     self._url(commit, name), headers=self._headers(), timeout=constants.HF_HUB_ETAG_TIMEOUT
                 )
-            if found.size is None or not _DIGEST.fullmatch(found.etag or ""):
+            if found.size is None or not DIGEST.fullmatch(found.etag or ""):
                 raise TemporaryStartError(
                     Reason.HUB_UNAVAILABLE,
                     f"{failures.shown(self.endpoint)} gives no size or digest of {name}; check HF_ENDPOINT",

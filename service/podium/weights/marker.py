@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from podium.settings import is_commit
+from podium.weights.select import stays_inside
 
 NAME = ".podium-complete"
 
@@ -29,6 +30,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     """Path inside the folder to sha256, 64 hex digits."""
     asked: Asked = Asked()
+    sizes: dict[str, int] = {}
+    """Path inside the folder to bytes; older markers have none."""
 
     def serves(self, uri: str, asked: Asked) -> bool:
         """Whether this folder is what another request would fetch.
@@ -43,25 +46,55 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
         return asked.revision is None or self.asked.revision == asked.revision
 
     def size(self, folder: Path) -> int | None:
-        """Return the bytes of all files, or None where one of them is missing."""
-        try:
-            return sum((folder / name).stat().st_size for name in self.files)
-        except FileNotFoundError:
+        """Return the bytes of all files, or None where one of them is missing or leads out of the folder."""
+        paths = [folder / name for name in self.files]
+        if not all(path.is_file() and within(path, folder) for path in paths):
             return None
+        return sum(path.stat().st_size for path in paths)
+
+    def altered(self, folder: Path) -> str | None:
+        """Return the name of a file that is not what the marker says, None where there is none.
+
+        Code is always compared by digest, and other files where they are newer than the marker: the time of
+        one is cheap to look at, and gigabytes of weights are not. Code that the marker lacks counts, too.
+        """
+        written = (folder / NAME).stat().st_mtime
+        for path in folder.rglob("*.py"):
+            if path.relative_to(folder).as_posix() not in self.files:
+                return path.relative_to(folder).as_posix()
+        for name, digest in self.files.items():
+            path = folder / name
+            suspect = name.endswith(".py") or path.stat().st_mtime > written or not self._has_size(name, path)
+            if suspect and sha256(path) != digest:
+                return name
+        return None
+
+    def _has_size(self, name: str, path: Path) -> bool:
+        return name in self.sizes and path.stat().st_size == self.sizes[name]
 
 
 def read(folder: Path) -> Marker | None:
-    """Return a folder's marker; None where there is none, or where it is not readable as one."""
+    """Return a folder's marker; None where there is none, or where it is not readable as one.
+
+    One that names files outside of its folder is none: what it names may be deleted.
+    """
     try:
-        return msgspec.json.decode((folder / NAME).read_bytes(), type=Marker)
+        found = msgspec.json.decode((folder / NAME).read_bytes(), type=Marker)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return found if all(map(stays_inside, found.files)) else None
+
+
+def within(path: Path, folder: Path) -> bool:
+    """Whether a path still lies in a folder once symbolic links are followed."""
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def folders(parent: Path) -> Iterator[tuple[Path, Marker]]:
-    """Yield the complete folders directly below `parent`, the newest marker first."""
+    """Yield the complete folders directly below `parent`, the newest marker first, links left aside."""
     for path in sorted(parent.glob(f"*/{NAME}"), key=lambda path: path.stat().st_mtime, reverse=True):
-        if not path.parent.name.startswith(".") and (found := read(path.parent)):
+        hidden = path.parent.name.startswith(".") or path.parent.is_symlink()
+        if not hidden and (found := read(path.parent)):
             yield path.parent, found
 
 

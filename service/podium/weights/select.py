@@ -28,7 +28,12 @@ def select(names: Sequence[str], include: Sequence[str] = (), exclude: Sequence[
     choice, no weights are left.
     """
     for name in names:
-        _check(name)
+        if not stays_inside(name):
+            raise PermanentStartError(
+                Reason.MODEL_LOAD_FAILED,
+                f"the hub names a file `{name!r}` that lies outside of the model's folder; nothing was "
+                "fetched",
+            )
     wanted = [name for name in names if _matches(name, include)] if include else _default(names)
     chosen = [name for name in wanted if not _matches(name, exclude)]
     if not chosen:
@@ -67,14 +72,11 @@ def _matches_any(names: Sequence[str], patterns: Sequence[str]) -> bool:
     return any(_matches(name, patterns) for name in names)
 
 
-def _check(name: str) -> None:
-    # A name becomes a path on this disk: a hub must not be able to write outside of the model's folder.
-    parts = name.split("/")
-    if any(part in {"", ".", ".."} for part in parts) or any(c in name for c in "\\\0:"):
-        raise PermanentStartError(
-            Reason.MODEL_LOAD_FAILED,
-            f"the hub names a file `{name!r}` that lies outside of the model's folder; nothing was fetched",
-        )
+def stays_inside(name: str) -> bool:
+    """Whether a name, as a path on this disk, lies inside of the model's folder on every system."""
+    return not any(part in {"", ".", ".."} for part in name.split("/")) and not any(
+        character in name for character in "\\\0:"
+    )
 
 
 def _some(names: Sequence[str]) -> str:

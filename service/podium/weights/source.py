@@ -1,5 +1,6 @@
 """What a model URI means: a folder that is there, or a repository on a hub."""
 
+import os
 import re
 from pathlib import Path
 
@@ -31,7 +32,9 @@ def parse(uri: str) -> Source:
     if uri.startswith("hf://"):
         repository = uri.removeprefix("hf://")
     else:
-        folder = Path(uri.removeprefix("file://")).expanduser()
+        folder = Path(
+            os.path.expanduser(uri.removeprefix("file://"))
+        )  # raises nothing where there is no home
         if uri and folder.is_dir():
             return Source(uri, folder=folder)
         if uri.startswith(("/", ".", "~", "file://")):

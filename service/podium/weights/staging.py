@@ -84,9 +84,10 @@ def _remove_damaged(target: Path) -> None:
     # lists is removed; if a user put more into it, the rename fails and says so.
     found = marker.read(target)
     for name in (marker.NAME, *found.files) if found else ():
-        (target / name).unlink(missing_ok=True)
+        if marker.within((target / name).parent, target):
+            (target / name).unlink(missing_ok=True)
     for path in sorted(target.rglob("*"), reverse=True):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             path.rmdir()
 
 
