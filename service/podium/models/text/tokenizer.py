@@ -26,6 +26,10 @@ _PROBES = (("what is a panda", "a bear"), ("x", "The panda lives in China, in si
 
 Ids = NDArray[np.int32]
 
+_PAIR_BY_PAIR = (
+    "the prompt cannot be cut around its document: it is made and tokenized for each pair, which is slower"
+)
+
 LEAST_ROOM = 2
 """Tokens that are left for texts, at least."""
 
@@ -70,6 +74,7 @@ class Tokenizer:
         self.max_length = max_length
         self.template = learn_template(backend, segments=segments)
         self.shares = causal
+        self.notes: tuple[str, ...] = ()
         self._callers = without(backend, set(control_tokens(backend).values()))
         self._prompt, self._left = prompt, side == "left"
         self._room = _room(max_length, self.special_tokens, "special tokens")
@@ -157,6 +162,7 @@ class PromptTokenizer:
         self.pair = prompt.pair
         self.shares = isinstance(prompt, CutPrompt) and prompt.shared
         self.cut = isinstance(prompt, CutPrompt)
+        self.notes = () if self.cut else (_PAIR_BY_PAIR,)
         self._prompt, self._instruction = prompt, instruction or ""
         self.special_tokens = prompt.fixed({"instruction": _clean(self._instruction)})
         _room(max_length, self.special_tokens, "tokens of the prompt")
