@@ -13,8 +13,9 @@ from tokenizers.processors import RobertaProcessing, TemplateProcessing
 from transformers import AutoTokenizer
 
 from podium.models.recipe import Recipe
+from podium.models.text.pairs import PairTokenizer, learn_template
 from podium.models.text.reading import parts
-from podium.models.text.tokenizer import Tokenizer, learn_template, make
+from podium.models.text.tokenizer import make
 
 
 def words(processor=None) -> Backend:
@@ -28,19 +29,19 @@ def words(processor=None) -> Backend:
     return backend
 
 
-def bert(max_length=512) -> Tokenizer:
-    return Tokenizer(AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer, max_length, segments=True)
+def bert(max_length=512) -> PairTokenizer:
+    return PairTokenizer(AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer, max_length, segments=True)
 
 
 REFERENCE = AutoTokenizer.from_pretrained(BUILTIN)
 TOKENIZER = bert()
 
 
-def joined(tokenizer: Tokenizer, query: str, document: str):
+def joined(tokenizer: PairTokenizer, query: str, document: str):
     return tokenizer.pair(*tokenizer.queries([query]), *tokenizer.documents([document]))
 
 
-def template(tokenizer: Tokenizer):
+def template(tokenizer: PairTokenizer):
     return [part.tolist() for part in tokenizer.template[:3]], tokenizer.template.second_segment
 
 
@@ -50,15 +51,15 @@ def test_the_template_of_bert_is_learnt_with_its_segments():
 
 def test_the_template_of_roberta_is_learnt():
     roberta = words(RobertaProcessing(("</s>", 1), ("<s>", 0)))
-    assert template(Tokenizer(roberta, 512, segments=False)) == ([[0], [1, 1], [1]], False)
+    assert template(PairTokenizer(roberta, 512, segments=False)) == ([[0], [1, 1], [1]], False)
 
 
 def test_a_tokenizer_without_special_tokens_has_an_empty_template():
-    assert template(Tokenizer(words(), 512, segments=False)) == ([[], [], []], False)
+    assert template(PairTokenizer(words(), 512, segments=False)) == ([[], [], []], False)
 
 
 def test_segments_that_the_model_does_not_know_are_left_out():
-    tokenizer = Tokenizer(AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer, 512, segments=False)
+    tokenizer = PairTokenizer(AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer, 512, segments=False)
     pair = joined(tokenizer, "a", "b")
     assert pair.second == len(pair.ids)
 
@@ -95,7 +96,7 @@ PAIRS = {
 def test_a_text_cannot_end_its_segment(backend):
     """Whatever query and document write, a pair has the control tokens that the tokenizer puts around it."""
     added = backend().get_added_tokens_decoder()
-    tokenizer = Tokenizer(backend(), 512, segments=False)
+    tokenizer = PairTokenizer(backend(), 512, segments=False)
     control = {number for number, token in added.items() if token.content.strip()} - {
         backend().token_to_id(name) for name in ("[UNK]", "<unk>")
     }
@@ -111,7 +112,7 @@ def recipe(**fields) -> Recipe:
     return Recipe(family="x", recognised_by="x", **fields)
 
 
-def made(max_length=512, **fields) -> Tokenizer:
+def made(max_length=512, **fields) -> PairTokenizer:
     backend = AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer
     return make(backend, recipe(**fields), max_length, segments=True)
 
@@ -235,7 +236,7 @@ def test_a_truncation_and_padding_in_tokenizer_json_do_not_count():
     backend = AutoTokenizer.from_pretrained(BUILTIN).backend_tokenizer
     backend.enable_truncation(4)
     backend.enable_padding(length=9)
-    tokenizer = Tokenizer(backend, 512, segments=True)
+    tokenizer = PairTokenizer(backend, 512, segments=True)
     (tokens,) = tokenizer.documents(["one two three four five six"])
     assert len(tokens.ids) == 6
     assert tokens.ids.dtype == np.int32
