@@ -34,6 +34,9 @@ test: lint ## set everything up, lint, and run every test; ARGS="tests/cli -x" f
 bench: .venv/.dev ## measure speed beside Sentence Transformers; FULL=1 for more
 	$(BIN)/podium bench $(if $(FULL),--full)
 
+soak: .venv/.dev ## everything at once against the service for MINUTES=30, then look whether all is well
+	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),30)
+
 bench-operator: .venv/.dev ## measure the operator with 1,000 Rerankers; needs KUBEBUILDER_ASSETS
 	$(BIN)/python tests/cluster/bench_operator.py
 
@@ -56,4 +59,4 @@ image: ## build the images of the service on the CPU and of the operator
 image-cuda: ## build the image of the service on CUDA
 	docker build -t podium:dev --target service .
 
-.PHONY: help run lint test bench bench-operator e2e generate image image-cuda
+.PHONY: help run lint test bench soak bench-operator e2e generate image image-cuda

@@ -33,5 +33,15 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+def queued(reranker: Reranker) -> list[int]:
+    """Return how many windows of each request wait for a batch, in ascending order."""
+    return sorted(map(len, reranker._engine._groups.values()))
+
+
+def untokenized(reranker: Reranker) -> list[int]:
+    """Return how many pairs of each request wait for the tokenizer, in ascending order."""
+    return sorted(len(job.left) for _, _, job in reranker._tokenization._jobs)
+
+
 def scores(ranking: Ranking) -> list[float]:
     return list(ranking.scores)

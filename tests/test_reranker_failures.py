@@ -5,9 +5,11 @@ import sys
 
 import pytest
 from fakes import FakeModel
-from reranking import ask, running, scores, until
+from reranking import ask, queued, running, scores, until
 
 from podium.errors import DeadlineExceeded, ModelFailed, Unavailable
+from podium.ranking import RankRequest
+from podium.reranker import Reranker
 from podium.telemetry.metrics import Metrics
 
 
@@ -28,6 +30,94 @@ async def test_a_failed_batch_takes_the_rest_of_its_request_out_of_the_queue():
         assert metrics.registry.get_sample_value("podium_queue_pairs") == 0
         assert await reranker.rank(ask("c"))
     assert sum(map(len, model.batches)) < 20
+
+
+async def behind_a_block(model: FakeModel, reranker: Reranker, *requests: RankRequest) -> list[asyncio.Task]:
+    """Let requests wait until all of them are tokenized and fit into one batch."""
+    ahead = asyncio.create_task(reranker.rank(ask("block")))
+    await until(lambda: model.batches != [])
+    tasks = [asyncio.create_task(reranker.rank(request)) for request in requests]
+    documents = {document for request in requests for document in request.documents}
+    await until(lambda: documents <= {text for texts in model.slices for text in texts})
+    await until(lambda: sum(map(len, reranker._engine._groups.values())) == len(documents))
+    model.unblock()
+    await ahead
+    return tasks
+
+
+async def test_a_pair_that_the_model_cannot_take_fails_its_request_and_no_other_in_the_batch():
+    model = FakeModel()
+    async with running(model) as reranker:
+        good, poison, other = await behind_a_block(
+            model,
+            reranker,
+            ask("score=1", "score=2", raw_scores=True),
+            ask("raise", "beside it"),
+            ask("score=3", raw_scores=True),
+        )
+        with pytest.raises(ModelFailed, match=r"^the model failed on this request$"):
+            await poison
+        assert (scores(await good), scores(await other)) == ([1, 2], [3])
+    together, *alone = model.batches[1:]
+    assert sorted(together) == ["beside it", "raise", "score=1", "score=2", "score=3"]
+    ranked = [sorted(batch) for batch in alone if not any("Deep learning" in text for text in batch)]
+    assert sorted(ranked) == [["beside it", "raise"], ["score=1", "score=2"], ["score=3"]]
+
+
+class AcceleratorError(RuntimeError):
+    """As torch names it."""
+
+
+@pytest.mark.parametrize("work", ["a lost device", "three failures"])
+async def test_a_device_that_fails_every_batch_is_told_to_those_who_wait_and_those_who_come(work):
+    model = FakeModel()
+    broken = False
+    score = model.score
+
+    def scored(encodings):
+        found = score(encodings)
+        if broken:
+            raise AcceleratorError("device-side assert") if work == "a lost device" else RuntimeError("x")
+        return found
+
+    model.score = scored
+    async with running(model, max_batch_tokens=4) as reranker:
+        watch = asyncio.create_task(reranker.watch(0.01))
+        ahead = asyncio.create_task(reranker.rank(ask("block")))
+        await until(lambda: model.batches != [])
+        waiting = [asyncio.create_task(reranker.rank(ask(f"{n} a b"))) for n in range(20)]
+        await until(lambda: len(reranker._engine._groups) == 20)
+        broken = True
+        model.unblock()
+        told = await asyncio.gather(ahead, *waiting, return_exceptions=True)
+        failed = 1 if work == "a lost device" else 3
+        assert sum(isinstance(each, ModelFailed) for each in told) == failed
+        assert sum(isinstance(each, Unavailable) for each in told) == 21 - failed
+        broken = False
+        assert "must be started anew" in reranker.stuck
+        with pytest.raises(Unavailable, match="must be started anew"):
+            await reranker.rank(ask("new"))
+        watch.cancel()
+
+
+async def test_callers_cannot_end_the_service_with_texts_that_make_the_model_fail():
+    async with running(FakeModel()) as reranker:
+        for n in range(10):
+            with pytest.raises(ModelFailed):
+                await reranker.rank(ask(f"raise {n}"))
+        assert reranker.stuck is None
+        assert scores(await reranker.rank(ask("score=1", raw_scores=True))) == [1]
+
+
+async def test_a_moment_without_memory_does_not_make_batches_small_for_ever():
+    model = FakeModel()
+    model.oom_pairs = 1
+    async with running(model, tokens_per_s=1e6) as reranker:
+        await reranker.rank(ask("oom", "oom 2"))
+        assert reranker._engine._room.tokens > 1_000
+        model.batches.clear()
+        await reranker.rank(ask(*(f"{n}" for n in range(60))))
+        assert max(map(len, model.batches)) >= 50
 
 
 async def test_a_tokenizer_exception_fails_its_request_and_no_more():
@@ -62,7 +152,7 @@ async def test_a_score_that_is_not_a_number_fails_its_request_and_no_other_in_th
         await until(lambda: model.batches != [])
         bad = asyncio.create_task(reranker.rank(ask("nan", "fine")))
         good = asyncio.create_task(reranker.rank(ask("score=1", raw_scores=True)))
-        await asyncio.sleep(0.01)
+        await until(lambda: queued(reranker) == [1, 2])
         model.unblock()
         with pytest.raises(ModelFailed, match="a score that is not a number"):
             await bad
@@ -77,7 +167,7 @@ async def test_a_failed_pair_is_not_remembered():
         for _ in range(2):
             with pytest.raises(ModelFailed):
                 await reranker.rank(ask("raise"))
-    assert len(model.batches) == 2
+    assert model.batches.count(["raise"]) == 2
 
 
 async def test_a_request_that_runs_out_of_time_is_told_so():

@@ -6,7 +6,7 @@ import threading
 import msgspec
 import pytest
 from fakes import INFO, FakeModel
-from reranking import ask, running, scores, until
+from reranking import ask, queued, running, scores, until, untokenized
 
 from podium.errors import Overloaded
 
@@ -19,7 +19,7 @@ async def test_a_small_request_waits_for_one_batch_of_a_large_one():
         await until(lambda: len(model.batches) == 1)
         small = asyncio.create_task(reranker.rank(ask(*(f"small{n} x" for n in range(10)))))
         await until(lambda: any("small9 x" in texts for texts in model.slices))
-        await asyncio.sleep(0.01)
+        await until(lambda: 10 in queued(reranker))
         gate.release()
         await until(lambda: len(model.batches) == 2)
         assert model.batches[1] == [f"small{n} x" for n in range(10)]
@@ -63,7 +63,7 @@ async def test_tokenization_goes_in_slices_and_a_small_request_comes_between_the
         large = asyncio.create_task(reranker.rank(ask(*(f"large{n}" for n in range(300)))))
         await until(lambda: len(model.slices) == 1)
         small = asyncio.create_task(reranker.rank(ask("small")))
-        await asyncio.sleep(0.01)
+        await until(lambda: 1 in untokenized(reranker))
         release.release(1_000)
         await asyncio.gather(large, small)
     sizes = [len(texts) for texts in model.slices]
@@ -87,7 +87,7 @@ async def test_a_document_of_several_slices_lets_a_small_request_go_first():
         large = asyncio.create_task(reranker.rank(asked))
         await until(lambda: len(model.slices) == 1)
         small = asyncio.create_task(reranker.rank(ask("small")))
-        await asyncio.sleep(0.01)
+        await until(lambda: 1 in untokenized(reranker))
         release.release(100)
         ranking, _ = await asyncio.gather(large, small)
     assert next(index for index, texts in enumerate(model.slices) if "small" in texts) <= 2
@@ -131,7 +131,7 @@ async def test_priority_goes_before_size_where_callers_may_use_it(allowed, first
         small = asyncio.create_task(reranker.rank(ask("small")))
         urgent = asyncio.create_task(reranker.rank(ask(*(f"urgent{n} x" for n in range(30)), priority=-1)))
         await until(lambda: any("urgent29 x" in texts for texts in model.slices))
-        await asyncio.sleep(0.01)
+        await until(lambda: queued(reranker) == [1, 30])
         gate.release(100)
         await asyncio.gather(first, small, urgent)
     assert model.batches[1][0].startswith(first_word)
@@ -143,7 +143,7 @@ async def test_a_request_is_admitted_whole_or_not_at_all():
         running_ = asyncio.create_task(reranker.rank(ask("block")))
         await until(lambda: model.batches != [])
         waiting = asyncio.create_task(reranker.rank(ask(*(f"a{n}" for n in range(6)))))
-        await asyncio.sleep(0.01)
+        await until(lambda: reranker._engine.waiting_pairs == 6)
         with pytest.raises(Overloaded, match="6 pairs are waiting and this request has 5, the limit is 10"):
             await reranker.rank(ask(*(f"b{n}" for n in range(5))))
         model.unblock()
@@ -160,7 +160,7 @@ async def test_retry_after_follows_the_speed_of_the_last_batches(speed, retry_af
         await until(lambda: model.batches != [])
         waiting = asyncio.create_task(reranker.rank(ask(*(f"a{n} " * 58 for n in range(10)))))
         await until(lambda: any("a9" in text for texts in model.slices for text in texts))
-        await asyncio.sleep(0.01)
+        await until(lambda: queued(reranker) == [10])
         with pytest.raises(Overloaded) as refused:
             await reranker.rank(ask("one more"))
         assert refused.value.retry_after_s == retry_after_s

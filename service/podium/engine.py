@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from podium.batching import Waiting, cost, first_budget, learn_speed, next_budget, plan_batch
 from podium.cache import Scored
 from podium.calls import Batch, Call, Pair, Read, Window
+from podium.device import Health, Room, is_lost
 from podium.errors import ModelFailed, OutOfMemory
 from podium.models.base import Encoding, Model
+from podium.models.readiness import self_test
 from podium.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,8 @@ class Engine:
         tokens_per_s: float | None = None,
     ) -> None:
         self._model, self._loop, self._metrics, self._on_done = model, loop, metrics, on_done
-        self._max_batch_tokens = max_batch_tokens
+        self._room = Room(max_batch_tokens)
+        self.health = Health()
         self._changed = threading.Condition()
         # Below: guarded by _changed.
         self._groups: dict[Call, list[Window]] = {}
@@ -161,27 +164,28 @@ class Engine:
         return was_waiting
 
     def _run(self) -> None:
-        while (batch := self._next()) is not None:
-            self._score(batch)
+        while (groups := self._next()) is not None:
+            self._score_or_fail(groups)
+            self.running_since = None
 
-    def _next(self) -> list[Window] | None:
-        """Wait for windows and take a batch of them; None once closed."""
+    def _next(self) -> list[list[Window]] | None:
+        """Wait for windows and take a batch of them, by request; None once closed or the device is lost."""
         with self._changed:
             while True:
                 while not self._groups and not self._closed:
                     self._changed.wait()
-                if self._closed:
+                if self._closed or self.health.lost:
                     return None
                 if batch := self._take():
                     self.running_since = monotonic()
                     return batch
 
-    def _take(self) -> list[Window]:
+    def _take(self) -> list[list[Window]]:
         calls = list(self._groups)
         taken = plan_batch(
             [Waiting(call.order, self._groups[call]) for call in calls],
-            next_budget(self.tokens_per_s, self._max_batch_tokens),
-            most=self._max_batch_tokens,
+            next_budget(self.tokens_per_s, self._room.tokens),
+            most=self._room.tokens,
             padded=self._model.pads,
         )
         batch = []
@@ -189,42 +193,59 @@ class Engine:
             group = self._groups[call]
             if group and not positions:
                 continue
-            batch += [group[position] for position in positions if self._leave_queue(group[position])]
+            batch.append([group[position] for position in positions if self._leave_queue(group[position])])
             for position in reversed(positions):
                 del group[position]
             self._ask_for_more(call)
             if not group:
                 del self._groups[call]
-        return batch
+        return [windows for windows in batch if windows]
 
     def _ask_for_more(self, call: Call) -> None:
         if call in self._more:
-            group, most = self._groups[call], self._max_batch_tokens
+            group, most = self._groups[call], self._room.tokens
             budget = next_budget(self.tokens_per_s, most)
             if not group or cost(group) < AHEAD * first_budget(group[0], budget, most):
                 self._more.pop(call)()
 
-    def _score(self, windows: list[Window]) -> None:
-        started = monotonic()
+    def _score_or_fail(self, groups: Sequence[list[Window]]) -> None:
+        """Score a batch; one that fails is scored again request by request, and fails those that fail."""
+        error = self._score([window for windows in groups for window in windows])
+        if error is not None and (len(groups) == 1 or is_lost(error)):
+            self._give_up(groups, error)
+        elif error is not None:
+            for windows in groups:
+                self._score_or_fail([windows])
+
+    def _score(self, windows: list[Window]) -> Exception | None:
+        """Score windows and hand their logits over; return what went wrong."""
+        started = self.running_since = monotonic()
         try:
             encodings = [window.make() for window in windows]
             logits = self._logits(encodings)
         except Exception as error:
             log.exception("a batch of %d pairs failed", len(windows))
-            failure = (
-                error if isinstance(error, ModelFailed) else ModelFailed("the model failed on this request")
-            )
-            self._hand_over(lambda: self._fail([window.pair for window in windows], failure))
-        else:
-            batch = Batch(started, monotonic())
-            self._measure(encodings, batch)
-            self._hand_over(lambda: self._deliver(windows, logits, batch))
-        self.running_since = None
+            return error
+        batch = Batch(started, monotonic())
+        self.health.worked()
+        self._measure(encodings, batch)
+        self._hand_over(lambda: self._deliver(windows, logits, batch))
+        return None
+
+    def _give_up(self, groups: Sequence[list[Window]], error: Exception) -> None:
+        failure = error if isinstance(error, ModelFailed) else ModelFailed("the model failed on this request")
+        pairs = [window.pair for windows in groups for window in windows]
+        self._hand_over(lambda: self._fail(pairs, failure))
+        self.running_since = monotonic()
+        self.health.failed(error, lambda: self_test(self._model))
+        if self.health.lost:
+            log.critical("%s", self.health.lost)
 
     def _measure(self, encodings: Sequence[Encoding], batch: Batch) -> None:
         seconds = batch.ended - batch.started
-        budget = next_budget(self.tokens_per_s, self._max_batch_tokens)
+        budget = next_budget(self.tokens_per_s, self._room.tokens)
         computed = self._model.computed(encodings)
+        self._room.held(computed)
         self.tokens_per_s = learn_speed(self.tokens_per_s, computed, seconds, budget)
         self._metrics.batch([len(encoding.ids) for encoding in encodings], computed, seconds)
 
@@ -241,8 +262,9 @@ class Engine:
             if len(encodings) == 1:
                 raise
             half = len(encodings) // 2
-            self._max_batch_tokens = max(1, self._model.computed(encodings) // 2)
-            log.warning("out of memory: batches hold %d tokens from now on", self._max_batch_tokens)
+            budget = next_budget(self.tokens_per_s, self._room.tokens)
+            self._room.exceeded(self._model.computed(encodings), budget)
+            log.warning("out of memory: batches hold %d tokens from now on", self._room.tokens)
         return np.concatenate([self._model.score(encodings[:half]), self._model.score(encodings[half:])])
 
     def _deliver(self, windows: Sequence[Window], logits: Sequence[float], batch: Batch) -> None:

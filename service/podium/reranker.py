@@ -255,7 +255,9 @@ class Reranker:
 
     @property
     def stuck(self) -> str | None:
-        """What is wrong with the model's threads, None where nothing is."""
+        """What is wrong with the device or the model's threads, None where nothing is."""
+        if self._engine.health.lost:
+            return self._engine.health.lost
         if (seconds := self._engine.stalled_s()) > self._stall_timeout_s:
             return f"the device has been busy with one batch for {seconds:.0f} s (stall_timeout_s)"
         if not (self._engine.alive and self._tokenization.alive):
