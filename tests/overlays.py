@@ -39,7 +39,10 @@ ADMITTED: dict[str, dict[str, Any]] = {
     "variable": container(env=[{"name": "A", "value": "1"}], workingDir="/tmp"),
     "hook": container(lifecycle={"postStart": {"exec": {"command": ["true"]}}}),
     "probe": container(startupProbe={"failureThreshold": 3, "httpGet": {"path": "/readyz", "port": "http"}}),
-    "user": security(runAsUser=1000, runAsNonRoot=True, readOnlyRootFilesystem=False, privileged=False),
+    "user": security(runAsUser=1000, runAsNonRoot=True, readOnlyRootFilesystem=True, privileged=False),
+    "writing-sidecar": {
+        "containers": [{"name": "side", "image": "s", "securityContext": {"readOnlyRootFilesystem": False}}]
+    },
     "profile": security(
         seccompProfile={"type": "Localhost", "localhostProfile": "p.json"}, capabilities={"drop": ["ALL"]}
     ),

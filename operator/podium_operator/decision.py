@@ -87,7 +87,8 @@ def _refused(
     """The pods of the last accepted spec go on; status speaks of them and of the problem."""
     live = observed.get("Deployment", reranker.name)
     running = held(reranker, live) or reranker
-    pods = wanted_pods(running, live, settings, now, waits=True)
+    # A refused spec is not rendered: what is wrong with it may be what cannot be.
+    pods = None if running is reranker else wanted_pods(running, live, settings, now, waits=True)
     view = View(
         reranker=running,
         source=model_source(running),
@@ -95,6 +96,8 @@ def _refused(
         observed=observed,
         settings=settings,
         problem=problem,
-        up_to_date=pods.up_to_date,
+        up_to_date=pods.up_to_date if pods else None,
     )
-    return Decision(plan=Plan(), view=view, pinned=pods.pinned)
+    return Decision(
+        plan=Plan(), view=view, pinned=pods.pinned if pods else reranker.status.pinned or Pinned()
+    )

@@ -50,7 +50,7 @@ def affinity(reranker: Reranker, source: Source, *, gpu_labels: bool) -> dict[st
     gone (https://github.com/kubernetes/kubernetes/issues/141354), and pin it to a node that is dead.
     """
     given = reranker.spec.scheduling.affinity
-    result: dict[str, Any] = {key: dict(value) for key, value in (given or {}).items()}
+    result: dict[str, Any] = {key: dict(value or {}) for key, value in (given or {}).items()}
     expressions = _gpu_expressions(reranker.spec.gpu) if gpu_labels and reranker.spec.gpu else []
     if expressions:
         _require_on_nodes(result, expressions)
@@ -58,7 +58,7 @@ def affinity(reranker: Reranker, source: Source, *, gpu_labels: bool) -> dict[st
         pods = result.setdefault("podAffinity", {})
         rule = "preferredDuringSchedulingIgnoredDuringExecution"
         term = {"labelSelector": {"matchLabels": {CLAIM_LABEL: source.claim}}, "topologyKey": HOSTNAME}
-        pods[rule] = [*pods.get(rule, []), {"weight": 100, "podAffinityTerm": term}]
+        pods[rule] = [*(pods.get(rule) or []), {"weight": 100, "podAffinityTerm": term}]
     return result
 
 
@@ -78,9 +78,10 @@ def _require_on_nodes(result: dict[str, Any], expressions: list[dict[str, Any]])
     """Add expressions to every term: terms are alternatives, the expressions of one term all hold."""
     nodes = result.setdefault("nodeAffinity", {})
     rule = "requiredDuringSchedulingIgnoredDuringExecution"
-    terms = nodes.get(rule, {}).get("nodeSelectorTerms") or [{}]
+    terms = (nodes.get(rule) or {}).get("nodeSelectorTerms") or [{}]
     nodes[rule] = {
         "nodeSelectorTerms": [
-            {**term, "matchExpressions": [*term.get("matchExpressions", []), *expressions]} for term in terms
+            {**term, "matchExpressions": [*(term.get("matchExpressions") or []), *expressions]}
+            for term in terms
         ]
     }

@@ -8,13 +8,12 @@ import msgspec
 
 from podium_operator.render.merge import merge
 from podium_operator.render.placement import HOSTNAME, ZONE, affinity, shares_node, tolerations
-from podium_operator.resource.names import CLAIM_LABEL, MANAGER, OWNER_LABEL, SERVING
+from podium_operator.resource.names import CLAIM_LABEL, CONTAINER, MANAGER, OWNER_LABEL, SERVING
 from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.source import MODELS_DIR, Source
 from podium_operator.resource.status import Pinned
 
 PORT = 8080
-CONTAINER = "reranker"
 USER = 65532
 _STARTUP_PERIOD_S = 5
 _EXIT_MARGIN_S = 5

@@ -27,8 +27,8 @@ def replaces_first(reranker: Reranker, observed: Observed) -> bool:
         return False
     if is_replacing(live):
         return not is_rolled_out(live)
-    late = condition(live, "Progressing") or {}
-    if late.get("reason") != "ProgressDeadlineExceeded":
+    late = (condition(live, "Progressing") or {}).get("reason") == "ProgressDeadlineExceeded"
+    if not late or str(live["spec"]["strategy"]["rollingUpdate"]["maxSurge"]) in ("0", "0%"):
         return False
     return one_node(reranker, model_source(reranker), observed.claim) and any(_without_room(observed))
 

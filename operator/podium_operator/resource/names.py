@@ -29,5 +29,7 @@ ATTEMPT_ANNOTATION = f"{GROUP}/attempt"
 PERMANENT_EXIT = 42
 """Exit code of `podium fetch` and `podium serve` where trying again is of no use."""
 
+CONTAINER = "reranker"
+"""Name of the serving container."""
 SERVING, DOWNLOAD, BINDER = "reranker", "reranker-download", "reranker-binder"
 """Values of app.kubernetes.io/name; the Service selects the first."""

@@ -7,6 +7,8 @@ and names Secrets by the fields for it alone.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from podium_operator.resource.names import CONTAINER
+
 _POD = (
     "containers", "initContainers", "volumes", "dnsPolicy", "dnsConfig", "hostAliases", "hostname",
     "subdomain", "securityContext",
@@ -79,15 +81,28 @@ def unsafe(overlay: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _items(value: Any, path: str, check: Callable[[Mapping[str, Any], str], Iterator[str]]) -> Iterator[str]:
-    """Check each item of a list; an item without a name would take the place of the operator's own list."""
+    wrong = next(_misshapen(value, path), None)
+    if wrong:
+        yield wrong
+        return
+    for item in value:
+        yield from check(item, f"{path}[{item['name']}]")
+
+
+def misshapen(overlay: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the path of each list that is none or has an item without a name: it could not be merged."""
+    for key in ("containers", "initContainers", "volumes"):
+        if key in overlay:
+            yield from _misshapen(overlay[key], f"podTemplate.overlay.{key}")
+
+
+def _misshapen(value: Any, path: str) -> Iterator[str]:
     if not isinstance(value, list):
         yield f"{path}: {value}"
         return
     for index, item in enumerate(value):
-        if not isinstance(item, Mapping) or not item.get("name"):
+        if not isinstance(item, Mapping) or not isinstance(item.get("name"), str):
             yield f"{path}[{index}] (it has no name)"
-        else:
-            yield from check(item, f"{path}[{item['name']}]")
 
 
 def _unsafe_container(container: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -96,8 +111,15 @@ def _unsafe_container(container: Mapping[str, Any], path: str) -> Iterator[str]:
             yield f"{path}.{key}"
         elif key == "securityContext":
             yield from _unsafe_security(value, f"{path}.{key}")
+            if container["name"] == CONTAINER and isinstance(value, Mapping):
+                yield from _writable(value, f"{path}.{key}")
         elif key in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
             yield from _other_hosts(value, f"{path}.{key}")
+
+
+def _writable(context: Mapping[str, Any], path: str) -> Iterator[str]:
+    if context.get("readOnlyRootFilesystem") is False:
+        yield f"{path}.readOnlyRootFilesystem: False (mount an emptyDir where it writes)"
 
 
 def _unsafe_volume(volume: Mapping[str, Any], path: str) -> Iterator[str]:

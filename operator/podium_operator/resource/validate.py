@@ -1,10 +1,12 @@
 """What the API server's schema cannot refuse: unknown settings and a dangerous overlay."""
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import msgspec
 
-from podium_operator.resource.overlay import ADMITTED, unsafe
+from podium_operator.resource.overlay import ADMITTED, misshapen, unsafe
+from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.reranker import Reranker
 from podium_operator.settings import Settings
 
@@ -71,17 +73,64 @@ class Problem(msgspec.Struct, frozen=True):
 def find_problem(reranker: Reranker, settings: Settings) -> Problem | None:
     """Return the first thing that is wrong with a spec which the API server let through."""
     return (
-        _overlay_problem(reranker, settings)
+        _quantity_problem(reranker)
+        or _affinity_problem(reranker)
+        or _overlay_problem(reranker, settings)
         or _strips_problem(reranker, settings)
         or _prometheus_problem(reranker, settings)
         or _settings_problem(reranker)
     )
 
 
+def _quantity_problem(reranker: Reranker) -> Problem | None:
+    """The schema's pattern lets through what is no number, such as 1e1.5."""
+    spec = reranker.spec
+    for path, value in (
+        ("cache.size", spec.cache.size),
+        ("gpu.minMemory", spec.gpu.min_memory if spec.gpu else None),
+    ):
+        try:
+            parse_quantity(0 if value is None else value)
+        except ValueError as error:
+            return Problem("InvalidSpec", f"{path}: {error}")
+    return None
+
+
+def _affinity_problem(reranker: Reranker) -> Problem | None:
+    """Ours is added to the user's affinity, so that has to have a pod's shape where the two meet."""
+    given = reranker.spec.scheduling.affinity or {}
+    required, preferred = (
+        f"{how}DuringSchedulingIgnoredDuringExecution" for how in ("required", "preferred")
+    )
+    path = "scheduling.affinity"
+    for key, value in given.items():
+        if value and not isinstance(value, Mapping):
+            return _shape_problem(f"{path}.{key}", value)
+    terms = (given.get("podAffinity") or {}).get(preferred)
+    if terms and not isinstance(terms, list):
+        return _shape_problem(f"{path}.podAffinity.{preferred}", terms)
+    rule = (given.get("nodeAffinity") or {}).get(required)
+    terms = rule.get("nodeSelectorTerms") if isinstance(rule, Mapping) else rule
+    whole = isinstance(terms, list) and all(
+        isinstance(term, Mapping) and isinstance(term.get("matchExpressions") or [], list) for term in terms
+    )
+    return _shape_problem(f"{path}.nodeAffinity.{required}", rule) if terms and not whole else None
+
+
+def _shape_problem(path: str, value: object) -> Problem:
+    return Problem(
+        "InvalidSpec", f"{path}: {value} has not the shape of a pod's: see `kubectl explain pod.spec`"
+    )
+
+
 def _overlay_problem(reranker: Reranker, settings: Settings) -> Problem | None:
     overlay = reranker.spec.pod_template.overlay
-    if not overlay or settings.overlay == "any":
+    if not overlay:
         return None
+    if settings.overlay == "any":
+        wrong = next(misshapen(overlay), None)
+        message = f"{wrong} cannot be merged: write a list of items with names"
+        return Problem("InvalidSpec", message) if wrong else None
     if settings.overlay == "off":
         message = "podTemplate.overlay is switched off by the operator's setting overlay=off: remove it"
         return Problem("OverlayRefused", message)

@@ -1,7 +1,7 @@
 """The API server: list, server-side apply, delete, status, Events. Only here is a Kubernetes client."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -55,7 +55,7 @@ class Cluster:
     def __init__(self, configuration: Configuration, *, timeout_s: float) -> None:
         self._client = ApiClient(configuration)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self.may_write: Callable[[], bool] = lambda: True
+        self.may_write: Callable[[], Awaitable[bool]] | None = None
         """Whether this process still holds the release's Lease; asked before every write but the Lease's."""
         self.answered: Callable[[], None] = lambda: None
         """Called with each end of a request, whatever its outcome."""
@@ -195,7 +195,7 @@ class Cluster:
         *,
         fenced: bool = True,
     ) -> bytes:
-        if fenced and method != "GET" and not self.may_write():
+        if fenced and method != "GET" and self.may_write and not await self.may_write():
             raise Unreachable(f"{method} {path}: this process does not hold the Lease any more")
         address = path + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": accept, "Content-Type": content_type}

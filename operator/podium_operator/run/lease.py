@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,7 +36,7 @@ class Lease:
         self._cluster, self._holder, self._changed, self._clock = cluster, holder, changed, clock
         self._namespace, _, self._name = place.partition("/")
         self._until = float("-inf")
-        self._led = False
+        self._led, self._turned = False, asyncio.Event()
         self._seen, self._expires = "", float("inf")
         self._body: Mapping[str, Any] | None = None
         self.transitions = -1
@@ -48,6 +49,14 @@ class Lease:
     def leading(self) -> bool:
         """Whether this process may write now."""
         return self._clock() < self._until
+
+    async def may_write(self) -> bool:
+        """Whether this process leads; one whose renewal is late waits for it, as long as it may take."""
+        if not self.leading and self._led:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ANSWER_S):
+                    await self._turned.wait()
+        return self.leading
 
     async def run(self) -> None:
         """Take the Lease when it is free and renew it, until cancelled."""
@@ -63,6 +72,8 @@ class Lease:
                     self.trouble = f"the Lease {self._namespace}/{self._name} cannot be had: {error}"
                     logger.warning(self.trouble)
             self._tell()
+            self._turned.set()  # wakes who waits for the end of this turn
+            self._turned.clear()
             if self.leading:
                 # An API server that takes long for a write leaves no time between two.
                 await asyncio.sleep(max(0.0, began + _RENEW_S - self._clock()))

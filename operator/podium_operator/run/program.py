@@ -44,13 +44,13 @@ class Program:
         self._reconciler.turns.wake = self._queue.add
         holder = settings.holder or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self._lease = Lease(cluster, settings.lease, holder, changed=self._turned)
-        self._term = -1
+        self._leads, self._term = False, -1
         QUEUE_DEPTH.set_function(self._queue.depth)
 
     async def run(self) -> bool:
         """Serve health, work and watch until a signal comes (False) or the add-ons change (True)."""
         self._catch_signals()
-        self._cluster.may_write = lambda: self._lease.leading
+        self._cluster.may_write = self._lease.may_write
         self._cluster.answered = self._queue.progress
         _, port = await serve(
             self._settings.http_host, self._settings.http_port, healthy=self._trouble, ready=self._not_ready
@@ -153,12 +153,13 @@ class Program:
         """Look at a Reranker; before the store is complete and while another process leads, drop the key:
         all are looked at when either changes.
         """
-        if not self._complete.is_set() or not self._lease.leading:
+        if not self._complete.is_set() or not self._leads:
             return None
         return await self._reconciler(key)
 
     def _turned(self, leading: bool) -> None:
         """Look at everything; what was remembered before another process wrote is worth nothing."""
+        self._leads = leading
         if leading:
             if self._lease.transitions != self._term:
                 self._reconciler.forget()

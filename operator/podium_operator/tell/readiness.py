@@ -4,6 +4,7 @@ Stalled: no waiting heals it. Reconciling: accepted, and being downloaded, appli
 change is out; Ready says whether its pods answer.
 """
 
+from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.status import ConditionType
 from podium_operator.tell.rolling import is_out
 from podium_operator.tell.view import Verdict, View, pod_troubles
@@ -48,4 +49,4 @@ def _why(view: View, found: _Found) -> Verdict:
         if found[kind].status == "False":
             return found[kind]
     cause = next(pod_troubles(view), None)
-    return Verdict("", cause.reason, cause.message) if cause else progressing
+    return Verdict("", cause.reason, with_remedy(cause.reason, cause.message)) if cause else progressing

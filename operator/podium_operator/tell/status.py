@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Literal, cast
 
-from podium_operator.render.pod import CONTAINER, selector
+from podium_operator.render.pod import selector
+from podium_operator.resource.names import CONTAINER
 from podium_operator.resource.status import (
     CacheStatus,
     Condition,

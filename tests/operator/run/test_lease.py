@@ -115,3 +115,19 @@ async def test_of_two_that_take_it_at_the_same_time_one_gets_it() -> None:
     await world.turn(world.two)
     world.one._body = body
     assert await world.turn(world.one) == [False, True]
+
+
+async def test_a_write_waits_for_a_renewal_that_is_late_and_not_for_one_that_was_lost() -> None:
+    world = Two()
+    await world.turn(world.one)
+    world.now += DURATION_S
+    writing = asyncio.create_task(world.one.may_write())
+    await asyncio.sleep(0.05)
+    assert not writing.done(), "its renewal is on the way for all that is known"
+    await world.turn(world.one)
+    assert await asyncio.wait_for(writing, 5)
+    world.now += 2 * DURATION_S
+    await world.turn(world.two)
+    world.now += DURATION_S + 1
+    await world.turn(world.two, world.one)
+    assert not await world.one.may_write(), "another process leads: nothing is waited for"

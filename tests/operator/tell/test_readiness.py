@@ -141,7 +141,9 @@ def test_after_an_edit_available_says_that_users_are_served_and_ready_does_not()
     assert condition_of(status, "Available")[:2] == ("True", "Answering")
     assert condition_of(status, "Ready")[:2] == ("Unknown", "RollingOut")
     crashing = with_pods(seen, pod("demo-old-1", ready=True), pod("demo-new-1", state=CRASH, last=ended(1)))
-    assert condition_of(status_of(resource, crashing), "Ready")[:2] == ("Unknown", "CrashLoopBackOff")
+    ready = condition_of(status_of(resource, crashing), "Ready")
+    assert ready[:2] == ("Unknown", "CrashLoopBackOff")
+    assert "To mend it: " in ready[2]
 
 
 def test_pods_that_fail_later_are_no_change_and_a_new_roll_of_the_same_generation_is_one() -> None:
