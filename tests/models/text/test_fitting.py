@@ -157,6 +157,14 @@ def test_windows_in_a_template_leave_room_for_fixed_text_that_no_longer_melts_in
     assert {pair.tokens for pair in pairs} == {MAX_LENGTH - WINDOW_SPARE}
 
 
+def test_a_limit_below_the_prompt_itself_is_refused():
+    message = "^the prompt around query and document has 3 tokens, a pair may have 3; raise `truncate_prompt"
+    with pytest.raises(InvalidRequest, match=message):
+        fitted(1, 1, longest_first=False, max_length=3)
+    (pair,) = fitted(1, 1, longest_first=True, max_length=3)
+    assert pair.tokens == 5
+
+
 def test_a_long_document_has_as_many_windows_as_are_allowed_and_says_that_it_was_cut():
     pairs = fitted(5, 1_000_000, windows=64)
     assert len(pairs) == 64

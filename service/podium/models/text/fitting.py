@@ -102,8 +102,15 @@ def fit(query: Tokens, document: Tokens, limits: Limits) -> list[Fitted]:
     left = limits.side == "left"
     query = _keep(query, 0, limits.max_query_tokens)
     document = _keep_end(document, limits.max_document_tokens, left=left)
-    room = max(2, limits.max_length - query.fixed - document.fixed)
-    needed = len(query.ids) + len(document.ids) + query.fixed + document.fixed
+    fixed = query.fixed + document.fixed
+    if fixed >= limits.max_length and not limits.longest_first:
+        raise InvalidRequest(
+            f"the prompt around query and document has {fixed} tokens, a pair may have {limits.max_length}; "
+            "raise `truncate_prompt_tokens` or leave it out",
+            "truncate_prompt_tokens",
+        )
+    room = max(2 if limits.longest_first else 1, limits.max_length - fixed)
+    needed = len(query.ids) + len(document.ids) + fixed
     kept_query, kept_document = truncate(
         len(query.ids), len(document.ids), room, longest_first=limits.longest_first
     )
