@@ -48,20 +48,27 @@ class Podium:
         self._model = load(folder, uri=name, dtype=dtype)
         self._config = AutoConfig.from_pretrained(folder, local_files_only=True)
         self._limit = Limit(self._model.info.dtype)
+        self._pairs = pairs
         self._encodings = encode(self._model, pairs)
         self._batches = self._cut()
-        self._next = 0
         self._count = Count()
 
     def turn(self, seconds: float) -> Count:
-        """Score batches for so many seconds, one at least; return what was done in all turns."""
+        """Score all pairs, again and again for so many seconds; return what was done in all turns."""
         end = self._count.seconds + seconds
-        while True:
-            batch = self._batches[self._next % len(self._batches)]
-            self._next += 1
+        self._round()
+        while self._count.seconds < end:
+            self._round()
+        return self._count
+
+    def _round(self) -> None:
+        start = perf_counter()
+        encode(self._model, self._pairs)  # as the reference does each time, too
+        took = perf_counter() - start
+        for batch in self._batches:
             start = perf_counter()
             self._model.score(batch)
-            took = perf_counter() - start
+            took += perf_counter() - start
             self._limit.time_product()
             done = self._count
             self._count = Count(
@@ -72,8 +79,7 @@ class Podium:
                 computed=done.computed + self._model.computed(batch),
                 limit=self._limit.operations_per_s,
             )
-            if self._count.seconds >= end:
-                return self._count
+            took = 0.0
 
     def _cut(self) -> list[list[Encoding]]:
         """Return the batches of the engine, which aim at its 250 ms but hold enough pairs for a prefix."""

@@ -2,11 +2,9 @@
 
 import json
 import random
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
 from transformers import AutoModelForCausalLM
 
 from podium.bench import random_weights
@@ -31,8 +29,9 @@ class Family(NamedTuple):
     """A sequence classifier; a base model with Pooling, Dense, LayerNorm, Dense; a language model that says
     yes or no after a chat template."""
     config: dict[str, Any]
-    reference_pairs: int
-    """Pairs of one window of Sentence Transformers in float32: some ten seconds."""
+    pairs: int
+    """Pairs of one turn: some ten to twenty seconds of Sentence Transformers in float32; of a decoder, those
+    of its documents that Sentence Transformers is given, all of one length and so all alike."""
 
 
 _MODERNBERT = {"model_type": "modernbert", "vocab_size": 50_368, "max_position_embeddings": 8192}
@@ -54,7 +53,7 @@ FAMILIES = (
             "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000},
             "tie_word_embeddings": True,
         },
-        8,
+        12,
     ),
     Family(
         "mxbai-base-v1",
@@ -77,9 +76,9 @@ FAMILIES = (
             "relative_attention": True,
             "share_att_key": True,
         },
-        16,
+        32,
     ),
-    Family("gte-modernbert", "classifier", {**_MODERNBERT, "classifier_pooling": "mean"}, 24),
+    Family("gte-modernbert", "classifier", {**_MODERNBERT, "classifier_pooling": "mean"}, 48),
     Family(
         "ettin-17m",
         "modular",
@@ -102,7 +101,7 @@ FAMILIES = (
             "num_attention_heads": 8,
             "intermediate_size": 768,
         },
-        60,
+        96,
     ),
 )
 
@@ -138,7 +137,8 @@ def pairs_of(
     The words are one token each, so that a decoder's prompts and documents have exactly these tokens.
     """
     if family.layout != "decoder":
-        return pairs(200)
+        texts, source = pairs(200)
+        return texts[: family.pairs], source
     chance = random.Random(0)  # noqa: S311 nothing secret
     vocabulary = json.loads((BUILTIN / "tokenizer.json").read_bytes())["model"]["vocab"]
     words = sorted(word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 2)
@@ -153,9 +153,3 @@ def pairs_of(
         query = text(prefix - around)
         made += [(query, text(document - after)) for _ in range(documents)]
     return made, f"prefix {prefix}, {documents} documents of {document}"
-
-
-def reference_pairs(family: Family, chosen: Sequence[Pair], dtype: torch.dtype) -> list[Pair]:
-    """Return the pairs of one window of Sentence Transformers: evenly taken, more where it is faster."""
-    count = min(len(chosen), family.reference_pairs * (1 if dtype == torch.float32 else 2))
-    return [chosen[index * len(chosen) // count] for index in range(count)]
