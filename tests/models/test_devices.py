@@ -5,7 +5,7 @@ import torch
 
 from podium.errors import PermanentStartError, Reason
 from podium.models import devices
-from podium.models.devices import keep_freed_memory
+from podium.models.devices import give_back_freed_memory, keep_freed_memory
 
 CPU = torch.device("cpu")
 
@@ -102,10 +102,12 @@ class Library:
             self.mallopt = self.set.__setitem__
 
 
-def test_glibc_is_told_to_keep_large_blocks(monkeypatch):
+def test_glibc_gives_large_blocks_back_while_a_model_is_loaded_and_keeps_them_afterwards(monkeypatch):
     library = Library(has_mallopt=True)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
     monkeypatch.setattr(devices.sys, "platform", "linux")
+    give_back_freed_memory()
+    assert library.set == {-3: 1 << 20}
     keep_freed_memory()
     assert library.set == {-3: 32 * 1024 * 1024, -1: 1 << 30}
 

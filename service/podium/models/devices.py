@@ -101,14 +101,25 @@ def _quota() -> int:
     return 1 << 16 if quota == "max" else math.ceil(int(quota) / int(period))
 
 
-def keep_freed_memory() -> None:
-    """Raise glibc's thresholds: it hands large blocks back to the kernel and gets them anew at every batch.
+def give_back_freed_memory() -> None:
+    """Let glibc hand each large block back as soon as it is freed, until `keep_freed_memory` is called.
 
-    Does nothing where the C library is another one, which has its own ways.
+    While a model is loaded its weights are laid out anew, layer by layer, and what one layer leaves behind is
+    of no use to the next where another thread allocated it: a model would pass through twice its memory.
     """
+    _mallopt({_M_MMAP_THRESHOLD: 1 << 20})
+
+
+def keep_freed_memory() -> None:
+    """Raise glibc's thresholds, by which it hands large blocks back and gets them anew at every batch."""
+    _mallopt({_M_MMAP_THRESHOLD: _LARGEST_MMAP_THRESHOLD, _M_TRIM_THRESHOLD: _TRIM_THRESHOLD})
+
+
+def _mallopt(options: dict[int, int]) -> None:
+    """Set options of glibc; do nothing where the C library is another one, which has its own ways."""
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
-        mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
+        for option, value in options.items():
+            mallopt(option, value)

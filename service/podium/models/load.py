@@ -58,7 +58,7 @@ def load(
         on = devices.choose_device(device)
         computed_in = devices.choose_dtype(dtype, on)
         torch.set_num_threads(devices.cores())
-        devices.keep_freed_memory()
+        devices.give_back_freed_memory()
         found = read(folder)
         recipe = with_instruction(
             recipe_of(found, family, name or uri, trust_remote_code=trust_remote_code), instruction
@@ -96,6 +96,7 @@ def load(
                 "%s cannot be packed: it is served padded, which is slower on mixed lengths", architecture
             )
             forward = PaddedForward(network, head, recipe, on, computed_in)
+    devices.keep_freed_memory()
     info = ModelInfo(
         uri=uri,
         revision=revision,

@@ -1,4 +1,4 @@
-"""Load a decoder with weights of zero; print its size and the peak of this process's anonymous memory, in MB.
+"""Load and pack a decoder of zeros; print its size and the peak of the process's anonymous memory, in MB.
 
 Arguments: an empty folder, the dtype in the file (F32, BF16, F16), the dtype that is served.
 """
@@ -14,8 +14,10 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from podium.models import devices
+from podium.models.network.heads import make_head
+from podium.models.network.packed import PackedForward
 from podium.models.network.weights import build
-from podium.models.recipe import Recipe
+from podium.models.recipe import Recipe, Rows
 
 CONFIG = {
     "model_type": "qwen3",
@@ -60,13 +62,22 @@ class Peak(threading.Thread):
 
 
 def main(folder: Path, stored: str, served: str) -> None:
-    devices.keep_freed_memory()
+    devices.give_back_freed_memory()
     dtype = getattr(torch, served)
     parameters = write(folder, stored)
     peak = Peak(daemon=True)
     peak.start()
-    recipe = Recipe(family="test", recognised_by="the test", network="base")
-    build(folder, recipe, dtype=dtype, device=torch.device("cpu"))
+    cpu = torch.device("cpu")
+    recipe = Recipe(
+        family="test",
+        recognised_by="the test",
+        network="base",
+        attention="causal",
+        state="last",
+        head=Rows(source="vocabulary", true=1, false=0),
+    )
+    built = build(folder, recipe, dtype=dtype, device=cpu)
+    PackedForward(built.network, make_head(recipe, built), recipe, cpu, dtype)
     sleep(0.1)
     json.dump({"served_mb": parameters * dtype.itemsize / 1e6, "peak_mb": peak.peak_mb}, sys.stdout)
 
