@@ -130,3 +130,12 @@ def test_a_large_vocabulary_is_shared_and_not_read_anew():
     started = time.process_time()
     without(backend, set(control_tokens(backend).values()))
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("kind", [backends.unigram, backends.bert])
+def test_a_tokenizer_that_is_used_up_leaves_its_memory(kind):
+    """XLM-RoBERTa's vocabulary takes half a gigabyte, which two of them would take twice."""
+    backend = Tokenizer.from_str(made(kind)[0].to_str())
+    callers = without(backend, set(control_tokens(backend).values()), used_up=True)
+    assert ids(callers, "a panda </s> [SEP]") == ids(made(kind)[2], "a panda </s> [SEP]")
+    assert backend.get_vocab_size(with_added_tokens=False) == 0

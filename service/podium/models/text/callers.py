@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import BPE
 
 BLANKS = " \t\r\n\u2581"
 """Characters of added tokens that are mere white space; the last one is sentencepiece's."""
@@ -42,8 +43,12 @@ def _marks(content: str) -> bool:
     return any(map(str.isalnum, inner)) and not inner[0].isalnum() and not inner[-1].isalnum()
 
 
-def without(backend: Tokenizer, control: Collection[str]) -> Tokenizer:
-    """Return a tokenizer that reads everything as `backend` does, and `control` as the characters it is."""
+def without(backend: Tokenizer, control: Collection[str], *, used_up: bool = False) -> Tokenizer:
+    """Return a tokenizer that reads everything as `backend` does, and `control` as the characters it is.
+
+    `used_up`: `backend` is of no use afterwards, so that two vocabularies are never in memory: XLM-RoBERTa's
+    takes half a gigabyte.
+    """
     new = {name: f"{secrets.token_hex(16)}-{place}" for place, name in enumerate(sorted(control))}
     # pieces of a vocabulary are renamed in its JSON, 1.4 s of work for 150,000 pieces; else it can be shared
     if not any(backend.model.token_to_id(name) is not None for name in control):
@@ -51,6 +56,8 @@ def without(backend: Tokenizer, control: Collection[str]) -> Tokenizer:
         if shared is not None:
             return shared
     fields = json.loads(backend.to_str())
+    if used_up:
+        backend.model = BPE()
     for token in fields["added_tokens"]:
         if token["content"] in new:
             token.update(content=new[token["content"]], special=False, normalized=False)

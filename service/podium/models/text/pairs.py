@@ -65,7 +65,7 @@ class PairTokenizer:
         self.template = learn_template(backend, segments=segments)
         self.shares = causal
         self.notes: tuple[str, ...] = ()
-        self._callers = without(backend, set(control_tokens(backend).values()))
+        self._callers = without(backend, set(control_tokens(backend).values()), used_up=True)
         self._prompt, self._left = prompt, side == "left"
         self._room = room(max_length, self.special_tokens, "special tokens")
 
