@@ -18,6 +18,8 @@ class Forward(Protocol):
     """A way to run a network: `packed.PackedForward` or `padded.PaddedForward`."""
 
     name: str
+    pads: bool
+    """Whether a batch costs its longest pair times their number."""
 
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of at least one pair, (n,) float32, in order."""
@@ -40,7 +42,7 @@ class CrossEncoder:
         self.documents = tokenizer.documents
         self.pair = tokenizer.pair
         self.computed = forward.computed
-        self.pads = forward.name == "padded"
+        self.pads = forward.pads
         self.shares = tokenizer.shares and not self.pads
         self._forward = forward
 

@@ -40,6 +40,7 @@ class PackedForward:
     """The packed forward of one model, on one device; call it from one thread."""
 
     name = "packed"
+    pads = False
 
     def __init__(
         self, network: Any, head: nn.Module, recipe: Recipe, device: torch.device, dtype: torch.dtype

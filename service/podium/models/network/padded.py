@@ -20,6 +20,7 @@ class PaddedForward:
     """The padded forward of one model, on one device; call it from one thread."""
 
     name = "padded"
+    pads = True
 
     def __init__(
         self, network: Any, head: nn.Module, recipe: Recipe, device: torch.device, dtype: torch.dtype
