@@ -157,10 +157,14 @@ def save(folder: Path, kind: str, tokenizer: Any, **fields: Any) -> Path:
     return folder
 
 
-def expected(folder: Path, pairs: Pairs, instruction: str | None = None, **options: Any) -> np.ndarray:
+def expected(
+    folder: Path, pairs: Pairs, instruction: str | None = None, *, batch_size: int = 32, **options: Any
+) -> np.ndarray:
     """Return the logits of Sentence Transformers, (n,) float32."""
     model = CrossEncoder(str(folder), device="cpu", **options)
-    logits: np.ndarray = model.predict(list(pairs), prompt=instruction, activation_fn=torch.nn.Identity())
+    logits: np.ndarray = model.predict(
+        list(pairs), prompt=instruction, activation_fn=torch.nn.Identity(), batch_size=batch_size
+    )
     return logits
 
 

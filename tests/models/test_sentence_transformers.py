@@ -214,6 +214,27 @@ def test_a_decoder_with_one_label(raw, name, chat):
     assert_equal(scored(loaded(folder), pairs), expected(folder, pairs))
 
 
+@pytest.mark.parametrize("name", ["gpt2", "gpt_neox", "granite", "olmo2", "phi3", "smollm3"])
+def test_another_causal_model_scores_by_two_tokens(raw, tmp_path, name):
+    own = {"logits_scaling": 4.0, "embedding_multiplier": 2.0} if name == "granite" else {}
+    folder = generation(
+        raw("causal", "bpe", chat=CHAT, **{**DECODER, **own, "model_type": name}),
+        tmp_path / "saved",
+        "yes",
+        "no",
+    )
+    # GPT-2 counts positions from the padding that stands before a shorter pair, so pairs are scored alone
+    alone = {"batch_size": 1} if name == "gpt2" else {}
+    assert_equal(scored(loaded(folder), PAIRS), expected(folder, PAIRS, **alone))
+
+
+@pytest.mark.parametrize("name", ["gemma2", "gpt2", "gpt_neox", "olmo2", "phi3", "smollm3", "opt", "bloom"])
+def test_a_classifier_of_another_decoder(raw, name):
+    folder = raw("classifier", "bpe", **{**DECODER, "model_type": name})
+    pairs = [pair for pair in PAIRS if all(pair)]
+    assert_equal(scored(loaded(folder), pairs), expected(folder, pairs))
+
+
 def test_documents_that_are_cut_score_as_in_the_reference_where_they_come_last(raw, tmp_path):
     folder = generation(
         raw("causal", "bpe", chat=CHAT, **{**DECODER, "model_type": "qwen3"}), tmp_path / "saved", "yes", "no"

@@ -128,6 +128,15 @@ def test_a_decoder_without_a_padding_token_needs_none(tmp_path, name):
     assert_equal(scored(loaded(folder), WORDS), wanted)
 
 
+def test_a_pair_without_a_token_has_no_score_and_harms_no_other(tmp_path):
+    folder = save(tmp_path, "classifier", bpe_tokenizer(), **{**DECODER, "model_type": "qwen3"})
+    model = loaded(folder)
+    alone = scored(model, [("a", "b")])
+    got = scored(model, [("", ""), ("a", "b"), ("", "")])
+    assert np.isnan(got[[0, 2]]).all()
+    assert got[1] == pytest.approx(alone[0], abs=1e-5)
+
+
 def test_padding_written_in_a_text_is_text_and_moves_no_position(tmp_path):
     folder = save(
         tmp_path,

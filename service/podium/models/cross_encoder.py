@@ -47,12 +47,19 @@ class CrossEncoder:
         self._forward = forward
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
-        """Return the logits, (n,) float32, in order; raises OutOfMemory where the batch does not fit."""
-        if not encodings:
-            return np.empty(0, dtype=np.float32)
+        """Return the logits, (n,) float32, in order; raises OutOfMemory where the batch does not fit.
+
+        A pair without a token has no state that could be read: its logit is not a number, and the others of
+        its batch have theirs.
+        """
+        scores = np.full(len(encodings), np.nan, dtype=np.float32)
+        held = [index for index, encoding in enumerate(encodings) if len(encoding.ids)]
+        if not held:
+            return scores
         try:
             with torch.inference_mode():
-                return self._forward.logits(encodings)
+                scores[held] = self._forward.logits([encodings[index] for index in held])
+                return scores
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not _out_of_memory(error):
                 raise
