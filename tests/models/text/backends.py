@@ -102,6 +102,38 @@ def unigram() -> Tokenizer:
     return backend
 
 
+BLANKS = {
+    "first": {"pre_tokenizer": Metaspace(prepend_scheme="first", split=False)},
+    "always": {"pre_tokenizer": Metaspace(prepend_scheme="always", split=False)},
+    "never": {"pre_tokenizer": Metaspace(prepend_scheme="never", split=False)},
+    "words, first": {"pre_tokenizer": Metaspace(prepend_scheme="first")},
+    "replaced": {"normalizer": normalizers.Replace(" ", "\u2581")},
+    "prepended": {
+        "normalizer": normalizers.Sequence(
+            [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+        )
+    },
+    "bytes": {"pre_tokenizer": ByteLevel(add_prefix_space=True)},
+}
+
+
+@functools.cache
+def blanks(kind: str) -> Tokenizer:
+    """Of the kinds of Mistral, Llama 2, Gemma and GPT-2: each puts a blank before a text in its own way."""
+    backend = Tokenizer(BPE(unk_token="<unk>", fuse_unk=True))
+    for part, value in BLANKS[kind].items():
+        setattr(backend, part, value)
+    trainer = BpeTrainer(
+        vocab_size=400,
+        initial_alphabet=ByteLevel.alphabet(),
+        special_tokens=["<unk>", "<s>"],
+        show_progress=False,
+    )
+    backend.train_from_iterator([*LINES * 5, "\n", "\t"], trainer)
+    backend.add_special_tokens(["[INST]", "[/INST]"])
+    return backend
+
+
 def byte_level(*added: str) -> Tokenizer:
     """A small one of the kind of Qwen, with special tokens and merely added ones."""
     backend = Tokenizer(BPE())

@@ -428,3 +428,26 @@ def test_texts_are_lowered_where_the_recipe_says_so():
 def test_what_is_cut_is_a_cut_prompt():
     assert isinstance(small()._prompt, CutPrompt)
     assert np.array_equal(small().documents([""])[0].ids, [])
+
+
+QUERY, DOCUMENT = Hole("query"), Hole("document")
+INSTRUCT = {
+    "blanks between": ("[INST] Query: ", QUERY, "\nDocument: ", DOCUMENT, " [/INST] "),
+    "no blanks": ("[INST]", QUERY, "[/INST]", DOCUMENT, "[INST]"),
+    "no control": ("question:", QUERY, " passage:", DOCUMENT),
+    "document first": (DOCUMENT, "\n<Query> ", QUERY, "[/INST]"),
+}
+
+
+@pytest.mark.parametrize("parts", [pytest.param(parts, id=name) for name, parts in INSTRUCT.items()])
+@pytest.mark.parametrize("kind", backends.BLANKS)
+def test_a_blank_before_a_text_is_put_where_the_whole_prompt_has_it(kind, parts):
+    backend = backends.blanks(kind)
+    recipe = Recipe(family="x", recognised_by="x", template=Written(parts=parts))
+    tokenizer = make(backend, recipe, 4096, segments=False)
+    for query, document in (("a panda", "a bear"), (" a", " b"), ("", ""), ("x ", "y "), ("q", LONG)):
+        texts = {"query": query, "document": document}
+        whole = "".join(part if isinstance(part, str) else texts[part.slot] for part in parts)
+        got = pair(tokenizer, query, document)
+        assert got.ids.tolist() == backend.encode(whole, add_special_tokens=False).ids
+        assert not got.cut

@@ -12,6 +12,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import Metaspace
 
 BLANKS = " \t\r\n\u2581"
 """Characters of added tokens that are mere white space; the last one is sentencepiece's."""
@@ -63,6 +64,15 @@ def without(backend: Tokenizer, control: Collection[str], *, used_up: bool = Fal
             token.update(content=new[token["content"]], special=False, normalized=False)
             token.update(lstrip=False, rstrip=False, single_word=False)
     _rename(fields["model"], new)
+    return _unbounded(Tokenizer.from_str(json.dumps(fields)))
+
+
+def without_first_blank(backend: Tokenizer) -> Tokenizer:
+    """Return what reads a text inside another one, where `backend` puts a blank before the whole alone."""
+    fields = json.loads(backend.to_str()) if isinstance(backend.pre_tokenizer, Metaspace) else {}
+    if fields.get("pre_tokenizer", {}).get("prepend_scheme") != "first":
+        return backend
+    fields["pre_tokenizer"]["prepend_scheme"] = "never"
     return _unbounded(Tokenizer.from_str(json.dumps(fields)))
 
 

@@ -83,7 +83,9 @@ class CutPrompt:
         self._reader, self._cuts, self.shared = reader, cuts, shared
         one = cuts[True]
         self._left, self._right, self._strip = one.left, one.right, one.document.strip
-        self._beside = Beside(_ids(reader.read(one.left)), _ids(reader.read(one.right)))
+        self._tokenizer = reader.at(first=one.first)
+        left, right = (reader.read(text, first=one.first) for text in (one.left, one.right))
+        self._beside = Beside(_ids(left), _ids(right))
 
     def fixed(self, texts: Texts) -> int:
         """Return how many tokens a pair has beside its texts: those of an empty one."""
@@ -100,7 +102,7 @@ class CutPrompt:
         """Return the tokens of documents."""
         left, right = self._left if begins else "", self._right if ends else ""
         shown = [self._shown(text, begins=begins, ends=ends) for text in texts]
-        encodings = self._reader.callers.encode_batch(
+        encodings = self._tokenizer.encode_batch(
             [left + text + right for text in shown], add_special_tokens=False
         )
         found = []
@@ -139,7 +141,7 @@ class CutPrompt:
             if not isinstance(item, Segment):
                 found.append(item)
                 continue
-            encoding = self._reader.read(item.text(texts))
+            encoding = self._reader.read(item.text(texts), first=item.first)
             ids, places = _ids(encoding), _offsets(encoding)
             found.append(ids)
             if (place := _query_in(item, texts)) is not None:

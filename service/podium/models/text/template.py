@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from podium.models.recipe import Hole, Slot
-from podium.models.text.callers import control_tokens, without
+from podium.models.text.callers import control_tokens, without, without_first_blank
 
 Ids = NDArray[np.int32]
 
@@ -32,6 +32,8 @@ class Segment(NamedTuple):
     lstrip: bool = False
     """Whether a control token before it takes white space away, as added tokens may."""
     rstrip: bool = False
+    first: bool = True
+    """Whether it begins the prompt, where some tokenizers put a blank before a text."""
 
     def text(self, texts: Texts) -> str:
         """Return it with the holes filled."""
@@ -58,10 +60,15 @@ class Reader:
         self.whole = backend
         self.callers = without(backend, set(self.control.values()))
         self.tokens = backend.get_added_tokens_decoder()
+        self._inner = without_first_blank(self.callers)
 
-    def read(self, text: str) -> Encoding:
-        """Tokenize a text that callers may have a part in."""
-        return self.callers.encode(text, add_special_tokens=False)
+    def read(self, text: str, *, first: bool) -> Encoding:
+        """Tokenize a text that callers may have a part in; `first`: it begins the prompt."""
+        return self.at(first=first).encode(text, add_special_tokens=False)
+
+    def at(self, *, first: bool) -> Tokenizer:
+        """Return the callers' tokenizer for the beginning of a prompt, or for a text inside it."""
+        return self.callers if first else self._inner
 
     def split(self, text: str) -> Iterator[int | str]:
         """Yield control tokens of fixed text by their ids, and what lies between them."""
@@ -113,18 +120,20 @@ def pieces(
     found.
     """
     items: list[Item] = [_array(bos)]
+    first = True
     for group in [[part] for part in parts] if apart else [parts]:
         current: list[str | Hole] = []
-        lstrip = False
+        lstrip, first = False, first or apart
         for part in spread(group, instructed=instructed):
             for each in [part] if isinstance(part, Hole) else reader.split(part):
                 if isinstance(each, int):
                     token = reader.tokens[each]
-                    items += [_piece(current, reader, lstrip=lstrip, rstrip=token.lstrip), _array([each])]
-                    current, lstrip = [], token.rstrip
+                    segment = Segment(tuple(current), lstrip, token.lstrip, first)
+                    items += [_piece(segment, reader), _array([each])]
+                    current, lstrip, first = [], token.rstrip, False
                 else:
                     current.append(each.replace(mark, "") if mark and isinstance(each, str) else each)
-        items.append(_piece(current, reader, lstrip=lstrip))
+        items.append(_piece(Segment(tuple(current), lstrip, first=first), reader))
     return _merged(items)
 
 
@@ -132,13 +141,10 @@ def _array(numbers: Sequence[int]) -> Ids:
     return np.array(numbers, np.int32)
 
 
-def _piece(
-    parts: Sequence[str | Hole], reader: Reader, *, lstrip: bool = False, rstrip: bool = False
-) -> Item:
-    segment = Segment(tuple(parts), lstrip, rstrip)
-    if any(isinstance(part, Hole) for part in parts):
+def _piece(segment: Segment, reader: Reader) -> Item:
+    if any(isinstance(part, Hole) for part in segment.parts):
         return segment
-    return _array(reader.read(segment.text({})).ids)
+    return _array(reader.read(segment.text({}), first=segment.first).ids)
 
 
 def _merged(items: Iterable[Item]) -> list[Item]:
@@ -155,7 +161,8 @@ def _merged(items: Iterable[Item]) -> list[Item]:
 def ids(items: Iterable[Item], reader: Reader, texts: Texts) -> Ids:
     """Return the tokens of pieces with their holes filled."""
     found = [
-        _array(reader.read(item.text(texts)).ids) if isinstance(item, Segment) else item for item in items
+        _array(reader.read(item.text(texts), first=item.first).ids) if isinstance(item, Segment) else item
+        for item in items
     ]
     return np.concatenate([_array([]), *found])
 
@@ -169,6 +176,8 @@ class Cut(NamedTuple):
     document: Hole
     right: str
     after: list[Item]
+    first: bool
+    """As a Segment has it, of the one in which the document stands."""
 
 
 class _Place(NamedTuple):
@@ -178,6 +187,7 @@ class _Place(NamedTuple):
     before: tuple[str | Hole, ...]
     document: Hole
     after: tuple[str | Hole, ...]
+    first: bool
 
     def beside(self, *, left: bool) -> str:
         """Return the fixed text right beside the document."""
@@ -208,6 +218,7 @@ def cut(
             place.document,
             right,
             _merged([_piece(_minus(place, right, left=False), reader), *items[place.at + 1 :]]),
+            place.first,
         )
         for items, place in zip(prompts, found, strict=True)
     ]
@@ -216,7 +227,7 @@ def cut(
 def _place(items: Sequence[Item]) -> _Place | None:
     """Return where the document stands; None where it does so twice, or a token takes its white space."""
     found = [
-        (_Place(index, item.parts[:at], part, item.parts[at + 1 :]), item.lstrip or item.rstrip)
+        (_Place(index, item.parts[:at], part, item.parts[at + 1 :], item.first), item.lstrip or item.rstrip)
         for index, item in enumerate(items)
         if isinstance(item, Segment)
         for at, part in enumerate(item.parts)
@@ -248,16 +259,19 @@ def _keeps(reader: Reader, samples: Sequence[Texts], place: _Place, glue: str, *
             first, second = before[: len(before) - len(glue)], glue + document + after
         else:
             first, second = before + document + glue, after[len(glue) :]
-        if reader.read(first + second).ids != reader.read(first).ids + reader.read(second).ids:
+        whole, one, other = (
+            reader.read(text, first=place.first).ids for text in (first + second, first, second)
+        )
+        if whole != one + other:
             return False
     return True
 
 
-def _minus(place: _Place, glue: str, *, left: bool) -> list[str | Hole]:
+def _minus(place: _Place, glue: str, *, left: bool) -> Segment:
     """Return what stands on one side of the document, without the fixed text that is tokenized with it."""
     parts = list(place.before if left else place.after)
     if glue:
         at = -1 if left else 0
         text = place.beside(left=left)
         parts[at] = text[: len(text) - len(glue)] if left else text[len(glue) :]
-    return [part for part in parts if part]
+    return Segment(tuple(part for part in parts if part), first=place.first)

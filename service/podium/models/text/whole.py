@@ -54,7 +54,7 @@ class WholePrompt:
         return [self._read(text, {"document": text})._replace(begins=begins, ends=ends) for text in texts]
 
     def _read(self, text: str, texts: Texts) -> Tokens:
-        encoding = self._reader.read(text)
+        encoding = self._reader.read(text, first=True)
         offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
         return Tokens(np.array(encoding.ids, np.int32), False, offsets, context=Text(texts, offsets))
 
