@@ -430,6 +430,18 @@ def test_what_is_cut_is_a_cut_prompt():
     assert np.array_equal(small().documents([""])[0].ids, [])
 
 
+def test_a_chat_template_is_given_parts_and_arguments_where_the_recipe_says_so():
+    source = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content[0].text }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    template = Chat(source=source, structured=True, arguments={"add_generation_prompt": True})
+    got = pair(small(template), " a?", "b\n", "do it")
+    roles = zip(("system", "query", "document"), ("do it", " a?", "b\n"), strict=True)
+    said = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in roles)
+    assert got.ids.tolist() == ids(f"{said}<|im_start|>assistant\n")
+
+
 QUERY, DOCUMENT = Hole("query"), Hole("document")
 INSTRUCT = {
     "blanks between": ("[INST] Query: ", QUERY, "\nDocument: ", DOCUMENT, " [/INST] "),

@@ -82,9 +82,13 @@ def make(
     if isinstance(template, Written):
         return _written(backend, template, causal=causal)
     renderer = Renderer(template, special)
-    prompt = _chat(backend, template.source, renderer, causal=causal)
-    if not (isinstance(prompt, WholePrompt) and prompt.renders):
-        renderer.close()
+    needed = False
+    try:
+        prompt = _chat(backend, template.source, renderer, causal=causal)
+        needed = isinstance(prompt, WholePrompt) and prompt.renders
+    finally:
+        if not needed:
+            renderer.close()
     return prompt
 
 

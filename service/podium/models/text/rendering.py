@@ -5,6 +5,7 @@ Podium or transformers, so that it starts in a fifth of a second; its environmen
 (`utils.chat_template_utils`), as a test holds.
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -183,7 +184,8 @@ def main() -> None:
     """Answer requests until the input ends."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    with contextlib.suppress(ValueError):  # macOS knows no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     head = json.loads(sys.stdin.readline())
     template, failure = None, ""
     try:
