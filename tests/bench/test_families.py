@@ -104,7 +104,7 @@ def attended(config, model, lengths, shared) -> int:
     heads, d = config.num_attention_heads, 16
     each = (8 if config.model_type == "deberta-v2" else 4) * heads * d
     kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
-    ends = model.recipe.state != "mean" and config.model_type != "modernbert"
+    ends = model.recipe.state != "mean"
     total = 0
     for kind in kinds[:-1] if ends else kinds:
         for length in lengths:

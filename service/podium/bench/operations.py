@@ -11,9 +11,6 @@ from podium.models.recipe import Recipe
 _GATED = frozenset({"modernbert", "qwen3"})
 """Values of `model_type` whose feed-forward has a gate: three products in place of two."""
 
-_WHOLE = frozenset({"modernbert"})
-"""Values whose last layer is computed for all tokens, whatever the head reads."""
-
 
 def computed(config: Any, recipe: Recipe, batch: Sequence[Encoding]) -> float:
     """Return the operations of a batch: products of linear layers, of attention, and of DeBERTa's positions.
@@ -27,7 +24,7 @@ def computed(config: Any, recipe: Recipe, batch: Sequence[Encoding]) -> float:
     rest = 2 * (2 * h * heads * d + (3 if config.model_type in _GATED else 2) * h * inner)
     spans = _spans(batch)
     tokens = sum(length for _, length in spans)
-    ends = recipe.state != "mean" and config.model_type not in _WHOLE
+    ends = recipe.state != "mean"
     linear = layers * tokens * 4 * h * keys + rest * (
         (layers - 1) * tokens + (len(batch) if ends else tokens)
     )

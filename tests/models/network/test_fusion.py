@@ -18,7 +18,7 @@ from podium.models.network.fusion import FusedOutput, FusedSelfAttention
         pytest.param("ms-marco-MiniLM-L6-v2", {}, 1, 4, 9, id="bert"),
         pytest.param("bge-reranker-base", {}, 1, 4, 9, id="xlm-roberta"),
         pytest.param("podium-tiny", {}, 1, 4, 10, id="electra, and its projected embeddings"),
-        pytest.param("gte-reranker-modernbert-base", {}, 0, 0, 8, id="modernbert, layer by layer"),
+        pytest.param("gte-reranker-modernbert-base", {}, 0, 0, 10, id="modernbert, gate and up apart"),
         pytest.param("ms-marco-MiniLM-L6-v2", {"hidden_act": "relu"}, 1, 4, 9, id="no gelu to fuse"),
     ],
 )

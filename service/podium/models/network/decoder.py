@@ -18,6 +18,7 @@ from podium.models.attention.rule import Rule
 from podium.models.layout import Layout
 from podium.models.linear.onednn import FusedLinear, activation_of, fused, merged
 from podium.models.network import rotary
+from podium.models.network.modernbert import as_llama
 from podium.models.network.rotary import Turned, root_mean_square
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Layer(nn.Module):
         self.output = _product(attention.o_proj, fuse=fuse)
         self.gated = Gated(mlp.gate_proj, mlp.up_proj, mlp.act_fn, fuse=fuse)
         self.down = _product(mlp.down_proj, fuse=fuse)
+        self.attention_type: str | None = None
         self.end: End | None = None
         self.query: nn.Module | None = None
 
@@ -146,16 +148,18 @@ def pack(base: Any, device: torch.device, *, causal: bool, end: End | None) -> b
     fuse = device.type == "cpu"
     for index, layer in enumerate(layers):
         try:
-            probe = Probe(base, layer, device, causal=causal)
-            replacement = Layer(layer, probe.rule, fuse=fuse).eval()
+            parts = as_llama(layer)
+            probe = Probe(base, layer, parts, device, causal=causal)
+            replacement = Layer(parts, probe.rule, fuse=fuse).eval()
             same = probe.agrees(replacement)
             if same and end is not None and index == len(layers) - 1:
-                replacement.keep(end, layer, fuse=fuse)
+                replacement.keep(end, parts, fuse=fuse)
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
             logger.debug("a layer of another kind", exc_info=error)
             return False
         if not same:
             return False
+        replacement.attention_type = getattr(layer, "attention_type", None)  # ModernBERT asks its layers
         layers[index] = replacement
     return end is not None
 
@@ -163,8 +167,8 @@ def pack(base: Any, device: torch.device, *, causal: bool, end: End | None) -> b
 class Probe:
     """A small batch through one layer as transformers wrote it: what it gives, and how it attends."""
 
-    def __init__(self, base: Any, layer: Any, device: torch.device, *, causal: bool) -> None:
-        weight = layer.mlp.down_proj.weight
+    def __init__(self, base: Any, layer: Any, parts: Any, device: torch.device, *, causal: bool) -> None:
+        weight = parts.mlp.down_proj.weight
         prefixes = np.array([-1, 0, 0]) if causal else None
         self._layout = Layout(np.array([5, 5, 6]), device, weight.dtype.itemsize * 16, prefixes)
         generator = torch.Generator().manual_seed(3)
@@ -172,7 +176,10 @@ class Probe:
         positions = torch.from_numpy(self._layout.positions).unsqueeze(0).to(device)
         self._inputs = {
             "hidden_states": states,
-            "position_embeddings": base.rotary_emb(states, positions),
+            # ModernBERT's depend on the kind of layer
+            "position_embeddings": base.rotary_emb(
+                states, positions, *([] if parts is layer else [layer.attention_type])
+            ),
             "layout": self._layout,
         }
         rules: list[Rule] = []
