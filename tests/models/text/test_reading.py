@@ -107,7 +107,9 @@ def test_a_text_is_clipped_behind_a_word_where_one_ends(text, kept):
 
 def test_the_end_of_a_text_is_clipped_before_a_blank():
     assert clip("abc defg hij", 10, keep_end=True) == " defg hij"
-    assert clip("abcdefghijkl", 10, keep_end=True) == "cdefghijkl"
+    assert clip("ab cdefghijkl", 10, keep_end=True) == " cdefghijkl"
+    assert clip("abcdefghijkl", 10, keep_end=True) == "abcdefghijkl"
+    assert clip("ab cd" + "\n" * 20, 10, keep_end=True) == " cd" + "\n" * 20
 
 
 @pytest.mark.parametrize(

@@ -110,11 +110,12 @@ def read(
 
 
 def clip(text: str, size: int, *, keep_end: bool = False) -> str:
-    """Return the beginning or the end of a longer text, at most `size` characters, whole words if may be."""
+    """Return the beginning of a longer text, at most `size` characters, or its end from where a word does."""
     if keep_end:
         start = len(text) - size
         near = _WORD_ENDS.search(text, start, start + NEAR)
-        return text[near.start() if near else start :]
+        # A long run has other tokens than its own end: they are counted from where it begins.
+        return text[near.start() if near else _last(text, 0, start) or 0 :]
     end = _last(text, size - NEAR, size)
     return text[: size if end is None else end]
 
@@ -139,8 +140,12 @@ def parts(text: str, size: int) -> Iterator[tuple[int, str]]:
 
 def _last(text: str, start: int, stop: int) -> int | None:
     """Return where the last word ends whose blank lies between `start` and `stop`, None where none does."""
-    while (blank := text.rfind(" ", max(0, start), stop)) > 0:
-        if not text[blank - 1].isspace():
-            return blank
-        stop = blank
+    start = max(1, start)
+    while (blank := text.rfind(" ", start, stop)) > 0:
+        end = start - 1 + len(text[start - 1 : blank].rstrip())
+        if end < start:
+            return None
+        if text[end] == " ":
+            return end
+        stop = end
     return None
