@@ -28,8 +28,8 @@ lint: .venv/.dev ## check style, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## set everything up, lint, and run every test
-	$(BIN)/pytest $(ARGS)
+test: lint ## set everything up, lint, and run every test; ARGS="tests/cli -x" for some
+	$(if $(ARGS),$(BIN)/pytest $(ARGS),PYTEST=$(BIN)/pytest tests/run.sh)
 
 bench: .venv/.dev ## measure speed beside Sentence Transformers; FULL=1 for more
 	$(BIN)/podium bench $(if $(FULL),--full)
@@ -44,8 +44,8 @@ e2e: .venv/.dev ## bring up a cluster (PODIUM_CLUSTER_TOOL, else kind), build an
 	tests/e2e/run.sh $(ARGS)
 
 generate: .venv/.dev ## write anew what follows from other files: CRD, references, tables, charts; needs helm on the PATH
-	$(BIN)/python -m podium_operator.crd >manifests/crd.yaml
-	$(BIN)/python -m podium_operator.reference >docs/reranker.md
+	$(BIN)/python -m podium_operator.resource.crd >manifests/crd.yaml
+	$(BIN)/python -m podium_operator.resource.reference >docs/reranker.md
 	$(BIN)/python -m podium.dialects.conformance docs/apis.md
 	$(BIN)/python tests/test_configuration.py
 	$(BIN)/python tests/test_models_document.py

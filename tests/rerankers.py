@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 
-from podium_operator.api import OWNER_LABEL, Reranker, RerankerStatus, read_reranker
-from podium_operator.children import Children, render_children
 from podium_operator.decision import Decision, decide
-from podium_operator.observed import Observed
-from podium_operator.plan import key_of
+from podium_operator.judge.plan import key_of
+from podium_operator.render.children import Children, render_children
+from podium_operator.resource.names import OWNER_LABEL
+from podium_operator.resource.reranker import Reranker, read_reranker
+from podium_operator.resource.status import RerankerStatus
+from podium_operator.seen.observed import Observed
 from podium_operator.settings import Settings
-from podium_operator.status import make_status
+from podium_operator.tell.status import make_status
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 NOW_TEXT = "2026-03-01T12:00:00Z"
@@ -159,7 +161,7 @@ def children_of(resource: Mapping[str, Any], observed: Observed | None = None) -
     """Return what is rendered."""
     decision = look(resource, observed)
     view = decision.view
-    return render_children(view.reranker, view.source, view.progress, view.observed, SETTINGS)
+    return render_children(view.reranker, view.source, view.progress, view.observed, SETTINGS, NOW)
 
 
 def with_pods(observed: Observed, *pods: Mapping[str, Any]) -> Observed:

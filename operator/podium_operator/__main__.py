@@ -5,16 +5,18 @@ import logging
 import os
 import sys
 
-from podium_operator.cluster import Cluster
-from podium_operator.logs import configure_logs
-from podium_operator.program import Program
+from podium_operator.run.cluster import Cluster
+from podium_operator.run.logs import configure_logs
+from podium_operator.run.program import Program
 from podium_operator.settings import SettingError, Settings, read_settings
 
 
 async def run(settings: Settings) -> None:
     """Connect and run; begin anew in the same container where add-ons came or went."""
     cluster = await Cluster.connect(timeout_s=settings.api_timeout_s, connections=settings.workers + 4)
-    if await Program(settings, cluster).run():
+    anew = await Program(settings, cluster).run()
+    await cluster.close()
+    if anew:
         logging.getLogger(__name__).info("the installed add-ons changed, starting anew")
         # Everything that is remembered may be lost at any time, and kopf cannot be ended in a running loop.
         os.execv(sys.executable, [sys.executable, "-m", "podium_operator"])  # noqa: S606

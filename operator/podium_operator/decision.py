@@ -6,17 +6,18 @@ from typing import Any
 
 import msgspec
 
-from podium_operator.api import Pinned, Reranker, read_reranker, read_status
-from podium_operator.cache import CacheProgress, cache_progress
-from podium_operator.children import render_children
-from podium_operator.deployment import held, resolve_pinned
-from podium_operator.observed import Observed
-from podium_operator.plan import Plan, make_plan
+from podium_operator.judge.plan import Plan, make_plan
+from podium_operator.render.children import render_children
+from podium_operator.render.pinned import held, wanted_pods
+from podium_operator.resource.reranker import Reranker, read_reranker
+from podium_operator.resource.source import model_source
+from podium_operator.resource.spec import Model, RerankerSpec
+from podium_operator.resource.status import Pinned, read_status
+from podium_operator.resource.validate import Problem, find_problem
+from podium_operator.seen.download_progress import CacheProgress, cache_progress
+from podium_operator.seen.observed import Observed
 from podium_operator.settings import Settings
-from podium_operator.source import model_source
-from podium_operator.spec import Model, RerankerSpec
-from podium_operator.validate import Problem, find_problem
-from podium_operator.view import View
+from podium_operator.tell.view import View
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,16 +26,18 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     view: View
     pinned: Pinned
+    takes_turn: bool = False
+    """Whether the plan moves pods because of an upgrade; one Reranker of a namespace at a time."""
 
 
-def read(body: Mapping[str, Any]) -> tuple[Reranker, Problem | None]:
+def read(body: Mapping[str, Any], settings: Settings) -> tuple[Reranker, Problem | None]:
     """Return the Reranker and what is wrong with its spec; one that cannot be read gets a stand-in spec."""
     try:
         reranker = read_reranker(body)
     except msgspec.ValidationError as error:
         message = f"the spec cannot be read: {error}"
         return _stand_in(body), Problem("InvalidSpec", message)
-    return reranker, find_problem(reranker)
+    return reranker, find_problem(reranker, settings)
 
 
 def _stand_in(body: Mapping[str, Any]) -> Reranker:
@@ -52,12 +55,12 @@ def _stand_in(body: Mapping[str, Any]) -> Reranker:
 
 def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now: datetime) -> Decision:
     """Return the plan and the view. A spec with a problem plans nothing: what runs is left alone."""
-    reranker, problem = read(body)
+    reranker, problem = read(body, settings)
     if problem:
         return _refused(reranker, problem, observed, settings, now)
     source = model_source(reranker)
     progress = _progress(reranker, observed, settings, now)
-    children = render_children(reranker, source, progress, observed, settings)
+    children = render_children(reranker, source, progress, observed, settings, now)
     plan = make_plan(reranker, children, observed)
     view = View(
         reranker=reranker,
@@ -66,8 +69,11 @@ def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now:
         observed=observed,
         settings=settings,
         conflicts=plan.conflicts,
+        up_to_date=children.pods.up_to_date,
+        waits_for=observed.rolling if children.pods.turn == "awaited" else None,
     )
-    return Decision(plan=plan, view=view, pinned=children.pinned)
+    takes_turn = children.pods.turn == "taken"
+    return Decision(plan=plan, view=view, pinned=children.pods.pinned, takes_turn=takes_turn)
 
 
 def _progress(reranker: Reranker, observed: Observed, settings: Settings, now: datetime) -> CacheProgress:
@@ -80,7 +86,9 @@ def _refused(
 ) -> Decision:
     """The pods of the last accepted spec go on; status speaks of them and of the problem."""
     live = observed.get("Deployment", reranker.name)
-    running, pinned = held(reranker, live) or (reranker, resolve_pinned(reranker, live, settings))
+    running = held(reranker, live) or reranker
+    # A refused spec is not rendered: what is wrong with it may be what cannot be.
+    pods = None if running is reranker else wanted_pods(running, live, settings, now, waits=True)
     view = View(
         reranker=running,
         source=model_source(running),
@@ -88,5 +96,8 @@ def _refused(
         observed=observed,
         settings=settings,
         problem=problem,
+        up_to_date=pods.up_to_date if pods else None,
     )
-    return Decision(plan=Plan(), view=view, pinned=pinned)
+    return Decision(
+        plan=Plan(), view=view, pinned=pods.pinned if pods else reranker.status.pinned or Pinned()
+    )

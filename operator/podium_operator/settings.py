@@ -2,7 +2,7 @@
 
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,12 +14,45 @@ class SettingError(ValueError):
     """A setting that cannot work; the message names it, its value and what would do."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings with their defaults. A list is written with commas."""
+KUBE_DNS: dict[str, Any] = {
+    "to": [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+        }
+    ],
+    "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
+}
 
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings with their defaults. A list is written with commas or as JSON, what has fields as JSON."""
+
+    on_upgrade: Annotated[
+        Literal["Keep", "Roll"],
+        Meta(
+            description="what an upgrade does to pods where `rollout.onUpgrade` says nothing: Keep them, or "
+            "Roll one Reranker after the other in each namespace"
+        ),
+    ] = "Keep"
     namespaces: Annotated[
         tuple[str, ...], Meta(description="namespaces to watch; empty: all (then the role is a ClusterRole)")
     ] = ()
+    lease: Annotated[
+        str,
+        Meta(
+            description="namespace/name of the Lease that one process of a release holds; what is applied "
+            "bears it, so that two releases notice each other",
+            pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        ),
+    ] = "podium-system/podium-operator"
+    holder: Annotated[
+        str,
+        Meta(
+            description="name of this process in the Lease: the pod's, so that a container that is started "
+            "again goes on at once; empty: the machine's with a random end"
+        ),
+    ] = ""
     reranker_image: Annotated[
         str,
         Meta(
@@ -42,6 +75,46 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     monitoring_namespace: Annotated[
         str, Meta(description="namespace of the scraper, let in by every NetworkPolicy", min_length=1)
     ] = "monitoring"
+    overlay: Annotated[
+        Literal["off", "safe", "any"],
+        Meta(
+            description="what `podTemplate.overlay` may be: off (none), safe (an allow-list under the "
+            "restricted profile, docs/operations.md), any (whatever the API server takes)"
+        ),
+    ] = "safe"
+    allowed_prometheus_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="hosts that `autoscaling.prometheusAddress` may name; empty: every host"),
+    ] = ()
+    gpu_device: Annotated[
+        str,
+        Meta(
+            description="`PODIUM_DEVICE` of pods that ask for an NVIDIA GPU: with `cuda` one that finds none "
+            "fails and says so, with `auto` it would serve on the CPU",
+            pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        ),
+    ] = "cuda"
+    pod_security_context: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="security context of every Reranker's pods, as JSON; default: user 65532, restricted"
+        ),
+    ] = None
+    container_security_context: Annotated[
+        dict[str, Any] | None,
+        Meta(description="that of their containers, as JSON; default: what the restricted profile asks for"),
+    ] = None
+    dns_egress: Annotated[
+        tuple[dict[str, Any], ...],
+        Meta(
+            description="egress rules by which pods with a NetworkPolicy reach DNS, as a JSON list; "
+            "default: kube-dns in kube-system"
+        ),
+    ] = (KUBE_DNS,)
+    egress_except: Annotated[
+        tuple[str, ...],
+        Meta(description="CIDRs that no egress of a NetworkPolicy reaches: metadata addresses of clouds"),
+    ] = ("169.254.169.254/32", "fd00:ec2::254/128")
     keda: Annotated[
         bool, Meta(description="use KEDA's API where it is installed (the role must allow scaledobjects)")
     ] = True
@@ -57,8 +130,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 600.0
     sweep_s: Annotated[
         float,
-        Meta(description="seconds between two checks that the watches deliver what the API lists", gt=0),
-    ] = 15.0
+        Meta(description="seconds between two lists of a kind, its namespaces in turn, past its watch", gt=0),
+    ] = 60.0
     api_timeout_s: Annotated[float, Meta(description="seconds for one API request", gt=0)] = 10.0
     http_host: Annotated[
         str, Meta(description="address of /healthz, /readyz and /metrics; `::` is IPv6 and IPv4")
@@ -97,9 +170,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _parsed(key: str, annotation: object, value: str) -> object:
-    many = "tuple[" in str(annotation)
-    given = [part.strip() for part in value.split(",") if part.strip()] if many else value
+    written = str(annotation)
     try:
+        if "dict[" in written:
+            return msgspec.json.decode(value, type=annotation)
+        many = "tuple[" in written
+        if many and value.startswith("["):
+            return msgspec.json.decode(value, type=annotation)
+        given = [part.strip() for part in value.split(",") if part.strip()] if many else value
         return msgspec.convert(given, annotation, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise SettingError(f"{key}: {error}, got `{value}`") from None

@@ -75,6 +75,13 @@ class Window:
         self.waiting = True
         """False once a batch has taken it, or nobody wants it any more."""
 
+    def make(self) -> Encoding:
+        """Return its encoding; a prompt may leave a token or two less room than was known before."""
+        encoding = self.read.make()
+        if encoding.tokens != self.read.tokens:
+            self.read = self.read._replace(tokens=encoding.tokens)
+        return encoding
+
 
 class Size(NamedTuple):
     """What a pair may come to, judged by its texts."""

@@ -221,7 +221,7 @@ class Engine:
         """Score windows and hand their logits over; return what went wrong."""
         started = self.running_since = monotonic()
         try:
-            encodings = [window.read.make() for window in windows]
+            encodings = [window.make() for window in windows]
             logits = self._logits(encodings)
         except Exception as error:
             log.exception("a batch of %d pairs failed", len(windows))

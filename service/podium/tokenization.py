@@ -101,13 +101,13 @@ class Tokenization:
             started = monotonic()
             chosen = _take_slice(job)
             new = [pair for _, pair in chosen if not pair.windows]
+            self._read_queries(job, new)
             if new and _comes_in_parts(job.call, new[0]):
                 documents = iter([(yield from self._in_parts(job, new[0]))])
                 started = monotonic()
             else:
-                texts = [pair.text for pair in new]
-                documents = iter(read_documents(self._model, texts, job.call.limits))
-            self._read_queries(job, new)
+                texts, queries = [pair.text for pair in new], [job.queries[pair.query] for pair in new]
+                documents = iter(read_documents(self._model, texts, job.call.limits, queries))
             ready: list[tuple[Pair, Sequence[Read]]] = []
             for index, pair in chosen:
                 # What another call has tokenized meanwhile is shared.
@@ -161,10 +161,11 @@ class Tokenization:
 
     def _reads(self, job: _Job, pair: Pair, document: Tokens) -> Sequence[Read]:
         """Return what the model reads of a pair; of a long document a window each, the first one made."""
-        fitted = fit(job.queries[pair.query], document, job.call.limits)
+        limits = job.call.limits
+        fitted = fit(job.queries[pair.query], document, limits)
         (first, *others), model = fitted, self._model
         encoding = model.pair(first.query, first.document)._replace(needed=first.needed)
-        made = Read.of(encoding, _span(first.document))
+        made = Read.of(encoding, _span(first.document) if limits.spans else None)
         return [
             made,
             *(
@@ -175,7 +176,7 @@ class Tokenization:
                     make=partial(model.pair, each.query, each.document),
                     shared=encoding.shared,
                     prefix=encoding.prefix,
-                    span=_span(each.document),
+                    span=_span(each.document) if limits.spans else None,
                 )
                 for each in others
             ),
@@ -189,7 +190,7 @@ def _comes_in_parts(call: Call, pair: Pair) -> bool:
 
 
 def _span(document: Tokens) -> tuple[int, int] | None:
-    """Return from where to where in its text a document's tokens go; None where nobody asked."""
+    """Return from where to where in its text a document's tokens go; None where that is not known."""
     if document.offsets is None:
         return None
     if not len(document.offsets):

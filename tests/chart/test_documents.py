@@ -9,7 +9,7 @@ import pytest
 import yaml
 from chart.helm import CHARTS
 
-from podium_operator.remedies import REMEDIES
+from podium_operator.resource.remedies import REMEDIES
 
 ROOT = CHARTS.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()

@@ -92,14 +92,14 @@ def test_the_images_that_users_name_reach_the_operator() -> None:
     }
     container = operator(template("podium", values=images))
     assert container["image"] == "r/operator:1"
-    environment = {variable["name"]: variable["value"] for variable in container["env"]}
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert environment["PODIUM_OPERATOR_RERANKER_IMAGE"] == "r/podium:2"
     assert environment["PODIUM_OPERATOR_RERANKER_GPU_IMAGE"] == "r/cuda:3"
 
 
 def test_the_gpu_image_is_the_other_tag_of_the_same_repository_by_default() -> None:
     container = operator(template("podium", values={"rerankerImage": {"repository": "r/podium"}}))
-    environment = {variable["name"]: variable["value"] for variable in container["env"]}
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert environment["PODIUM_OPERATOR_RERANKER_IMAGE"] == "r/podium:0.1.0-cpu"
     assert environment["PODIUM_OPERATOR_RERANKER_GPU_IMAGE"] == "r/podium:0.1.0"
 
@@ -117,10 +117,8 @@ def test_with_namespaces_the_operator_has_roles_in_them_and_none_for_the_cluster
     objects = template("podium", values=values)
     kinds = {body["kind"] for body in objects}
     assert not {"ClusterRole", "ClusterRoleBinding"} & kinds
-    assert [body["metadata"]["namespace"] for body in objects if body["kind"] == "Role"] == [
-        "team-a",
-        "team-b",
-    ]
+    roles = [body["metadata"]["namespace"] for body in objects if body["kind"] == "Role"]
+    assert roles == ["podium-system", "team-a", "team-b"], "the first is for the Lease"
     bindings = [body for body in objects if body["kind"] == "RoleBinding"]
     assert {binding["subjects"][0]["namespace"] for binding in bindings} == {"podium-system"}
 
@@ -131,9 +129,8 @@ def test_both_modes_grant_the_same_rules() -> None:
         for body in template("podium", values={"rbac": {"aggregate": False}})
         if body["kind"] == "ClusterRole"
     )
-    here = only(
-        template("podium", values={"watchNamespaces": ["team-a"], "rbac": {"aggregate": False}}), "Role"
-    )
+    objects = template("podium", values={"watchNamespaces": ["team-a"], "rbac": {"aggregate": False}})
+    here = next(body for body in objects if body["metadata"].get("namespace") == "team-a")
     assert everywhere["rules"] == here["rules"]
 
 
@@ -165,9 +162,23 @@ def test_the_crd_of_the_release_is_the_manifest_with_labels() -> None:
     assert rendered["metadata"]["name"] == manifest["metadata"]["name"]
 
 
-def test_the_operators_pod_is_restricted_and_alone() -> None:
-    deployment = only(template("podium"), "Deployment")
-    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+@pytest.mark.parametrize("namespaces", [[], ["team-a"]], ids=["everywhere", "namespaced"])
+def test_the_lease_is_the_releases_own_and_the_one_thing_that_is_read_by_name(namespaces: list[str]) -> None:
+    objects = template("podium", values={"watchNamespaces": namespaces})
+    (role,) = [body for body in objects if body["metadata"]["name"] == "podium-operator-lease"][:1]
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    own = {**leases, "resourceNames": ["podium-operator"], "verbs": ["get", "update"]}
+    assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "podium-system")
+    assert role["rules"] == [{**leases, "verbs": ["create"]}, own]
+    environment = {variable["name"]: variable for variable in operator(objects)["env"]}
+    assert environment["PODIUM_OPERATOR_LEASE"]["value"] == "podium-system/podium-operator"
+    assert environment["PODIUM_OPERATOR_HOLDER"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+
+
+def test_the_operators_pods_are_restricted_and_may_be_two() -> None:
+    deployment = only(template("podium", values={"replicas": 2}), "Deployment")
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"] == {"type": "RollingUpdate"}
     pod = deployment["spec"]["template"]["spec"]
     assert pod["enableServiceLinks"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True

@@ -12,14 +12,15 @@ import msgspec
 from cluster.harness import ADMIN, ControlPlane
 from cluster.space import Space
 
-from podium_operator.api import API_VERSION, RerankerStatus
 from podium_operator.decision import decide
-from podium_operator.kinds import BY_NAME
-from podium_operator.observed import Observed
-from podium_operator.plan import key_of
-from podium_operator.reporting import wire_status
+from podium_operator.judge.plan import key_of
+from podium_operator.resource.names import API_VERSION
+from podium_operator.resource.status import RerankerStatus
+from podium_operator.run.reporting import wire_status
+from podium_operator.seen.kinds import BY_NAME
+from podium_operator.seen.observed import Observed
 from podium_operator.settings import Settings
-from podium_operator.status import make_status
+from podium_operator.tell.status import make_status
 
 IN_FLIGHT = 16
 _SPECS: tuple[dict[str, Any], ...] = (

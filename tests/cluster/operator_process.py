@@ -41,7 +41,22 @@ def grant(plane: ControlPlane, *, namespaces: tuple[str, ...] = (), account: str
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": account},
         }
         plane.apply(binding, namespace=namespace)
+    _grant_lease(plane, account, subject)
     return f"{ACCOUNT_NAMESPACE}:{account}"
+
+
+def _grant_lease(plane: ControlPlane, account: str, subject: dict[str, str]) -> None:
+    """Grant what the chart's second Role grants: to make Leases, and to renew the release's own."""
+    rbac, leases = (
+        "rbac.authorization.k8s.io",
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]},
+    )
+    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": f"{account}-lease"}}
+    own = {**leases, "resourceNames": [account], "verbs": ["get", "update"]}
+    plane.apply({**role, "rules": [{**leases, "verbs": ["create"]}, own]}, namespace=ACCOUNT_NAMESPACE)
+    binding = {**role, "kind": "RoleBinding", "subjects": [subject]}
+    binding["roleRef"] = {"apiGroup": rbac, "kind": "Role", "name": f"{account}-lease"}
+    plane.apply(binding, namespace=ACCOUNT_NAMESPACE)
 
 
 @dataclass
@@ -52,6 +67,8 @@ class OperatorProcess:
     user: str = USER
     server: str | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    code: Path | None = None
+    """Folder with a package `podium_operator` of another version."""
     process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "OperatorProcess":
@@ -75,8 +92,11 @@ class OperatorProcess:
             "KUBECONFIG": str(self.plane.kubeconfig(self.user, server=self.server)),
             "PODIUM_OPERATOR_HTTP_HOST": "127.0.0.1",
             "PODIUM_OPERATOR_HTTP_PORT": str(self.port),
+            "PODIUM_OPERATOR_LEASE": self.user.replace(":", "/"),
+            "PODIUM_OPERATOR_HOLDER": "pod-1",
             "PODIUM_OPERATOR_RERANKER_IMAGE": "podium:test",
             "PODIUM_OPERATOR_RERANKER_GPU_IMAGE": "podium:test-gpu",
+            **({"PYTHONPATH": str(self.code)} if self.code else {}),
             **self.settings,
         }
         with self.log.open("ab") as log:

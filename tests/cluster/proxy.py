@@ -23,6 +23,8 @@ class Faults:
     verbs: tuple[str, ...] = ("PATCH", "POST", "DELETE")
     silent: bool = False
     """Take requests and never answer."""
+    slow_s: float = 0.0
+    """Seconds after which a write is passed on."""
     deaf: bool = False
     """Keep watches open and swallow what they would deliver."""
     cut: int = 0
@@ -91,6 +93,8 @@ class Proxy:
                 {"kind": "Status", "apiVersion": "v1", **faults.refuse}, status=code, headers=headers
             )
         body = await request.read()
+        if request.method != "GET":
+            await asyncio.sleep(faults.slow_s)
         headers = {
             key: value
             for key, value in request.headers.items()

@@ -10,6 +10,7 @@ from cluster.harness import ControlPlane, wait_for
 ROOTS = {
     "rerankers": "/apis/podium.sh/v1alpha1",
     "deployments": "/apis/apps/v1",
+    "replicasets": "/apis/apps/v1",
     "jobs": "/apis/batch/v1",
     "poddisruptionbudgets": "/apis/policy/v1",
     "horizontalpodautoscalers": "/apis/autoscaling/v2",
@@ -148,6 +149,18 @@ class Space:
             "containerStatuses": [{**one, "restartCount": 0, "state": {"terminated": end}}],
         }
         self.plane.patch(f"{self.path('pods', found['metadata']['name'])}/status", {"status": status})
+
+    def answer(self, name: str = "demo") -> None:
+        """Let every serving pod of a Reranker be ready, as a kubelet would tell it."""
+        for pod in self.list("pods"):
+            labels = pod["metadata"]["labels"]
+            if (
+                labels.get("app.kubernetes.io/instance") == name
+                and "deletionTimestamp" not in pod["metadata"]
+            ):
+                ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+                status = {"phase": "Running", "conditions": [ready]}
+                self.plane.patch(f"{self.path('pods', pod['metadata']['name'])}/status", {"status": status})
 
     def bind_claim(self, name: str) -> None:
         """Let a claim be bound, as a provisioner would."""

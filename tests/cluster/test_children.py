@@ -1,6 +1,7 @@
 """Children on a real API server: made, kept as they should be, left alone where not ours, taken along."""
 
 import json
+import re
 import time
 
 import pytest
@@ -37,7 +38,7 @@ def test_a_builtin_reranker_has_all_its_children_and_a_status(space: Space) -> N
     assert status["image"] == "podium:test"
     assert status["desiredReplicas"] == 2
     assert space.condition("Accepted")[0] == "True"
-    assert space.condition("Ready")[:2] == ("False", "NoReadyReplicas")
+    assert space.condition("Ready")[:2] == ("Unknown", "NoReadyReplicas")
 
 
 def test_what_is_changed_removed_or_deleted_is_back_and_foreign_fields_stay(space: Space) -> None:
@@ -191,6 +192,29 @@ def test_keda_and_hpa_replace_each_other(space: Space) -> None:
     space.rerank(autoscaling={**scaling, "engine": "HPA"})
     space.wait("horizontalpodautoscalers")
     wait_for("ScaledObject gone", lambda: space.get("scaledobjects") is None)
+
+
+def test_keda_counts_the_pods_of_a_name_of_47_characters(space: Space) -> None:
+    """Their names lose the dash after a hash of ten characters; every template has another hash."""
+    name = "k" * 47
+    scaling = {"maxReplicas": 3, "engine": "KEDA", "prometheusAddress": "http://prometheus:9090"}
+    lengths: set[int] = set()
+    for length in range(256, 264):
+        space.rerank(name, autoscaling=scaling, engine={"maxLength": length})
+        space.wait("scaledobjects", name)
+
+        def pods(length: int = length) -> list[str]:
+            env = {pod["metadata"]["name"]: str(pod["spec"]["containers"]) for pod in space.list("pods")}
+            return [pod for pod, text in env.items() if f"'{length}'" in text]
+
+        (pod,) = wait_for("its pod", pods)
+        query = space.get("scaledobjects", name)["spec"]["triggers"][0]["metadata"]["query"]
+        (pattern,) = re.findall(r'pod=~"([^"]+)"', query)
+        assert re.fullmatch(pattern, pod), (pattern, pod)
+        lengths.add(pod.count("-"))
+        if 1 in lengths:
+            break
+    assert 1 in lengths, "no hash of ten characters came"
 
 
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])

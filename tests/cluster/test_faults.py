@@ -81,6 +81,25 @@ def test_silence_is_waited_out_and_the_health_page_stays_good(
     assert behind.metric("podium_operator_api_requests_total", code="none") > 0
 
 
+def test_an_api_server_that_takes_8_s_for_each_write_does_not_restart_the_operator(
+    space: Space, proxy: Proxy, behind: OperatorProcess
+) -> None:
+    """SPEC takes six applies and a status, 56 s: more than a hanging look is given. The Lease is slow too."""
+    before = dict(behind.settings)
+    behind.restart(PODIUM_OPERATOR_API_TIMEOUT_S="10")
+    proxy.faults = Faults(slow_s=8)
+    space.rerank(**SPEC)
+    end = time.monotonic() + 180
+    while time.monotonic() < end and not space.condition("Accepted")[0]:
+        assert behind.get("/healthz")[0] == 200
+        time.sleep(0.5)
+    assert space.condition("Accepted")[0] == "True"
+    assert kinds(space) == WANTED
+    proxy.faults = Faults()
+    behind.settings.clear()
+    behind.restart(**before)
+
+
 def test_errors_on_everything_for_a_while_are_outlived(
     space: Space, proxy: Proxy, behind: OperatorProcess
 ) -> None:
@@ -120,7 +139,7 @@ def test_what_went_while_a_watch_was_cut_is_found_gone_though_the_watch_begins_a
     assert behind.get("/healthz")[0] == 200
 
 
-def test_a_watch_that_goes_silent_turns_the_health_page_within_a_minute(
+def test_a_watch_that_goes_silent_turns_the_health_page_within_three_minutes(
     space: Space, proxy: Proxy, behind: OperatorProcess
 ) -> None:
     space.rerank(**SPEC)
@@ -128,10 +147,10 @@ def test_a_watch_that_goes_silent_turns_the_health_page_within_a_minute(
     assert behind.get("/healthz")[0] == 200
     proxy.faults.deaf = True
     space.delete("services")
-    start = time.monotonic()
-    wait_for("bad health", lambda: behind.get("/healthz")[0] == 503, timeout_s=60)
-    assert "the watch is silent for Service" in behind.get("/healthz")[1]
-    assert time.monotonic() - start < 60
+    """A live one has a bookmark about once a minute, however quiet the cluster is."""
+    wait_for("bad health", lambda: behind.get("/healthz")[0] == 503, timeout_s=180)
+    assert "the watch is silent for" in behind.get("/healthz")[1]
+    assert "Service" in behind.get("/healthz")[1]
     proxy.faults.deaf = False
     behind.restart()
     wait_for("Service again", lambda: space.get("services") is not None, timeout_s=15)

@@ -34,8 +34,23 @@ COMMIT = "a" * 40
         pytest.param({"cache": {"accessModes": ["ReadWriteOncePod"]}}, "ReadWriteOncePod admits one pod", id="rwop-surge"),
         pytest.param({"termination": {"drainSeconds": 60}}, "must be more than termination.drainSeconds", id="drain-default"),
         pytest.param({"termination": {"gracePeriodSeconds": 10}}, "must be more than", id="grace-default"),
-        pytest.param({"replicas": 2, "disruption": {"minAvailable": 3}}, "cannot be more than replicas", id="min-available"),
+        pytest.param({"replicas": 2, "disruption": {"minAvailable": 2}}, "must be less than replicas", id="budget-of-all"),
+        pytest.param({"disruption": {"minAvailable": 1}}, "must be less than replicas", id="budget-of-the-default"),
+        pytest.param(
+            {"autoscaling": {"maxReplicas": 4}, "disruption": {"minAvailable": 9}}, "autoscaling.minReplicas", id="budget-nine"
+        ),
+        pytest.param(
+            {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}, "disruption": {"minAvailable": 2}},
+            "a budget that spares no pod forbids every drain", id="budget-of-the-least",
+        ),
         pytest.param({"gpu": {"count": 0}}, "greater than or equal to 1", id="gpu-count"),
+        pytest.param({"gpu": {"count": 2}}, "gpu.count above 1 is refused", id="two-gpus"),
+        pytest.param({"gpu": {"resourceName": "amd.com/gpu"}}, "needs engine.image with an image for ROCm", id="amd"),
+        pytest.param(
+            {"gpu": {"resourceName": "nvidia.com/gpu", "resourceClaims": [{"name": "g", "resourceClaimName": "c"}]}},
+            "gpu.resourceClaims excludes resourceName", id="claims-and-a-resource",
+        ),
+        pytest.param({"gpu": {"resourceClaims": [{"name": "g"}]}}, "either resourceClaimName or", id="claim-of-nothing"),
         pytest.param({"model": {}}, "spec.model.uri: Required", id="no-uri"),
         pytest.param({"replicas": -1}, "greater than or equal to 0", id="negative"),
     ],
@@ -61,8 +76,12 @@ def test_a_name_that_no_service_could_bear_is_refused(space: Space, name: str) -
     [
         {},
         {"replicas": 0},
+        {"replicas": 0, "disruption": {"minAvailable": 1}},
+        {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}, "disruption": {"minAvailable": 1}},
         {"autoscaling": {"maxReplicas": 1}},
         {"gpu": {"resourceName": "nvidia.com/mig-1g.18gb"}},
+        {"gpu": {"resourceName": "amd.com/gpu"}, "engine": {"image": "mine:rocm"}},
+        {"gpu": {"resourceClaims": [{"name": "g", "resourceClaimTemplateName": "one-gpu"}]}},
         {"rollout": {"maxSurge": 0, "maxUnavailable": "25%"}},
         {"model": {**HUB, "trustRemoteCode": True, "revision": COMMIT}},
         {"model": {"uri": "pvc://weights/rerankers/minilm"}},

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 from cluster.harness import ControlPlane
+from cluster.nodes import NODES, make_node
 from cluster.operator_process import OperatorProcess
 from cluster.space import Space
 
 SCHEDULER, GPU = "test-scheduler", "nvidia.com/gpu"
-NODES = "/api/v1/nodes"
 
 
 @pytest.fixture
@@ -17,22 +17,12 @@ def nodes(plane: ControlPlane) -> Iterator[None]:
     if not (plane.programs / "kube-scheduler").exists():
         pytest.skip("KUBEBUILDER_ASSETS has no kube-scheduler")
     plane.start_scheduler(SCHEDULER)
-    make_node(plane, "cpu-node", {})
-    make_node(plane, "gpu-node", {GPU: "1"}, GPU, "maintenance")
+    make_node(plane, "cpu-node")
+    make_node(plane, "gpu-node", GPU, "maintenance", **{GPU: "1"})
     yield
     for name in ("cpu-node", "gpu-node"):
         plane.request("DELETE", f"{NODES}/{name}")
     plane.stop("kube-scheduler")
-
-
-def make_node(plane: ControlPlane, name: str, gpus: dict[str, str], *taints: str) -> None:
-    """Make a node as if a kubelet had said so."""
-    plane.request("POST", NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
-    room = {"cpu": "8", "memory": "32Gi", "pods": "110", **gpus}
-    plane.patch(f"{NODES}/{name}/status", {"status": {"capacity": room, "allocatable": room}})
-    # In place of the taint `not-ready` that the API server gives to a new node.
-    spec = {"taints": [{"key": key, "value": "true", "effect": "NoSchedule"} for key in taints]}
-    plane.patch(f"{NODES}/{name}", {"spec": spec})
 
 
 def take_the_gpu(space: Space) -> None:

@@ -4,6 +4,7 @@
     PODIUM_E2E_OPERATOR_IMAGE    `repository:tag` of the operator, present on the nodes or pullable
     PODIUM_E2E_SERVICE_IMAGE     the same of the service; also used where `gpu` is set, so a CPU build does
     PODIUM_E2E_OPERATOR_NEXT_IMAGE  another one of the operator, to upgrade to
+    PODIUM_E2E_NETWORK_CLASS     a StorageClass whose ReadWriteOnce volumes every node reaches
     PODIUM_E2E_NODE              a node whose kubelet may be stopped, by these commands:
     PODIUM_E2E_NODE_STOP, PODIUM_E2E_NODE_START
 
@@ -115,6 +116,15 @@ def gpu_node(nodes: list[Object], cluster: Namespace) -> str:
         pytest.skip("this cluster has no node with nvidia.com/gpu")
     wait_for("all GPUs are free", lambda: not pods_with_gpus(cluster), timeout_s=90)
     return str(names[0])
+
+
+@pytest.fixture(scope="session")
+def network_class() -> str:
+    """Return a StorageClass whose volumes lie on no node."""
+    name = os.environ.get("PODIUM_E2E_NETWORK_CLASS")
+    if not name:
+        pytest.skip("PODIUM_E2E_NETWORK_CLASS names no StorageClass whose volumes every node reaches")
+    return name
 
 
 @pytest.fixture

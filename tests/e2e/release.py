@@ -17,7 +17,9 @@ class Release:
         self.operator_image = os.environ["PODIUM_E2E_OPERATOR_IMAGE"]
         self.service_image = os.environ["PODIUM_E2E_SERVICE_IMAGE"]
 
-    def install(self, *, service_image: str | None = None, operator_image: str | None = None) -> None:
+    def install(
+        self, *, service_image: str | None = None, operator_image: str | None = None, overlay: str = "safe"
+    ) -> None:
         """Install or upgrade as a user does, and wait until the operator is ready."""
         operator = (operator_image or self.operator_image).rpartition(":")
         service = (service_image or self.service_image).rpartition(":")
@@ -28,6 +30,9 @@ class Release:
             "rerankerImage.tag": service[2],
             "rerankerImage.gpu.repository": service[0],
             "rerankerImage.gpu.tag": service[2],
+            # The GPUs of test clusters are often pretended: the pods compute on the CPU.
+            "rerankerImage.gpu.device": "auto",
+            "overlay": overlay,
             # Failed downloads are tried again soon: the tests wait for it.
             "settings.download_retry_max_s": "15",
         }

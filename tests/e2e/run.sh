@@ -3,7 +3,8 @@
 #
 # The cluster comes from the program that PODIUM_CLUSTER_TOOL names, if it is set:
 #   TOOL up --nodes cpu,gpu · TOOL env (prints exports) · TOOL build -t NAME --target T --build-arg A=V DIR · TOOL load NAME… ·
-#   TOOL stop gpu · TOOL start gpu (the kubelet of node-gpu) · TOOL down
+#   TOOL stop gpu · TOOL start gpu (the kubelet of node-gpu) · TOOL down · TOOL assets (prints a folder for KUBEBUILDER_ASSETS);
+#   every node reaches its StorageClass `shared`
 # else from kind, with docker, and a worker that says it has two GPUs. PODIUM_E2E_KEEP=1 leaves it running.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -37,6 +38,7 @@ if [ -n "${PODIUM_CLUSTER_TOOL:-}" ]; then
     "$PODIUM_CLUSTER_TOOL" load $service $operator $operator-next
     PODIUM_E2E_KUBECONFIG=$KUBECONFIG
     PODIUM_E2E_NODE=node-gpu
+    export PODIUM_E2E_NETWORK_CLASS=shared
     PODIUM_E2E_NODE_STOP="$PODIUM_CLUSTER_TOOL stop gpu"
     PODIUM_E2E_NODE_START="$PODIUM_CLUSTER_TOOL start gpu"
 else

@@ -50,7 +50,16 @@ def test_get_and_describe_say_what_a_person_wants_to_know(namespace: Namespace) 
     assert row.split()[:6] == ["reranker", "builtin", "True", "Ready", "1", "1"]
     assert url in row
     described = namespace.kubectl("describe", "rr", "reranker")
-    for condition in ("Accepted", "CacheReady", "Scheduled", "Available", "Progressing", "Degraded", "Ready"):
+    for condition in (
+        "Accepted",
+        "CacheReady",
+        "Scheduled",
+        "Available",
+        "Progressing",
+        "Degraded",
+        "Stalled",
+        "Ready",
+    ):
         assert f"Type:                  {condition}\n" in described
     assert "Normal" in described.split("Events:")[1]
     assert "Warning" not in described.split("Events:")[1]

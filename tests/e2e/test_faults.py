@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from e2e.kube import Namespace, Object, wait_for
 from e2e.private_hub import PrivateHub
+from e2e.release import Release
 
 REQUESTS = {"cpu": "50m", "memory": "300Mi"}
 
@@ -92,13 +93,22 @@ def test_a_quota_that_admits_no_pod_is_named_and_heals(namespace: Namespace) -> 
     namespace.wait_condition("refused", "Ready", "True", timeout_s=120)
 
 
-def test_a_pod_that_the_namespaces_security_level_refuses_is_named(namespace: Namespace) -> None:
+def test_a_pod_that_the_namespaces_security_level_refuses_is_named(
+    namespace: Namespace, release: Release
+) -> None:
+    """The operator refuses such an overlay itself, unless the platform's people let any through."""
     overlay = {
         "containers": [{"name": "reranker", "securityContext": {"runAsUser": 0, "runAsNonRoot": False}}]
     }
     namespace.reranker("rooted", podTemplate={"overlay": overlay})
-    condition = namespace.wait_condition("rooted", "Scheduled", "False", "Refused")
-    assert "PodSecurity" in condition["message"]
+    condition = namespace.wait_condition("rooted", "Stalled", "True", "OverlayRefused")
+    assert "securityContext.runAsUser: 0 is not allowed" in condition["message"]
+    release.install(overlay="any")
+    try:
+        condition = namespace.wait_condition("rooted", "Scheduled", "False", "Refused")
+        assert "PodSecurity" in condition["message"]
+    finally:
+        release.install()
     namespace.patch("rr", "rooted", {"spec": {"podTemplate": None}})
     namespace.wait_condition("rooted", "Ready", "True", timeout_s=120)
 

@@ -38,6 +38,17 @@ def test_a_product_that_no_node_has_is_said_in_one_line(namespace: Namespace, gp
     assert namespace.condition("picky", "Ready")["reason"] == "NoMatchingNode"
 
 
+def test_a_pod_that_finds_no_gpu_fails_with_its_reason_and_serves_nothing(
+    namespace: Namespace, gpu_node: str
+) -> None:
+    """As the chart's default would have it; these tests say `auto`, because their GPUs may be pretended."""
+    engine = {"settings": {"device": "cuda:7"}}
+    namespace.reranker("bare", gpu=GPU, engine=engine)
+    condition = namespace.wait_condition("bare", "Available", "False", "ModelLoadFailed", timeout_s=90)
+    assert "device `cuda:7` is not there" in condition["message"]
+    assert namespace.condition("bare", "Ready")["status"] == "Unknown"
+
+
 @pytest.mark.parametrize("attempt", [1, 2, 3])
 def test_a_volume_that_is_bound_where_its_first_pod_ran_strands_no_gpu_pod(
     namespace: Namespace, hub: PrivateHub, gpu_node: str, attempt: int

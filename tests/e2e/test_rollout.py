@@ -49,7 +49,8 @@ def test_the_old_pods_serve_while_the_new_model_cannot_be_had(
     (before,) = namespace.pods("steady")
     namespace.patch("rr", "steady", {"spec": {"model": {"revision": "no-such-branch"}}})
     namespace.wait_condition("steady", "CacheReady", "False", "ModelNotFound", timeout_s=90)
-    assert namespace.condition("steady", "Ready")["status"] == "True"
+    assert namespace.condition("steady", "Available")["status"] == "True"
+    assert namespace.condition("steady", "Ready")["status"] == "Unknown"
     assert namespace.condition("steady", "Degraded")["reason"] == "DownloadFailingOldServing"
     (after,) = namespace.pods("steady")
     assert after["metadata"]["uid"] == before["metadata"]["uid"]

@@ -75,7 +75,7 @@ def bpe_tokenizer() -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=600, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
-    tokenizer.train_from_iterator(_TEXTS * 4, trainer)
+    tokenizer.train_from_iterator([*_TEXTS, *("yes", "no", "Yes") * 9] * 4, trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
     fast.add_special_tokens(
         {
@@ -84,7 +84,8 @@ def bpe_tokenizer() -> Any:
             "additional_special_tokens": ["<|im_start|>"],
         }
     )
-    fast.add_tokens(["<think>", "</think>", "yes", "no"])
+    fast.add_tokens(["<think>", "</think>"])
+    assert None not in fast.convert_tokens_to_ids(["yes", "no", "Yes", "1", "0"])
     return fast
 
 

@@ -1,22 +1,37 @@
-"""The packed forward on CUDA without a device: torch's fake tensors know devices, dtypes and shapes.
+"""The packed forward on CUDA without a device: tensors that know devices, dtypes and shapes, and no numbers.
 
-What a device computes is compared by the tests that `needs_cuda` marks. These need none, but a build of torch
-for CUDA: `pip install torch` brings it on most machines, and the image `service` has it.
+What a device computes is compared by the tests that `needs_cuda` marks. These need none. With a build of
+torch for CUDA, which the image `service` has, the tensors are torch's fake ones and lie on `cuda:0`; with
+another one they lie on the device `meta`, where fewer operations are checked.
 """
+
+from contextlib import nullcontext
 
 import pytest
 import torch
-from models.networks import encodings, network, parts
+from models.networks import DECODERS, SHAPES, build, encodings, parts, prefixed
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from podium.models.attention import attend as attention
+from podium.models.network import rotary
 from podium.models.network.packed import PackedForward
 
-pytestmark = pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="needs a CUDA build of torch")
-
-CUDA = torch.device("cuda:0")
+BUILT = torch.backends.cuda.is_built()
+DEVICE = torch.device("cuda:0" if BUILT else "meta")
 LENGTHS = [3, 130, 17, 64, 300]
+CAUSAL = {"attention": "causal", "state": "last"}
+ENCODERS = "ms-marco-MiniLM-L6-v2", "podium-tiny", "bge-reranker-base", "gte-reranker-modernbert-base"
+MODELS = [
+    *(pytest.param({**SHAPES[name], "num_hidden_layers": 2}, {}, id=name) for name in ENCODERS),
+    # GPT-2's forward reads its tokens, to warn of padding, and there are none
+    *(pytest.param(DECODERS[name], CAUSAL, id=name) for name in sorted(DECODERS) if name != "gpt2"),
+    pytest.param(DECODERS["llama"], {"state": "mean"}, id="llama in both directions"),
+]
+
+
+class Computed(Exception):
+    """The logits of a batch are there."""
 
 
 def move(module, *, to):
@@ -33,27 +48,27 @@ def move(module, *, to):
     return module
 
 
-@pytest.mark.parametrize(
-    "shape", ["ms-marco-MiniLM-L6-v2", "podium-tiny", "bge-reranker-base", "gte-reranker-modernbert-base"]
-)
+@pytest.mark.parametrize(("fields", "recipe"), MODELS)
 @pytest.mark.parametrize(
     ("dtype", "varlen"), [(torch.bfloat16, True), (torch.float16, True), (torch.float32, False)], ids=str
 )
-def test_a_batch_goes_through_to_float32_logits_on_the_device(shape, dtype, varlen, monkeypatch):
-    monkeypatch.setattr(attention, "has_varlen", lambda *_: varlen)
-    model, logits = network(shape, num_hidden_layers=2), []
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        monkeypatch.setattr(nn.Module, "to", lambda module, to: move(module, to=to))
-        forward = PackedForward(*parts(model, dtype), CUDA, dtype)
-
+def test_a_batch_goes_through_to_float32_logits_on_the_device(fields, recipe, dtype, varlen, monkeypatch):
+    monkeypatch.setattr(attention, "has_varlen", lambda _, rule: varlen and rule.softcap is None)
+    monkeypatch.setattr(rotary, "agree", lambda *_: True)  # there are no numbers to compare
+    pairs = encodings(LENGTHS) + prefixed([9, 40, 41, 3], 30)
+    taken, logits = parts(build(fields), dtype, **recipe), []
+    with FakeTensorMode(allow_non_fake_inputs=True) if BUILT else nullcontext():
+        if BUILT:
+            monkeypatch.setattr(nn.Module, "to", lambda module, to: move(module, to=to))
+        forward = PackedForward(*taken, DEVICE, dtype)
         head = forward._head
 
         def on_the_device(states):
             logits.append(head(states))
-            return logits[-1]
+            raise Computed  # numpy would want numbers
 
         forward._head = on_the_device
-        with pytest.raises(RuntimeError, match="numpy"):
-            forward.logits(encodings(LENGTHS))
+        with pytest.raises(Computed):
+            forward.logits(pairs)
     [found] = logits
-    assert (found.shape, found.dtype, found.device) == ((len(LENGTHS),), torch.float32, CUDA)
+    assert (found.shape, found.dtype, found.device) == ((len(pairs),), torch.float32, DEVICE)

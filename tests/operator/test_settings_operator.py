@@ -23,11 +23,33 @@ def test_lists_are_written_with_commas_and_numbers_and_switches_are_read() -> No
     assert (found.workers, found.keda, found.otlp_endpoint) == (3, False, "http://o:4318")
 
 
+def test_what_has_fields_is_written_as_json_and_a_list_may_be() -> None:
+    found = read_settings(
+        {
+            "PODIUM_OPERATOR_POD_SECURITY_CONTEXT": '{"runAsNonRoot":true}',
+            "PODIUM_OPERATOR_DNS_EGRESS": '[{"ports":[{"port":5353,"protocol":"UDP"}]}]',
+            "PODIUM_OPERATOR_EGRESS_EXCEPT": "[]",
+            "PODIUM_OPERATOR_ALLOWED_PROMETHEUS_HOSTS": '["a","b"]',
+        }
+    )
+    assert found.pod_security_context == {"runAsNonRoot": True}
+    assert found.dns_egress == ({"ports": [{"port": 5353, "protocol": "UDP"}]},)
+    assert found.egress_except == ()
+    assert found.allowed_prometheus_hosts == ("a", "b")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("PODIUM_OPERATOR_WORKERS", "0", "PODIUM_OPERATOR_WORKERS: Expected `int` >= 1, got `0`"),
         ("PODIUM_OPERATOR_KEDA", "maybe", "PODIUM_OPERATOR_KEDA: Expected `bool`, got `str`, got `maybe`"),
+        ("PODIUM_OPERATOR_OVERLAY", "some", "PODIUM_OPERATOR_OVERLAY: Invalid enum value 'some', got `some`"),
+        (
+            "PODIUM_OPERATOR_POD_SECURITY_CONTEXT",
+            "runAsUser: 1",
+            "PODIUM_OPERATOR_POD_SECURITY_CONTEXT: JSON is malformed",
+        ),
+        ("PODIUM_OPERATOR_DNS_EGRESS", "{}", "PODIUM_OPERATOR_DNS_EGRESS: Expected `array`, got `object`"),
         ("PODIUM_OPERATOR_WORKRS", "3", "PODIUM_OPERATOR_WORKRS: no such setting; the settings are"),
     ],
 )

@@ -5,17 +5,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 
 import click
 import msgspec
+import torch
 from msgspec import structs
 from rich.console import Console
 from rich.progress import Progress
 
-from podium.bench import bare, load, reference, table
+from podium.bench import bare, beside, families, load, reference, table
+from podium.bench.families import FAMILIES, Family
 from podium.bench.results import Report
 from podium.bench.server import serving
 from podium.bench.shapes import SHAPES, Shape, folder_of
@@ -44,13 +47,14 @@ Step = tuple[str, Callable[[], None]]
     "--model",
     "names",
     multiple=True,
-    type=click.Choice([shape.name for shape in SHAPES]),
+    type=click.Choice([one.name for one in (*SHAPES, *FAMILIES)]),
     help="Only this one; may be given several times.",
 )
 def bench(full: bool, output: Path | None, names: tuple[str, ...]) -> None:
     """Measure Podium on this machine, beside the machine's limit and Sentence Transformers.
 
-    Ends within ten minutes (longer with --full). Other programs that run meanwhile falsify it.
+    Ends within half an hour, two thirds of it for the families' models (longer with --full). Other programs
+    that run meanwhile falsify it.
     """
     start = perf_counter()
     texts, source = pairs(1000 if full else 200)
@@ -63,11 +67,17 @@ def bench(full: bool, output: Path | None, names: tuple[str, ...]) -> None:
         gflop_per_pair={},
     )
     with tempfile.TemporaryDirectory() as scratch, Progress(console=Console(stderr=True)) as progress:
-        steps = [
+        steps: list[tuple[Shape | Family, Step]] = [
             (shape, step)
             for shape in SHAPES
             if not names or shape.name in names
             for step in _steps(shape, Path(scratch), texts, report, full=full)
+        ]
+        steps += [
+            (family, step)
+            for family in FAMILIES
+            if not names or family.name in names
+            for step in _family_steps(family, Path(scratch), report)
         ]
         task = progress.add_task("", total=len(steps))
         for shape, (description, run) in steps:
@@ -127,6 +137,35 @@ def _steps(
             yield f"bare and HTTP {dtype}", lambda dtype=dtype: served(dtype)  # type: ignore[misc]
         else:
             yield f"bare {dtype}", lambda dtype=dtype: unserved(dtype)  # type: ignore[misc]
+
+
+def _family_steps(family: Family, scratch: Path, report: Report) -> Iterator[Step]:
+    """Yield what is measured of a family's model, which is written when the first step needs it."""
+
+    @cache
+    def folder() -> Path:
+        return families.folder_of(family, scratch)
+
+    def both(dtype: torch.dtype) -> None:
+        chosen, texts = families.pairs_of(family)
+        theirs = families.reference_pairs(family, chosen, dtype)
+        report.beside.append(
+            beside.measure(family.name, folder(), devices.name(dtype), chosen, theirs, texts)
+        )
+
+    def point(prefix: int, document: int, dtype: torch.dtype) -> None:
+        # enough documents for batches of which the prefix is a small part
+        chosen, texts = families.pairs_of(family, prefix, document, max(8, 8 * prefix // document))
+        report.beside.append(
+            beside.measure(family.name, folder(), devices.name(dtype), chosen, [], texts, turns=1)
+        )
+
+    dtypes = devices.dtypes(devices.choose_device("auto"))
+    for dtype in reversed(dtypes):
+        yield f"beside Sentence Transformers {devices.name(dtype)}", partial(both, dtype)
+    if family.layout == "decoder":
+        for prefix, document in families.CURVE:
+            yield f"prefix {prefix}, documents {document}", partial(point, prefix, document, dtypes[0])
 
 
 def _machine() -> str:

@@ -33,6 +33,24 @@ class Fairness(msgspec.Struct, frozen=True, kw_only=True):
     crowded_p99_ms: float
 
 
+class Beside(msgspec.Struct, frozen=True, kw_only=True):
+    """A model by Podium and by Sentence Transformers, on the same pairs, in the same dtype, turn by turn."""
+
+    model: str
+    dtype: str
+    texts: str
+    read_tokens: float
+    """Of a pair, as the reference reads it."""
+    computed_tokens: float
+    """Of a pair, as Podium computes it: a shared prefix once a batch."""
+    pairs_per_s: float
+    reference_pairs_per_s: float | None
+    """Of Sentence Transformers; None where it was not measured."""
+    share: float | None
+    """Operations really computed per second, of the machine's limit in this dtype; CPU only."""
+    limit_gflops: float
+
+
 class Report(msgspec.Struct, kw_only=True):
     """All of one run."""
 
@@ -46,4 +64,6 @@ class Report(msgspec.Struct, kw_only=True):
     """Model to the operations of a pair."""
     ways: list[Way] = []
     fairness: list[Fairness] = []
+    beside: list[Beside] = []
+    """The families, and after them the curve of a decoder."""
     seconds: float = 0.0

@@ -8,11 +8,20 @@ from podium.bench.results import Report
 
 def show(report: Report, console: Console) -> None:
     """Print a report."""
+    console.print(report.machine)
+    if report.ways:
+        _show_served(report, console)
+    if report.beside:
+        _show_beside(report, console)
+    console.print(f"measured in {report.seconds:.0f} s")
+
+
+def _show_served(report: Report, console: Console) -> None:
     limits = ", ".join(f"{value:.0f} GFLOP/s {dtype}" for dtype, value in report.limits_gflops.items())
     costs = ", ".join(f"{name} {value:.2f}" for name, value in report.gflop_per_pair.items())
     console.print(
         Group(
-            f"{report.machine}; limit {limits}",
+            f"limit {limits}",
             f"{report.pairs} pairs of {report.mean_tokens:.1f} tokens ({report.texts}); GFLOP each: {costs}",
             "of limit: all operations of a model count, also those of the last layer that no head reads and "
             "Podium leaves out",
@@ -36,7 +45,28 @@ def show(report: Report, console: Console) -> None:
             f"{fair.model}: 10 documents beside two clients of 1,000 each: p50 {fair.crowded_p50_ms:.0f} ms, "
             f"p99 {fair.crowded_p99_ms:.0f} ms; alone p99 {fair.alone_p99_ms:.0f} ms"
         )
-    console.print(f"measured in {report.seconds:.0f} s")
+
+
+def _show_beside(report: Report, console: Console) -> None:
+    console.print("the model alone, beside Sentence Transformers; of limit: operations really computed")
+    table = Table("model", "dtype", "pairs", box=None, pad_edge=False)
+    for heading in ("ST pairs/s", "pairs/s", "times", "of limit", "GFLOP/s", "read", "computed"):
+        table.add_column(heading, justify="right")
+    for one in report.beside:
+        theirs = one.reference_pairs_per_s
+        table.add_row(
+            one.model,
+            one.dtype,
+            one.texts.split(",")[0] if one.computed_tokens == one.read_tokens else one.texts,
+            "" if theirs is None else f"{theirs:.2f}",
+            f"{one.pairs_per_s:.2f}",
+            "" if theirs is None else f"{one.pairs_per_s / theirs:.1f}",
+            _percent(one.share),
+            f"{one.limit_gflops:.0f}",
+            f"{one.read_tokens:.0f}",
+            f"{one.computed_tokens:.0f}",
+        )
+    console.print(table)
 
 
 def _percent(value: float | None) -> str:

@@ -136,7 +136,9 @@ def score(
     """
     limits = limits_of(RankRequest(queries=[query], documents=documents), model.info)
     (of_query,) = read_queries(model, [query], limits)
-    pairs = [fit(of_query, tokens, limits)[0] for tokens in read_documents(model, documents, limits)]
+    pairs = [
+        fit(of_query, tokens, limits)[0] for tokens in read_documents(model, documents, limits, [of_query])
+    ]
     encodings = [model.pair(*pair[:2]) for pair in pairs]
     logits = np.empty(len(encodings), np.float32)
     by_length = sorted(range(len(encodings)), key=lambda index: -encodings[index].tokens)

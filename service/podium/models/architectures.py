@@ -1,29 +1,79 @@
 """Which architectures can be packed, and what packing must know of each. One table."""
 
-from typing import Any
+from inspect import signature
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
 
 
-def usable_length(config: Any) -> int:
-    """Return for how many tokens of a pair the model has positions; 512 where its config does not say."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if not isinstance(positions, int) or positions <= 0:
+class Positions(NamedTuple):
+    """How a model numbers the tokens of a pair."""
+
+    first: int
+    """Position of the first token."""
+    padding: int | None
+    """Id of a token that is not counted, and has its own id as position; None where all are counted."""
+
+
+def usable_length(network: Any) -> int:
+    """Return for how many tokens of a pair a model has positions; 512 where its config does not say."""
+    count = getattr(network.config, "max_position_embeddings", None)
+    if not isinstance(count, int) or count <= 0:
         return 512
-    return positions - first_position(config)
+    return count - positions(network.base_model).first
 
 
-def first_position(config: Any) -> int:
-    """Return the position of a sequence's first token: RoBERTa's positions begin after the padding index."""
-    return config.pad_token_id + 1 if config.model_type in _AFTER_PADDING else 0
+@torch.no_grad()
+def positions(base: Any) -> Positions:
+    """Find how a base model numbers tokens, by what its embedding gives with positions and without.
+
+    RoBERTa and what descends from it begin after the padding index and skip padding. Raises ValueError where
+    a model numbers them in a way that is not known here.
+    """
+    padding = getattr(base.config, "pad_token_id", None)
+    embedding = getattr(base, "embeddings", None)
+    if embedding is None:
+        return Positions(0, None)
+    text = [token for token in range(4) if token != padding][:3]
+    try:
+        own = _embedded(embedding, text)
+        starts = [0] if padding is None else [0, padding + 1]
+        found = [start for start in starts if torch.equal(own, _embedded(embedding, text, start))]
+    except (AttributeError, TypeError, RuntimeError):  # it takes no positions, or does not embed tokens alone
+        return Positions(0, None)
+    if not found:
+        raise ValueError(f"the positions of {type(base).__name__} begin neither at 0 nor after padding")
+    if padding is None or found[0] == 0:
+        return Positions(found[0], None)
+    with_padding = [text[0], padding, text[1]]
+    counted = torch.equal(_embedded(embedding, with_padding), _embedded(embedding, with_padding, found[0]))
+    return Positions(found[0], None if counted else padding)
+
+
+def _embedded(embedding: Any, tokens: list[int], first: int | None = None) -> Tensor:
+    """Return what an embedding gives for a pair of these tokens, whose positions begin at `first`."""
+    device = next(embedding.parameters()).device
+    inputs = {"input_ids": torch.tensor([tokens], device=device)}
+    if "token_type_ids" in signature(embedding.forward).parameters:
+        inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])  # LUKE fails without
+    if first is not None:
+        inputs["position_ids"] = torch.arange(first, first + len(tokens), device=device).unsqueeze(0)
+    embedded = embedding(**inputs)
+    result: Tensor = embedded if isinstance(embedded, Tensor) else embedded[0]
+    return result
 
 
 def packable(model: Any) -> bool:
-    """Whether a loaded model takes packed pairs: transformers' own code, bidirectional attention through its
-    attention interface, positions from `position_ids`, a head that reads the first token or the mean.
+    """Whether a loaded model takes packed pairs: transformers' own code, attention through its attention
+    interface, positions from `position_ids`, a head that reads one state of a pair, or their mean.
     """
     config = model.config
     native = type(model).__module__.startswith("transformers.models.")
     plain = not getattr(config, "is_decoder", False) and not getattr(config, "add_cross_attention", False)
-    return native and plain and (config.model_type in PACKABLE or disentangled(config))
+    # EuroBERT's "late" pooling is the mean of every token's logit
+    late = hasattr(model, "classifier") and getattr(config, "classifier_pooling", None) == "late"
+    return native and plain and not late and (config.model_type in PACKABLE or disentangled(config))
 
 
 def disentangled(config: Any) -> bool:
@@ -38,7 +88,7 @@ def has_segments(config: Any) -> bool:
 
 def mean_pooled(config: Any) -> bool:
     """Whether the head reads the mean of a pair's states, not its first state."""
-    return getattr(config, "classifier_pooling", "cls") == "mean"
+    return config.model_type in ("eurobert", "modernbert") and config.classifier_pooling == "mean"
 
 
 def bert_layers(base: Any) -> Any:
@@ -50,9 +100,18 @@ _LIKE_BERT = frozenset({"bert", "electra", "roberta", "xlm-roberta", "camembert"
 
 DECODERS = frozenset({"gemma", "gemma2", "gpt2", "llama", "mistral", "qwen2", "qwen3"})
 
-PACKABLE = _LIKE_BERT | DECODERS | {"eurobert", "gte", "modernbert", "nomic_bert"}
-"""Values of `model_type` in config.json, each tested against transformers' own padded forward."""
+ENCODERS = _LIKE_BERT | {
+    "data2vec-text",
+    "distilbert",
+    "ernie",
+    "eurobert",
+    "gte",
+    "jina_embeddings_v3",
+    "modernbert",
+    "nomic_bert",
+    "roberta-prelayernorm",
+    "xlm-roberta-xl",
+}
 
-_AFTER_PADDING = frozenset(
-    {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "longformer"}
-)
+PACKABLE = ENCODERS | DECODERS
+"""Values of `model_type` in config.json, each tested against transformers' own padded forward."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from podium.errors import OutOfMemory
 from podium.models.base import Encoding, ModelInfo
 from podium.models.recipe import Recipe
-from podium.models.text.tokenizer import PromptTokenizer, Tokenizer
+from podium.models.text.pairs import PairTokenizer
+from podium.models.text.tokenizer import PromptTokenizer
 
 
 class Forward(Protocol):
@@ -31,7 +32,7 @@ class CrossEncoder:
     """A loaded cross-encoder: `podium.models.base.Model`."""
 
     def __init__(
-        self, info: ModelInfo, tokenizer: Tokenizer | PromptTokenizer, forward: Forward, recipe: Recipe
+        self, info: ModelInfo, tokenizer: PairTokenizer | PromptTokenizer, forward: Forward, recipe: Recipe
     ) -> None:
         self.info = info
         self.recipe = recipe

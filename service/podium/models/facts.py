@@ -158,7 +158,8 @@ def state(folder: Folder) -> Literal["first", "mean", "last"]:
     """Return which state the checkpoint's own classifier reads."""
     if decoder(folder.config):
         return "last"
-    return "mean" if folder.config.get("classifier_pooling") == "mean" else "first"
+    pools = folder.config.get("model_type") in ("eurobert", "modernbert")  # others have no such field
+    return "mean" if pools and folder.config.get("classifier_pooling") == "mean" else "first"
 
 
 def activation(folder: Folder, *, modular: bool) -> str:

@@ -76,7 +76,7 @@ def load(
         )
         network, architecture = built.network, type(built.network).__name__
         weights = sum(parameter.nbytes for parameter in network.parameters())
-        positions = architectures.usable_length(network.config)
+        positions = architectures.usable_length(network)
         limit, limited_by = length_of(recipe, positions, max_length)
         text = make(
             tokenizer.backend_tokenizer,
@@ -85,6 +85,8 @@ def load(
             segments=segments_of(recipe, network.config, tokenizer),
             special=tokenizer.special_tokens_map,
         )
+        for note in text.notes:
+            logger.warning("%s", note)
         head = make_head(recipe, built)
         forward: Forward
         if architectures.packable(network):
@@ -105,7 +107,8 @@ def load(
         max_length_from=limited_by,
         special_tokens=text.special_tokens,
         longest_first=isinstance(recipe.template, Pair),
-        truncation_side=recipe.truncation_side,
+        # a prompt's document is cut at its end, whatever a tokenizer would do to the text of the whole
+        truncation_side=recipe.truncation_side if isinstance(recipe.template, Pair) else "right",
         label=facts.labels(found)[0],
         family=recipe.family,
         recognised_by=recipe.recognised_by,
@@ -114,7 +117,7 @@ def load(
         instruction_use=recipe.instruction_use,
         activation=recipe.activation,
         weights_bytes=weights,
-        notes=recipe.notes,
+        notes=(*recipe.notes, *text.notes),
     )
     return CrossEncoder(info, text, forward, recipe)
 

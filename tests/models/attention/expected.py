@@ -75,7 +75,8 @@ def documented_varlen_attn(
 ):
     """Do what torch documents of its `varlen_attn`, which itself runs on CUDA alone: (t, heads, d) each.
 
-    Queries lie at the end of their keys, and the windows count from there.
+    Queries lie at the end of their keys, and the windows count from there. The log-sum-exp is (heads, t), as
+    its shape function has it, and not (t, heads), as its documentation has.
     """
     assert starts.dtype == key_starts.dtype == torch.int32
     assert (longest, longest_key) == (max(starts.diff()), max(key_starts.diff()))
@@ -95,4 +96,4 @@ def documented_varlen_attn(
         results[start:end] = scaled_dot_product_attention(q, k, v, seen, scale=scale).transpose(0, 1)
         logits = (q.float() @ k.float().transpose(1, 2) * scale).masked_fill(~seen, -torch.inf)
         logs[start:end] = logits.logsumexp(-1).T
-    return (results, logs) if return_aux is not None and return_aux.lse else results
+    return (results, logs.T) if return_aux is not None and return_aux.lse else results

@@ -109,6 +109,22 @@ def test_variable_length_attention_is_asked_for_the_same_of_last_tokens(
     assert close(got, expected(*given, rule, lengths, prefixes)[laid.lasts], dtype)
 
 
+@pytest.mark.parametrize("tokens", [3, HEADS, 9])
+def test_log_sum_exps_are_read_as_the_operator_gives_them_and_as_it_is_documented(tokens):
+    query, logs = torch.empty(tokens, HEADS, WIDTH), torch.randn(HEADS, tokens)
+    assert torch.equal(varlen.of_tokens(logs, query), logs.T)
+    if tokens != HEADS:
+        assert torch.equal(varlen.of_tokens(logs.T, query), logs.T)
+
+
+def test_the_operator_gives_log_sum_exps_head_by_head():
+    query = torch.empty(9, HEADS, WIDTH, device="meta", dtype=torch.bfloat16)
+    offsets = torch.tensor([0, 9], dtype=torch.int32, device="meta")
+    aux = varlen.AuxRequest(lse=True)
+    _, logs = varlen.varlen_attn(query, query, query, offsets, offsets, 9, 9, return_aux=aux)
+    assert logs.shape == (HEADS, 9)
+
+
 def test_variable_length_attention_has_no_softcap_and_is_not_asked_for_one():
     query = torch.empty(1, device="meta")
     assert not varlen.has_varlen(query, Rule(0.25, softcap=50.0))

@@ -1,19 +1,40 @@
 """The packed forward is equal to transformers' own padded one, and this test would notice if it were not."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from models.networks import CUDA, build, encodings, network, packed, reference
+from models.networks import CUDA, build, encodings, network, packed, padded, reference, states
+from transformers import AutoModel
 
 from podium.models import architectures
 from podium.models.layout import MULTIPLE, Group, Layout
 from podium.models.linear.onednn import FusedLinear
 from podium.models.network import packed as forward_module
+from podium.models.network.heads import make_head
+from podium.models.network.packed import PackedForward
+from podium.models.recipe import Recipe, Rows
 
 BOUND = 1e-4
 """Greatest difference of two float32 logits; they are of the order of 1."""
+
+SMALL = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "dim": 64,
+    "hidden_dim": 96,
+    "n_layers": 3,
+    "n_heads": 4,
+}
+"""A small model by the names of all configs."""
 
 SHORT = [3, 130, 17, 64, 65, 64, 16, 33, 128]
 
@@ -46,12 +67,71 @@ def test_a_modernbert_head_that_reads_the_first_token_gets_it():
     assert difference(model, encodings(SHORT)) < BOUND
 
 
-@pytest.mark.parametrize("model_type", sorted(architectures.PACKABLE))
+@pytest.mark.parametrize("model_type", sorted(architectures.ENCODERS))
 def test_each_architecture_that_is_packed_gives_the_logits_of_the_padded_forward(model_type):
-    small = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4}
-    model = build({"model_type": model_type, "pad_token_id": 1, **small})
+    pooling = {"classifier_pooling": "mean"} if model_type == "eurobert" else {}
+    model = build({"model_type": model_type, **SMALL, **pooling})
     assert architectures.packable(model)
     assert difference(model, encodings(SHORT)) < BOUND
+
+
+@pytest.mark.parametrize("model_type", sorted(architectures.ENCODERS))
+@pytest.mark.parametrize("state", ["first", "mean", "last"])
+def test_a_base_model_alone_gives_the_state_that_is_read(model_type, state):
+    torch.manual_seed(21)
+    config = build({"model_type": model_type, **SMALL}).config
+    base = AutoModel.from_config(config).eval()
+    pairs = [pair._replace(second=len(pair.ids)) for pair in encodings(SHORT)]
+    wanted = states(base, pairs, state) @ torch.linspace(-1, 1, 64)
+    head = SimpleNamespace(network=base, rows=lambda *_: torch.linspace(-1, 1, 64).unsqueeze(0))
+    recipe = Recipe(family="x", recognised_by="x", head=Rows(source="score", true=0), state=state)
+    forward = PackedForward(base, make_head(recipe, head), recipe, torch.device("cpu"), torch.float32)
+    with torch.inference_mode():
+        got = torch.from_numpy(forward.logits(pairs))
+    assert float((got - wanted).abs().max()) < BOUND * max(1.0, float(wanted.std()))
+
+
+@pytest.mark.parametrize(
+    "model_type",
+    [
+        *("camembert", "data2vec-text", "esm", "ibert", "lilt", "luke", "mpnet", "roberta"),
+        *("roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+    ],
+)
+def test_positions_that_begin_after_padding_are_the_model_s_own(model_type):
+    languages = {"languages": ["en"], "default_language": "en"} if model_type == "xmod" else {}
+    fields = {**SMALL, "hidden_size": 96, "channel_shrink_ratio": 4, "max_position_embeddings": 40}
+    if model_type == "esm":
+        fields |= {"position_embedding_type": "absolute", "token_dropout": False}
+    base = build({"model_type": model_type, **fields, **languages}).base_model
+    assert architectures.positions(base) == (2, 1)
+    assert architectures.usable_length(base) == 38
+
+
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra", "ernie", "gte", "modernbert"])
+def test_other_positions_begin_at_0_and_count_every_token(model_type):
+    base = build({"model_type": model_type, **SMALL, "max_position_embeddings": 40}).base_model
+    assert architectures.positions(base) == (0, None)
+    assert architectures.usable_length(base) == 40
+
+
+@pytest.mark.parametrize("model_type", ["roberta", "xlm-roberta", "bert"])
+def test_a_padding_token_inside_a_text_has_the_position_that_the_model_gives_it(model_type):
+    pairs = encodings([9, 30, 40])
+    for place, pair in zip((0, 7, 39), pairs, strict=True):
+        pair.ids[place] = 1
+        pair.ids[place - 1] = 1
+    model = build({"model_type": model_type, **SMALL})
+    assert difference(model, pairs) < BOUND
+
+
+def test_a_head_that_means_logits_and_not_states_is_not_packed():
+    model = build({"model_type": "eurobert", **SMALL, "classifier_pooling": "late"})
+    assert not architectures.packable(model)
+    assert architectures.packable(model.base_model)
+    pairs = encodings(SHORT)
+    wanted = reference(model, pairs)
+    assert np.abs(padded(model).logits(pairs) - wanted).max() < BOUND
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tokenizers.processors import TemplateProcessing
 
 from podium.errors import InvalidRequest
 from podium.models.base import Tokens
-from podium.models.text.fitting import WINDOW_TOKENS, Limits, fit, join, most_windows, truncate
+from podium.models.text.fitting import WINDOW_SPARE, WINDOW_TOKENS, Limits, fit, join, most_windows, truncate
 
 MAX_LENGTH, SPECIAL = 80, 3
 ROOM = MAX_LENGTH - SPECIAL
@@ -114,7 +114,7 @@ def test_what_is_read_fits_and_nothing_is_lost_that_need_not_be(
         )
     except InvalidRequest:
         assert windows
-        assert min(query, max_query or query) > ROOM - WINDOW_TOKENS
+        assert min(query, max_query or query) > ROOM - WINDOW_TOKENS - WINDOW_SPARE
         return
     assert all(pair.tokens <= MAX_LENGTH for pair in pairs)
     assert len(pairs) <= (windows or 1)
@@ -150,6 +150,19 @@ def test_a_window_of_less_than_32_tokens_is_refused_where_one_would_be_made():
     assert not pair.cut
     (pair,) = fitted(0, 6, max_length=8)
     assert pair.cut
+
+
+def test_windows_in_a_template_leave_room_for_fixed_text_that_no_longer_melts_into_the_document():
+    pairs = fitted(5, 500, windows=9, longest_first=False)
+    assert {pair.tokens for pair in pairs} == {MAX_LENGTH - WINDOW_SPARE}
+
+
+def test_a_limit_below_the_prompt_itself_is_refused():
+    message = "^the prompt around query and document has 3 tokens, a pair may have 3; raise `truncate_prompt"
+    with pytest.raises(InvalidRequest, match=message):
+        fitted(1, 1, longest_first=False, max_length=3)
+    (pair,) = fitted(1, 1, longest_first=True, max_length=3)
+    assert pair.tokens == 5
 
 
 def test_a_long_document_has_as_many_windows_as_are_allowed_and_says_that_it_was_cut():

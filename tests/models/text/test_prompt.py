@@ -354,6 +354,7 @@ NEIGHBOURS = Written(parts=("<|im_start|>", Hole("query"), Hole("document"), "<|
 def test_a_prompt_that_cannot_be_cut_is_read_pair_by_pair(template, query, document):
     tokenizer = small(template, 4096)
     assert not tokenizer.cut
+    assert "made and tokenized for each pair" in tokenizer.notes[0]
     whole = "".join(
         part if isinstance(part, str) else {"query": query, "document": document}[part.slot]
         for part in template.parts

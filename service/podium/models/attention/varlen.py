@@ -62,10 +62,17 @@ def _merged(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule: Rul
         enable_gqa=True,
     )
     # a part counts by its sum of exponentials over both: a sigmoid of the difference of their logarithms
-    share = torch.sigmoid(prefix_logs - logs[branches]).unsqueeze(-1)
+    difference = of_tokens(prefix_logs, query[branches]) - of_tokens(logs, query)[branches]
+    share = torch.sigmoid(difference).unsqueeze(-1)
     own = states[branches].float()
     states[branches] = (own + share * (prefix_states.float() - own)).to(states.dtype)
     return states
+
+
+def of_tokens(logs: Tensor, query: Tensor) -> Tensor:
+    """Return log-sum-exps as (t, heads): torch's documentation says so, its operator gives (heads, t)."""
+    tokens, heads, _ = query.shape
+    return logs.T if logs.shape == (heads, tokens) else logs
 
 
 def attend_ends_varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule: Rule) -> Tensor:

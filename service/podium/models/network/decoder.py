@@ -17,7 +17,8 @@ from podium.models.attention.attend import attend, attend_ends
 from podium.models.attention.rule import Rule
 from podium.models.layout import Layout
 from podium.models.linear.onednn import FusedLinear, activation_of, fused, merged
-from podium.models.network.rotary import root_mean_square, rotated
+from podium.models.network import rotary
+from podium.models.network.rotary import Turned, root_mean_square
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,8 @@ class Layer(nn.Module):
         linears = [attention.q_proj, attention.k_proj, attention.v_proj]
         self.heads, self.kv, _ = (linear.out_features // self.width for linear in linears)
         self.product = _product(merged(linears), fuse=fuse)
-        norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
-        self.query_norm, self.key_norm = (None if norm is None else _norm(norm) for norm in norms)
+        self.turned_query = _turned(getattr(attention, "q_norm", None))
+        self.turned_key = _turned(getattr(attention, "k_norm", None))
         self.output = _product(attention.o_proj, fuse=fuse)
         self.gated = Gated(mlp.gate_proj, mlp.up_proj, mlp.act_fn, fuse=fuse)
         self.down = _product(mlp.down_proj, fuse=fuse)
@@ -65,27 +66,23 @@ class Layer(nn.Module):
         """Return the states after the layer."""
         residual = hidden_states[0]
         normed = self.attention_norm(residual)
-        cos, sin = (x[0].unsqueeze(1) for x in position_embeddings)
+        cos, sin = (x[0] for x in position_embeddings)
         product = self.product(normed).unflatten(-1, (-1, self.width))
         if self.query is None:
             query, key, value = product.split((self.heads, self.kv, self.kv), 1)
-            query = self._turned(query, self.query_norm, cos, sin).transpose(0, 1)
-            key = self._turned(key, self.key_norm, cos, sin).transpose(0, 1)
-            states = attend(query, key, value.transpose(0, 1), layout, self.rule)
+            query, key = self.turned_query(query, cos, sin), self.turned_key(key, cos, sin)
+            query, key, value = (x.transpose(0, 1) for x in (query, key, value))
+            states = attend(query, key, value, layout, self.rule)
         else:
             picked = layout.firsts if self.end == "first" else layout.lasts
             key, value = product.split((self.kv, self.kv), 1)
             query = self.query(normed[picked]).unflatten(-1, (-1, self.width))
-            query = self._turned(query, self.query_norm, cos[picked], sin[picked])
-            key = self._turned(key, self.key_norm, cos, sin)
+            query, key = self.turned_query(query, cos[picked], sin[picked]), self.turned_key(key, cos, sin)
             states = attend_ends(query, key, value, layout, self.rule)
             residual = residual[picked]
         residual = _added(self.output, states.flatten(1), residual, self.attended_norm)
         gated = self.gated(self.feed_norm(residual))
         return _added(self.down, gated, residual, self.fed_norm).unsqueeze(0)
-
-    def _turned(self, x: Tensor, norm: nn.Module | None, cos: Tensor, sin: Tensor) -> Tensor:
-        return rotated(x if norm is None else norm(x), cos, sin)
 
 
 def _added(product: nn.Module, x: Tensor, residual: Tensor, norm: nn.Module | None) -> Tensor:
@@ -120,6 +117,16 @@ def _product(linear: nn.Linear, *, fuse: bool) -> nn.Module:
     if not isinstance(linear, nn.Linear):
         raise TypeError(f"a {type(linear).__name__}, where a linear layer is expected")
     return (fused(linear) if fuse else None) or linear
+
+
+def _turned(norm: Any) -> Turned:
+    """Return the rotation after a norm of each head, None for none. Raises ValueError where it is another."""
+    if norm is None:
+        return Turned(None)
+    known = root_mean_square(norm)
+    if known is None:
+        raise ValueError(f"a {type(norm).__name__} of heads, which is not known here")
+    return Turned(known)
 
 
 def _norm(norm: Any) -> nn.Module:
@@ -177,5 +184,4 @@ class Probe:
     def agrees(self, replacement: Layer) -> bool:
         """Whether another layer gives the same."""
         got = replacement(**self._inputs)
-        bound = _TOLERANCE[got.dtype] * float(self._wanted.abs().max())
-        return got.shape == self._wanted.shape and float((got - self._wanted).abs().max()) <= bound
+        return rotary.agree(got, self._wanted, _TOLERANCE[got.dtype])

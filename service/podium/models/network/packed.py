@@ -48,7 +48,7 @@ class PackedForward:
         base = network.base_model
         config = base.config
         self._device = device
-        self._first_position = architectures.first_position(config)
+        self._positions = architectures.positions(base)
         self._segments = architectures.has_segments(config)
         self._max_tokens = CPU_TOKENS if device.type == "cpu" else None
         self._score_bytes = config.num_attention_heads * dtype.itemsize
@@ -82,10 +82,8 @@ class PackedForward:
         """Return the logits of the pairs of one sequence, in its order."""
         lengths = np.array([len(ids) for ids in laid.ids])
         layout = Layout(lengths, self._device, self._score_bytes, laid.prefixes)
-        inputs = {
-            "input_ids": self._tensor(layout.filled(np.concatenate(laid.ids))),
-            "position_ids": self._tensor(layout.positions + self._first_position),
-        }
+        ids = layout.filled(np.concatenate(laid.ids))
+        inputs = {"input_ids": self._tensor(ids), "position_ids": self._tensor(self._numbered(ids, layout))}
         if self._segments:
             second = np.full(len(lengths), layout.total)
             second[layout.pairs] = [encodings[index].second for index in laid.pairs]
@@ -94,6 +92,15 @@ class PackedForward:
         states = self._reduced(**inputs, layout=layout, causal=self._causal, **self._fixed)
         logits: NDArray[np.float32] = self._head(states).cpu().numpy()
         return logits
+
+    def _numbered(self, ids: NDArray[np.int64], layout: Layout) -> NDArray[np.int64]:
+        """Return the position of each token, (rows,), as the model numbers them."""
+        first, padding = self._positions
+        if padding is None or not (uncounted := ids[: layout.total] == padding).any():
+            return layout.positions + first
+        counted = np.concatenate(([0], np.cumsum(~uncounted)))
+        since = counted[1:] - np.repeat(counted[layout.starts], layout.lengths)
+        return layout.filled(np.where(uncounted, padding, since + first - 1))
 
     def _tensor(self, values: NDArray[np.int64]) -> Tensor:
         """Return (rows,) integers as the (1, rows) tensor that embeddings take."""

@@ -59,12 +59,13 @@ def sequences(encodings: Sequence[Encoding], max_tokens: int | None, *, share: b
 
 def _trees(encodings: Sequence[Encoding], max_tokens: int | None, *, share: bool) -> Iterator[_Tree]:
     """Yield whole pairs in ascending order of length, so that neighbours are alike, then trees."""
-    families: dict[bytes, list[int]] = {}
+    families: dict[tuple[int, bytes], list[int]] = {}
     wholes: list[int] = []
     for index, encoding in enumerate(encodings):
         shared = _shared(encoding) if share else 0
         if shared:
-            families.setdefault(encoding.ids[:shared].tobytes(), []).append(index)
+            prefix = encoding.prefix or encoding.ids[:shared].tobytes()
+            families.setdefault((shared, prefix), []).append(index)
         else:
             wholes.append(index)
     wholes += [members[0] for members in families.values() if len(members) == 1]

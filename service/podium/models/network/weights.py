@@ -116,9 +116,12 @@ def config_of(folder: Path, recipe: Recipe, *, trust_remote_code: bool = False) 
     """
     path = folder / "config.json"
     try:
-        fields = {**json.loads(path.read_bytes()), **recipe.config}
-        if recipe.architecture is not None:
-            config_class: Any = CONFIG_MAPPING[recipe.architecture]
+        said = json.loads(path.read_bytes())
+        fields = {**said, **recipe.config}
+        own = trust_remote_code and said.get("auto_map")
+        named = recipe.architecture or (None if own else said.get("model_type"))
+        if named in CONFIG_MAPPING:  # the file itself may not do without the recipe's fields
+            config_class: Any = CONFIG_MAPPING[named]
         else:
             found = AutoConfig.from_pretrained(
                 folder, trust_remote_code=trust_remote_code, local_files_only=True

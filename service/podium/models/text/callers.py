@@ -31,6 +31,11 @@ def control_tokens(backend: Tokenizer, template: str = "") -> Mapping[int, str]:
     }
 
 
+def clean(text: str) -> str:
+    """Return text without lone surrogates, which the library refuses; `?` stands for each."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def _marks(content: str) -> bool:
     """Whether a token begins and ends with a sign and has letters or digits between."""
     inner = content.strip(BLANKS)

@@ -20,6 +20,11 @@ WINDOW_TOKENS = 32
 without end of a long document, and each of them a sentence's fragment."""
 
 
+WINDOW_SPARE = 4
+"""Tokens that a window leaves free in a template: fixed text that melts into a document's first and last
+token stands beside a window in tokens of its own."""
+
+
 class Limits(NamedTuple):
     """What bounds the pairs of a request, by the model's nature and by its own wish."""
 
@@ -97,15 +102,22 @@ def fit(query: Tokens, document: Tokens, limits: Limits) -> list[Fitted]:
     left = limits.side == "left"
     query = _keep(query, 0, limits.max_query_tokens)
     document = _keep_end(document, limits.max_document_tokens, left=left)
-    room = max(2, limits.max_length - query.fixed - document.fixed)
-    needed = len(query.ids) + len(document.ids) + query.fixed + document.fixed
+    fixed = query.fixed + document.fixed
+    if fixed >= limits.max_length and not limits.longest_first:
+        raise InvalidRequest(
+            f"the prompt around query and document has {fixed} tokens, a pair may have {limits.max_length}; "
+            "raise `truncate_prompt_tokens` or leave it out",
+            "truncate_prompt_tokens",
+        )
+    room = max(2 if limits.longest_first else 1, limits.max_length - fixed)
+    needed = len(query.ids) + len(document.ids) + fixed
     kept_query, kept_document = truncate(
         len(query.ids), len(document.ids), room, longest_first=limits.longest_first
     )
     query = _told(query, _keep_end(query, kept_query, left=left))
     if limits.windows is None or kept_document == len(document.ids):
         return [Fitted(query, _told(document, _keep_end(document, kept_document, left=left)), needed)]
-    size = room - kept_query
+    size = room - kept_query - (0 if limits.longest_first else WINDOW_SPARE)
     if size < WINDOW_TOKENS:
         raise InvalidRequest(
             f"beside the query {size} tokens of {limits.max_length} are left for a window of a document, at "
@@ -150,7 +162,7 @@ def most_windows(size: int, limits: Limits, *, beside: int) -> int:
     if limits.windows is None:
         return 1
     tokens = min(size, limits.max_document_tokens or size)
-    room = limits.max_length - beside
+    room = limits.max_length - beside - WINDOW_SPARE
     window = max(WINDOW_TOKENS, room, limits.max_length // 3 if limits.longest_first else 0)
     return min(limits.windows, len(_starts(tokens, window)) + 1)
 

@@ -46,17 +46,23 @@ def keep_readable(text: str, *, keep_end: bool = False) -> str:
 def read_queries(
     model: Model, texts: Sequence[str], limits: Limits, *, instruction: str | None = None
 ) -> list[Tokens]:
-    """Return the tokens of queries, as far as they can be read."""
+    """Return the tokens of queries: as far as they can be read, or all of them where their number counts."""
 
     def encode(texts: Sequence[str], whole: bool) -> Sequence[Tokens]:
         return model.queries(texts, instruction=instruction, max_characters=TEXT_CHARACTERS)
 
     enough = limits.max_query_tokens
-    return read(encode, texts, limits.max_length, enough=enough, keep_end=limits.keeps_query_end)
+    most = enough or (TEXT_CHARACTERS if limits.longest_first else limits.max_length)
+    return read(encode, texts, most, enough=enough, keep_end=limits.keeps_query_end)
 
 
-def read_documents(model: Model, texts: Sequence[str], limits: Limits) -> list[Tokens]:
-    """Return the tokens of documents, as far as they can be read."""
+def read_documents(
+    model: Model, texts: Sequence[str], limits: Limits, queries: Sequence[Tokens]
+) -> list[Tokens]:
+    """Return the tokens of documents, as far as they can be read.
+
+    Where the longer text is cut first, they are so many that it is seen which of both is longer.
+    """
     keep_end = limits.keeps_end
 
     def encode(texts: Sequence[str], whole: bool) -> Sequence[Tokens]:
@@ -68,8 +74,10 @@ def read_documents(model: Model, texts: Sequence[str], limits: Limits) -> list[T
             ends=whole or keep_end,
         )
 
-    most, enough = limits.most_tokens, limits.max_document_tokens
-    return read(encode, texts, most or TEXT_CHARACTERS, enough=enough, keep_end=keep_end)
+    most, enough = limits.most_tokens or TEXT_CHARACTERS, limits.max_document_tokens
+    if limits.longest_first:
+        most = max([most, *(len(query.ids) for query in queries)])
+    return read(encode, texts, most, enough=enough, keep_end=keep_end)
 
 
 def read(

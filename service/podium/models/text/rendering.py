@@ -94,7 +94,11 @@ class Renderer:
         if self._process is None:
             command = [sys.executable, "-I", __file__]
             self._process = subprocess.Popen(  # noqa: S603 this very file
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # what a terminal sends to us while we drain is not meant for it
             )
             self._write(self._head)
         self._write(request)

@@ -1,0 +1,103 @@
+"""The Deployment: its pods, how they are rolled, and who sets their number."""
+
+from typing import Any
+
+from podium_operator.render.pinned import Pods, annotations
+from podium_operator.render.pod import labels, selector
+from podium_operator.render.replacing import REPLACING
+from podium_operator.resource.names import REPLICAS_ANNOTATION, ROLL_ANNOTATION
+from podium_operator.resource.reranker import Reranker
+from podium_operator.seen.observed import Body
+
+FIXED, AUTOSCALED = "fixed", "autoscaled"
+
+
+def deployment(
+    reranker: Reranker, pods: Pods, live: Body | None, *, parked: bool = False, replaces: bool = False
+) -> dict[str, Any]:
+    """Return the Deployment of a Reranker whose model is ready.
+
+    `parked`: no pod runs for now. `replaces`: old pods go before new ones come, whatever `rollout` says.
+    """
+    rollout = reranker.spec.rollout
+    number, mode = (0, FIXED) if parked else replicas(reranker, live)
+    startup_s = reranker.spec.probes.startup_timeout_seconds
+    gpu = reranker.spec.gpu is not None
+    optional = {
+        "minReadySeconds": rollout.min_ready_seconds or None,
+        "paused": rollout.paused or None,
+        "replicas": number,
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": reranker.name,
+            "labels": labels(reranker),
+            "annotations": {
+                **annotations(reranker, pods),
+                REPLICAS_ANNOTATION: mode,
+                **({ROLL_ANNOTATION: REPLACING} if replaces else {}),
+            },
+        },
+        "spec": {
+            "selector": {"matchLabels": selector(reranker)},
+            "revisionHistoryLimit": 3,
+            "progressDeadlineSeconds": rollout.progress_deadline_seconds or startup_s * 6 // 5 + 60,
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {
+                    # A surge pod would wait for the GPU that the old pod holds.
+                    "maxSurge": 0 if replaces else _default(rollout.max_surge, 0 if gpu else 1),
+                    "maxUnavailable": 1 if replaces else _default(rollout.max_unavailable, 1 if gpu else 0),
+                },
+            },
+            "template": pods.template,
+            **{key: value for key, value in optional.items() if value is not None},
+        },
+    }
+
+
+def replicas(reranker: Reranker, live: Body | None) -> tuple[int | None, str]:
+    """Return the number to apply and who sets it; None leaves the number to the autoscaler.
+
+    A Deployment of 0, after `suspend` or by someone's hand, is raised to `minReplicas` first: an autoscaler
+    leaves it alone.
+    """
+    if reranker.spec.autoscaling is None or reranker.spec.suspend:
+        return reranker.desired_replicas, FIXED
+    if live is not None and live["spec"].get("replicas") == 0:
+        return reranker.desired_replicas, FIXED
+    return None, AUTOSCALED
+
+
+def is_zeroed(reranker: Reranker, live: Body | None) -> bool:
+    """Whether someone else scaled the Deployment to 0 that an autoscaler looks after."""
+    if live is None or reranker.spec.autoscaling is None or reranker.spec.suspend or is_fixed(live):
+        return False
+    return bool(live["spec"].get("replicas") == 0)
+
+
+def handover(reranker: Reranker, wanted: Body, live: Body | None) -> dict[str, Any] | None:
+    """Return what a second manager applies before the operator leaves `replicas` out, or None.
+
+    A field that its last manager leaves out falls back to its default: 1 pod, at once.
+    """
+    leaves = wanted["metadata"]["annotations"][REPLICAS_ANNOTATION] == AUTOSCALED
+    if not leaves or live is None or not is_fixed(live):
+        return None
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": reranker.name, "uid": live["metadata"]["uid"]},
+        "spec": {"replicas": live["spec"].get("replicas", 1)},
+    }
+
+
+def is_fixed(live: Body) -> bool:
+    """Whether the live Deployment's number was last set by the operator."""
+    return bool(live["metadata"].get("annotations", {}).get(REPLICAS_ANNOTATION, FIXED) == FIXED)
+
+
+def _default(value: int | str | None, default: int) -> int | str:
+    return default if value is None else value

@@ -1,0 +1,89 @@
+"""NetworkPolicies: what the serving pods and the download are let talk to."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from podium_operator.render.pod import PORT, labels, selector
+from podium_operator.resource.names import BINDER, DOWNLOAD
+from podium_operator.resource.reranker import Reranker
+from podium_operator.resource.status import Pinned
+from podium_operator.settings import Settings
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def network_policies(reranker: Reranker, pinned: Pinned, settings: Settings) -> list[dict[str, Any]]:
+    """Return the policy of the serving pods and that of the Jobs; none where they are off.
+
+    An empty `ingress` or `egress` list is left out: with one, each identical apply makes a new version.
+    """
+    if not reranker.spec.network_policy.enabled:
+        return []
+    policies = [_policy(reranker, reranker.name, _serving(reranker, pinned, settings))]
+    if reranker.spec.model.uri.startswith("hf://"):
+        policies.append(_policy(reranker, f"{reranker.name}-download", _download(reranker, settings)))
+    return policies
+
+
+def _policy(reranker: Reranker, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "labels": labels(reranker)},
+        "spec": {**spec, "policyTypes": ["Ingress", "Egress"]},
+    }
+
+
+def _serving(reranker: Reranker, pinned: Pinned, settings: Settings) -> dict[str, Any]:
+    port = [{"port": PORT, "protocol": "TCP"}]
+    scraper = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.monitoring_namespace}}
+    }
+    callers = list(reranker.spec.network_policy.ingress_from) or [{"namespaceSelector": {}}]
+    egress = list(settings.dns_egress)
+    if pinned.otlp_endpoint:
+        egress.append(_to_ports({_port(pinned.otlp_endpoint)}, settings))
+    return {
+        "podSelector": {"matchLabels": selector(reranker)},
+        "ingress": [{"from": callers, "ports": port}, {"from": [scraper], "ports": port}],
+        **({"egress": egress} if egress else {}),
+    }
+
+
+def _download(reranker: Reranker, settings: Settings) -> dict[str, Any]:
+    """The Jobs take no connection; they reach DNS and the ports of the hub and of a proxy."""
+    model = reranker.spec.model
+    proxies = [model.proxy.http_proxy, model.proxy.https_proxy] if model.proxy else []
+    addresses = [model.endpoint or "https://hub", *(proxy for proxy in proxies if proxy)]
+    ports = {_port(address) for address in addresses}
+    return {
+        "podSelector": {
+            "matchLabels": {"app.kubernetes.io/instance": reranker.name},
+            "matchExpressions": [
+                {"key": "app.kubernetes.io/name", "operator": "In", "values": [DOWNLOAD, BINDER]}
+            ],
+        },
+        "egress": [*settings.dns_egress, _to_ports(ports, settings)],
+    }
+
+
+def _to_ports(ports: set[int], settings: Settings) -> dict[str, Any]:
+    """Return a rule to these ports anywhere but at metadata addresses, which give a node's credentials away.
+
+    Pods are named besides: some network plugins do not count them among the addresses of a block.
+    """
+    rule: dict[str, Any] = {"ports": [{"port": port, "protocol": "TCP"} for port in sorted(ports)]}
+    if settings.egress_except:
+        rule["to"] = [{"namespaceSelector": {}}, _block("0.0.0.0/0", settings), _block("::/0", settings)]
+    return rule
+
+
+def _block(cidr: str, settings: Settings) -> dict[str, Any]:
+    without = [other for other in settings.egress_except if (":" in other) == (":" in cidr)]
+    return {"ipBlock": {"cidr": cidr, **({"except": without} if without else {})}}
+
+
+def _port(address: str) -> int:
+    """Return the port of an address; one without a scheme is taken as http, as curl does."""
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    return parts.port or _DEFAULT_PORTS.get(parts.scheme, 443)

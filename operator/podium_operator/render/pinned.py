@@ -1,0 +1,165 @@
+"""Which pods are wanted: those that run, byte for byte, or those that today's code and settings would make.
+
+An upgrade of the operator alone moves no pod: while the spec asks for the same pods, their template stays as
+it was made, kept in an annotation of the Deployment, until `rollout.onUpgrade: Roll` has its turn.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from podium_operator.render.pod import pod_template
+from podium_operator.resource.names import PINNED_ANNOTATION, ROLLED_ANNOTATION, TEMPLATE_ANNOTATION
+from podium_operator.resource.reranker import Reranker
+from podium_operator.resource.source import digest, model_source, shape
+from podium_operator.resource.spec import RerankerSpec
+from podium_operator.resource.status import Pinned
+from podium_operator.resource.workload import Gpu
+from podium_operator.seen.observed import Body
+from podium_operator.settings import Settings
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What the Deployment remembers of its making: the spec that shaped its pods, and what was pinned."""
+
+    shape: dict[str, Any]
+    pinned: Pinned
+
+
+class Pods(msgspec.Struct, frozen=True, kw_only=True):
+    """The pods that are wanted now.
+
+    `up_to_date`: whether today's code and settings would make the same; None where there are none yet.
+    `rolled`: when an upgrade moved them. `turn`: "taken" where it moves them now, "awaited" where it would.
+    """
+
+    pinned: Pinned
+    template: dict[str, Any]
+    up_to_date: bool | None = None
+    rolled: str | None = None
+    turn: str | None = None
+
+
+def wanted_pods(
+    reranker: Reranker, live: Body | None, settings: Settings, now: datetime, *, waits: bool = False
+) -> Pods:
+    """Return the pods of a Reranker. `waits`: whether an upgrade must not move them now.
+
+    What they take from the settings moves with the template alone: an operator with other settings, an erased
+    status (read back from the Deployment) and a lost Deployment (read back from status) leave it as it is.
+    """
+    source, today = model_source(reranker), _pinned_today(reranker, settings)
+    fresh = pod_template(reranker, source, today)
+    record = _record(live)
+    if live is None or record is None or not _same_pods(reranker, record, today.shape):
+        known = reranker.status.pinned if record is None else None
+        pinned = known if known and known.shape == today.shape else today
+        template = pod_template(reranker, source, pinned)
+        return Pods(pinned=pinned, template=template, up_to_date=template == fresh if live else None)
+    pinned = msgspec.structs.replace(record.pinned, shape=today.shape)
+    template = _kept_template(live) or pod_template(reranker, source, pinned)
+    rolled = live["metadata"]["annotations"].get(ROLLED_ANNOTATION)
+    if template == fresh:
+        return Pods(pinned=today, template=template, up_to_date=True, rolled=rolled)
+    kept = Pods(pinned=pinned, template=template, up_to_date=False, rolled=rolled)
+    if not _rolls(reranker, settings):
+        return kept
+    if reranker.desired_replicas == 0:
+        return Pods(pinned=today, template=fresh, up_to_date=True)
+    if waits:
+        return msgspec.structs.replace(kept, turn="awaited")
+    moment = now.isoformat(timespec="microseconds")
+    return Pods(pinned=today, template=fresh, up_to_date=True, rolled=moment, turn="taken")
+
+
+def _pinned_today(reranker: Reranker, settings: Settings) -> Pinned:
+    return Pinned(
+        shape=digest(shape(reranker.raw)),
+        image=settings.reranker_gpu_image if reranker.spec.gpu else settings.reranker_image,
+        pull_secrets=list(settings.image_pull_secrets),
+        otlp_endpoint=settings.otlp_endpoint,
+        device=settings.gpu_device if _is_nvidia(reranker.spec.gpu) else None,
+        pod_security=settings.pod_security_context,
+        container_security=settings.container_security_context,
+    )
+
+
+def _is_nvidia(gpu: Gpu | None) -> bool:
+    """Whether pods get an NVIDIA GPU: without one they fail and say so, and never serve on the CPU."""
+    return gpu is not None and (bool(gpu.resource_claims) or gpu.resource_name.startswith("nvidia.com/"))
+
+
+def _same_pods(reranker: Reranker, record: Record, shape_now: str) -> bool:
+    """Whether the spec asks for the pods that the record is of: also in other words, such as a default
+    written out, and whatever else it changes, such as the Secret of the download.
+    """
+    if digest(record.shape) == shape_now:
+        return True
+    before = _as_recorded(reranker, record)
+    if before is None:
+        return False
+    return pod_template(before, model_source(before), record.pinned) == pod_template(
+        reranker, model_source(reranker), record.pinned
+    )
+
+
+def _rolls(reranker: Reranker, settings: Settings) -> bool:
+    rollout = reranker.spec.rollout
+    return (rollout.on_upgrade or settings.on_upgrade) == "Roll" and not rollout.paused
+
+
+def held(reranker: Reranker, live: Body | None) -> Reranker | None:
+    """Return the Reranker as the live pods know it.
+
+    While another model is downloaded the old pods serve on; number and rollout still follow the spec. None
+    where there is no Deployment, or one whose record cannot be read: then it is left as it is.
+    """
+    record = _record(live)
+    return _as_recorded(reranker, record) if record else None
+
+
+def _as_recorded(reranker: Reranker, record: Record) -> Reranker | None:
+    current = {key: value for key, value in reranker.raw.items() if key not in shape(reranker.raw)}
+    cache = {**reranker.raw.get("cache", {}), **record.shape.get("cache", {})}
+    raw = {**current, **record.shape, **({"cache": cache} if cache else {})}
+    try:
+        spec = msgspec.convert(raw, RerankerSpec)
+    except msgspec.ValidationError:
+        return None
+    return msgspec.structs.replace(reranker, spec=spec, raw=raw)
+
+
+def _record(live: Body | None) -> Record | None:
+    text = (live or {}).get("metadata", {}).get("annotations", {}).get(PINNED_ANNOTATION)
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text, type=Record)
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        return None
+
+
+def _kept_template(live: Body) -> dict[str, Any] | None:
+    """Return the template as it was applied: from the annotation, or, where an older operator made the
+    Deployment, what that one's apply owns of the live template.
+    """
+    text = live["metadata"]["annotations"].get(TEMPLATE_ANNOTATION)
+    if not text:
+        return live.get("appliedTemplate")
+    try:
+        found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        return live.get("appliedTemplate")
+    return found
+
+
+def annotations(reranker: Reranker, pods: Pods) -> dict[str, str]:
+    """Return what the Deployment remembers of its pods."""
+    record = Record(shape=shape(reranker.raw), pinned=pods.pinned)
+    own = {PINNED_ANNOTATION: _text(record), TEMPLATE_ANNOTATION: _text(pods.template)}
+    return {**own, ROLLED_ANNOTATION: pods.rolled} if pods.rolled else own
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value, order="deterministic").decode()

@@ -1,0 +1,199 @@
+"""What the API server's schema cannot refuse: unknown settings and a dangerous overlay."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from podium_operator.resource.overlay import ADMITTED, misshapen, unsafe
+from podium_operator.resource.quantity import parse_quantity
+from podium_operator.resource.reranker import Reranker
+from podium_operator.settings import Settings
+
+OWN_SETTINGS = frozenset(
+    [
+        "api_keys",
+        "api_keys_file",
+        "cache_dir",
+        "model",
+        "offline",
+        "port",
+        "revision",
+        "root_path",
+        "served_model_name",
+        "trust_remote_code",
+    ]
+)
+"""Settings of the service that the operator sets from other fields of the spec."""
+
+FREE_SETTINGS = frozenset(
+    [
+        "allow_pickle",
+        "allow_priority",
+        "body_timeout_s",
+        "cache_bytes",
+        "cache_ttl_s",
+        "cors_origins",
+        "device",
+        "document",
+        "drain_timeout_s",
+        "dtype",
+        "family",
+        "host",
+        "instruction",
+        "keep_alive_timeout_s",
+        "log_format",
+        "log_level",
+        "max_batch_tokens",
+        "max_body_bytes",
+        "max_documents",
+        "max_in_flight_bytes",
+        "max_length",
+        "max_queue_pairs",
+        "max_windows",
+        "preload",
+        "request_timeout_s",
+        "self_test",
+        "stall_timeout_s",
+    ]
+)
+"""Settings of the service that `engine.settings` may name; a test holds both lists equal to the service's."""
+
+_PROFILES = ("container.apparmor.security.beta.kubernetes.io/", "seccomp.security.alpha.kubernetes.io/")
+"""Annotations that older clusters take for a container's profile."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a Reranker is not accepted."""
+
+    reason: str
+    message: str
+
+
+def find_problem(reranker: Reranker, settings: Settings) -> Problem | None:
+    """Return the first thing that is wrong with a spec which the API server let through."""
+    return (
+        _quantity_problem(reranker)
+        or _affinity_problem(reranker)
+        or _overlay_problem(reranker, settings)
+        or _strips_problem(reranker, settings)
+        or _prometheus_problem(reranker, settings)
+        or _settings_problem(reranker)
+    )
+
+
+def _quantity_problem(reranker: Reranker) -> Problem | None:
+    """The schema's pattern lets through what is no number, such as 1e1.5."""
+    spec = reranker.spec
+    for path, value in (
+        ("cache.size", spec.cache.size),
+        ("gpu.minMemory", spec.gpu.min_memory if spec.gpu else None),
+    ):
+        try:
+            parse_quantity(0 if value is None else value)
+        except ValueError as error:
+            return Problem("InvalidSpec", f"{path}: {error}")
+    return None
+
+
+def _affinity_problem(reranker: Reranker) -> Problem | None:
+    """Ours is added to the user's affinity, so that has to have a pod's shape where the two meet."""
+    given = reranker.spec.scheduling.affinity or {}
+    required, preferred = (
+        f"{how}DuringSchedulingIgnoredDuringExecution" for how in ("required", "preferred")
+    )
+    path = "scheduling.affinity"
+    for key, value in given.items():
+        if value and not isinstance(value, Mapping):
+            return _shape_problem(f"{path}.{key}", value)
+    terms = (given.get("podAffinity") or {}).get(preferred)
+    if terms and not isinstance(terms, list):
+        return _shape_problem(f"{path}.podAffinity.{preferred}", terms)
+    rule = (given.get("nodeAffinity") or {}).get(required)
+    terms = rule.get("nodeSelectorTerms") if isinstance(rule, Mapping) else rule
+    whole = isinstance(terms, list) and all(
+        isinstance(term, Mapping) and isinstance(term.get("matchExpressions") or [], list) for term in terms
+    )
+    return _shape_problem(f"{path}.nodeAffinity.{required}", rule) if terms and not whole else None
+
+
+def _shape_problem(path: str, value: object) -> Problem:
+    return Problem(
+        "InvalidSpec", f"{path}: {value} has not the shape of a pod's: see `kubectl explain pod.spec`"
+    )
+
+
+def _overlay_problem(reranker: Reranker, settings: Settings) -> Problem | None:
+    overlay = reranker.spec.pod_template.overlay
+    if not overlay:
+        return None
+    if settings.overlay == "any":
+        wrong = next(misshapen(overlay), None)
+        message = f"{wrong} cannot be merged: write a list of items with names"
+        return Problem("InvalidSpec", message) if wrong else None
+    if settings.overlay == "off":
+        message = "podTemplate.overlay is switched off by the operator's setting overlay=off: remove it"
+        return Problem("OverlayRefused", message)
+    refused = next(unsafe(overlay), None)
+    if refused is None:
+        return None
+    return Problem(
+        "OverlayRefused",
+        f"{refused} is not allowed in a Reranker's pods: remove it from the overlay. The operator's setting "
+        f"overlay=safe admits {ADMITTED}",
+    )
+
+
+def _strips_problem(reranker: Reranker, settings: Settings) -> Problem | None:
+    """Other fields by which a pod would get more than the restricted profile, or go before all others."""
+    spec, shaped = reranker.spec, reranker.spec.cache.download.pod_template
+    if settings.overlay == "any":
+        return None
+    for path, name in (
+        ("scheduling.priorityClassName", spec.scheduling.priority_class_name),
+        ("cache.download.podTemplate.priorityClassName", shaped.priority_class_name),
+    ):
+        if name and name.startswith("system-"):
+            message = f"{path}: {name} is for the cluster's own pods: name another PriorityClass"
+            return Problem("InvalidSpec", message)
+    for path, annotations in (
+        ("podTemplate.annotations", spec.pod_template.annotations),
+        ("cache.download.podTemplate.annotations", shaped.annotations),
+    ):
+        for key, value in annotations.items():
+            if key.startswith(_PROFILES) and value == "unconfined":
+                message = f"{path}.{key}: unconfined takes a restriction off a Reranker's pods: remove it"
+                return Problem("InvalidSpec", message)
+    return None
+
+
+def _prometheus_problem(reranker: Reranker, settings: Settings) -> Problem | None:
+    """KEDA asks that address from its own pod, past what the creator's namespace may reach."""
+    autoscaling, allowed = reranker.spec.autoscaling, settings.allowed_prometheus_hosts
+    address = autoscaling.prometheus_address if autoscaling else None
+    if not address or not allowed or address == settings.prometheus_address:
+        return None
+    host = urlsplit(address if "://" in address else f"http://{address}").hostname
+    if host in allowed:
+        return None
+    return Problem(
+        "InvalidSpec",
+        f"autoscaling.prometheusAddress: {address} is at none of the hosts that the operator's setting "
+        f"allowed_prometheus_hosts admits: {', '.join(allowed)}; name one of them or leave the field out",
+    )
+
+
+def _settings_problem(reranker: Reranker) -> Problem | None:
+    for name in sorted(reranker.spec.engine.settings):
+        if name in OWN_SETTINGS:
+            return Problem(
+                "InvalidSpec",
+                f"engine.settings.{name} is set by the operator: use the spec's field for it "
+                "(model, auth, service)",
+            )
+        if name not in FREE_SETTINGS:
+            known = ", ".join(sorted(FREE_SETTINGS))
+            return Problem(
+                "InvalidSpec", f"engine.settings.{name} is no setting of the service; it has {known}"
+            )
+    return None

@@ -1,0 +1,101 @@
+"""A second look past the watches: does the API list anything that they have not delivered?
+
+It tells when the store is complete after a start, and finds what no watch told: an object that is gone, and
+one that was listed twice and never delivered.
+"""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from podium_operator.resource.names import OWNER_LABEL
+from podium_operator.run.cluster import ApiError, Cluster, Unreachable
+from podium_operator.run.hearing import Hearing
+from podium_operator.run.metrics import WATCH_BEHIND
+from podium_operator.seen.kinds import RERANKER, Kind
+from podium_operator.seen.observed import Listing
+from podium_operator.seen.store import Key, Store
+
+logger = logging.getLogger(__name__)
+
+_LIST_AGAIN_S = 5.0
+_LOST_AFTER_S = 45.0
+"""Seconds between two lists after which what both show must have been delivered; a busy watch lags less."""
+
+
+def selector_of(kind: Kind) -> str:
+    """Return the label selector of a kind's watch: children and pods only where they bear our label."""
+    return "" if kind is RERANKER else OWNER_LABEL
+
+
+class Sweep:
+    """Compares lists of metadata with the store: one list of a kind at a time, its namespaces in turn."""
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: Cluster,
+        hearing: Hearing,
+        kinds: Sequence[Kind],
+        namespaces: Sequence[str],
+        *,
+        changed: Callable[[Key], None],
+    ) -> None:
+        self._store, self._cluster, self._hearing, self._changed = store, cluster, hearing, changed
+        self._kinds, self._spaces = tuple(kinds), tuple(namespaces or (None,))
+        self._owed: dict[tuple[Kind, str | None], dict[Listing, float]] = {}
+        self._lost: set[tuple[Kind, str | None]] = set()
+
+    def deaf(self) -> list[str]:
+        """Return the kinds whose watch is silent, or does not deliver what two lists have shown."""
+        return sorted({*self._hearing.silent(), *(kind.name for kind, _ in self._lost)})
+
+    async def until_complete(self) -> None:
+        """Wait until the store has all that was listed; what goes meanwhile is missed by a later list too."""
+        targets = [(kind, space) for kind in self._kinds for space in self._spaces]
+        waiting = {target: await self._list(*target) for target in targets}
+        since = time.monotonic()
+        while waiting := {
+            target: listed for target, listed in waiting.items() if self._store.behind(target[0].name, listed)
+        }:
+            await asyncio.sleep(0.25)
+            if time.monotonic() - since >= _LIST_AGAIN_S:
+                waiting = {target: await self._list(*target) for target in waiting}
+                since = time.monotonic()
+
+    async def _list(self, kind: Kind, namespace: str | None, not_older_than: int = 0) -> list[Listing]:
+        return await self._cluster.list_metadata(kind, namespace, selector_of(kind), not_older_than)
+
+    async def run(self, every_s: float) -> None:
+        """List each kind once in `every_s` seconds, in the next of its namespaces, until cancelled."""
+        for space in itertools.cycle(self._spaces):
+            for kind in self._kinds:
+                await asyncio.sleep(every_s / len(self._kinds))
+                try:
+                    await self._look(kind, space)
+                except (ApiError, Unreachable) as error:
+                    # Without an answer nothing can be said about the watches.
+                    self._hearing.excuse()
+                    self._owed.pop((kind, space), None)
+                    logger.debug("no list of %s: %s", kind.plural, error)
+
+    async def _look(self, kind: Kind, namespace: str | None) -> None:
+        """Compare one list with the store: drop what is gone, remember what the watch owes."""
+        known = self._store.known(kind.name, namespace)
+        # Of what is known nothing may be missing because the list is old.
+        newest = max((version for _, _, _, version in known), default=0)
+        listed = await self._list(kind, namespace, newest)
+        there = {uid for _, _, uid, _ in listed}
+        for space, name, uid, _ in known:
+            if uid not in there and (key := self._store.forget((kind.name, space, name), uid)):
+                logger.debug("%s %s/%s is gone, and the watch did not say so", kind.name, space, name)
+                self._changed(key)
+        target, now = (kind, namespace), time.monotonic()
+        before = self._owed.get(target, {})
+        owed = {item: before.get(item, now) for item in self._store.behind(kind.name, listed)}
+        lost = any(now - since >= _LOST_AFTER_S for since in owed.values())
+        (self._lost.add if lost else self._lost.discard)(target)
+        self._owed[target] = owed
+        WATCH_BEHIND.labels(kind=kind.name).set(len(owed))

@@ -1,0 +1,65 @@
+"""The condition Degraded: less than was asked for, while pods answer. Pure."""
+
+from collections.abc import Iterator
+
+from podium_operator.resource.remedies import with_remedy
+from podium_operator.resource.source import own_claim_name
+from podium_operator.seen.observed import OPERATOR_FIELD
+from podium_operator.seen.pod_causes import Cause
+from podium_operator.seen.volumes import volume_waits
+from podium_operator.tell.view import Verdict, View, pod_troubles
+
+
+def degraded(view: View) -> Verdict:
+    """Whether something is less than asked for while pods answer; the most specific reason first."""
+    found = list(_degradations(view))
+    if not found:
+        return Verdict("False", "AsExpected", "nothing is less than asked for")
+    messages = [with_remedy(cause.reason, cause.message) for cause in found]
+    return Verdict("True", found[0].reason, " ".join(messages))
+
+
+def _degradations(view: View) -> Iterator[Cause]:
+    contest, progress, observed = view.observed.contest, view.progress, view.observed
+    if contest and contest.field == OPERATOR_FIELD:
+        # Both operators say it in the same words: else they would take turns at writing status.
+        one, two = sorted((contest.manager, view.settings.lease))
+        yield Cause("AnotherOperator", f"the operators {one} and {two} both look after this Reranker")
+    elif contest:
+        yield Cause(
+            "ConflictingFieldManager",
+            f"manager {contest.manager} keeps taking back {contest.field} of {contest.kind} {contest.name}",
+        )
+    if view.ready and progress.failure and not progress.ready:
+        message = f"the old pods serve on, the new model does not come: {progress.failure.message}"
+        yield Cause("DownloadFailingOldServing", message)
+    claim = ("PersistentVolumeClaim", own_claim_name(view.reranker.name))
+    if claim in observed.refusals and claim in observed.children:
+        yield Cause("ClaimNotResizable", f"claim {claim[1]} cannot grow: {observed.refusals[claim].message}")
+    if view.reranker.spec.monitoring.service_monitor.enabled and "ServiceMonitor" not in observed.addons:
+        message = "monitoring.serviceMonitor needs the API monitoring.coreos.com/v1, which is not installed"
+        yield Cause("APINotInstalled", message)
+    yield from _no_room(view)
+    yield from _partial(view)
+
+
+def _no_room(view: View) -> Iterator[Cause]:
+    """The pods that wait for the volume of a claim of one node; one of them speaks for all."""
+    if not view.on_one_node:
+        return
+    found = list(volume_waits(view.observed, view.source.claim, view.claim_node))
+    if found:
+        more = f" ({len(found)} pods wait)" if len(found) > 1 else ""
+        yield Cause("ReadWriteOnceNoRoom", found[0].message + more)
+
+
+def _partial(view: View) -> Iterator[Cause]:
+    """Fewer pods than wanted, or new pods in trouble while old ones answer."""
+    if view.ready < view.needed or view.reranker.spec.suspend:
+        return
+    cause = next(pod_troubles(view), None)
+    rolling = int(view.numbers.get("updatedReplicas", 0)) < view.desired
+    if cause:
+        yield Cause("PartiallyAvailable", f"{view.ready} of {view.desired} pods answer; {cause.message}")
+    elif view.ready < view.desired and not rolling:
+        yield Cause("PartiallyAvailable", f"{view.ready} of {view.desired} pods answer")

@@ -1,0 +1,95 @@
+"""How far the last change of the spec is: the condition Progressing. Pure."""
+
+from podium_operator.render.replacing import is_replacing
+from podium_operator.resource.remedies import with_remedy
+from podium_operator.resource.status import ConditionType
+from podium_operator.seen.observed import Body, condition, condition_is, is_rolled_out
+from podium_operator.seen.volumes import one_pod
+from podium_operator.tell.view import Verdict, View, unplaced_pods
+
+_OUT = "RolloutComplete"
+
+
+def is_out(view: View) -> bool:
+    """Whether all of the newest spec was taken and its pods have all been there: they may fail later."""
+    live = view.deployment
+    if view.problem or view.conflicts or view.observed.refusals or not view.progress.ready or live is None:
+        return False
+    return is_rolled_out(live) or _was_out(view, live)
+
+
+def _was_out(view: View, live: Body) -> bool:
+    """Whether status says so of this generation, and the Deployment has not begun another roll since.
+
+    An autoscaler's new number is no roll either: the Deployment's own condition keeps its reason.
+    """
+    known = next(
+        (item for item in view.reranker.status.conditions if item.type == ConditionType.PROGRESSING), None
+    )
+    if (
+        known is None
+        or known.reason not in (_OUT, "WaitingForTurn")
+        or known.observed_generation != view.reranker.generation
+    ):
+        return False
+    observed = int(view.numbers.get("observedGeneration", 0)) >= int(live["metadata"].get("generation", 0))
+    return observed and (condition(live, "Progressing") or {}).get("reason") == "NewReplicaSetAvailable"
+
+
+def progressing(view: View) -> Verdict:
+    """Whether a change is on its way; False with RolloutComplete: it is fully out."""
+    live, refusals = view.deployment, view.observed.refusals
+    if view.problem or view.conflicts:
+        return Verdict("False", "NotAccepted", "the newest spec is not carried out, see Accepted")
+    if refusals:
+        told = (
+            f"{kind} {name} was not taken: {refusal.message}" for (kind, name), refusal in refusals.items()
+        )
+        return Verdict("False", "Refused", with_remedy("Refused", "; ".join(told)))
+    if not view.progress.ready:
+        gap = ""
+        if live is not None and one_pod(view.reranker, view.source, view.observed.claim):
+            gap = "; until then none runs: ReadWriteOncePod gives the claim to the download"
+        return Verdict(
+            "True", "Downloading", f"the pods change when the model's files are there, see CacheReady{gap}"
+        )
+    if live is None:
+        return Verdict("True", "Starting", "the Deployment is being made")
+    return _roll(view, live)
+
+
+def _roll(view: View, live: Body) -> Verdict:
+    if view.reranker.spec.rollout.paused:
+        return Verdict(
+            "False", "Paused", "rollout.paused holds changes of the pods back; set it to false to go on"
+        )
+    numbers, wanted = view.numbers, int(live["spec"].get("replicas", 1))
+    updated = int(numbers.get("updatedReplicas", 0))
+    if is_rolled_out(live) and view.waits_for:
+        message = f"newer pods wait until those of Reranker {view.waits_for}, moved before, are ready"
+        return Verdict("False", "WaitingForTurn", with_remedy("WaitingForTurn", message))
+    if is_rolled_out(live):
+        return Verdict("False", _OUT, f"{wanted} of {wanted} pods are as the spec wants them")
+    if _was_out(view, live):
+        return Verdict("False", _OUT, "the last change is fully out, see Available for its pods")
+    if int(numbers.get("observedGeneration", 0)) >= int(live["metadata"].get("generation", 0)):
+        if any(cause.reason == "InsufficientGPU" for cause in unplaced_pods(view)):
+            message = f"{updated} of {wanted} pods are new, the next one waits for a GPU"
+            return Verdict("False", "WaitingForGPU", with_remedy("InsufficientGPU", message))
+        if condition_is(live, "Progressing", "False") and not is_replacing(live):
+            message = f"{updated} of {wanted} pods are new; no progress within the deadline"
+            reason = "ProgressDeadlineExceeded"
+            return Verdict("False", reason, with_remedy(reason, message))
+    return Verdict("True", "RollingOut", f"{updated} of {wanted} pods are new{_gap(view, live)}")
+
+
+def _gap(view: View, live: Body) -> str:
+    """Return what a roll costs where pods go before their successors come."""
+    spec = view.reranker.spec
+    none = "none answers meanwhile" if view.desired == 1 else "fewer answer meanwhile"
+    if is_replacing(live):
+        return f"; the node of claim {view.source.claim} has no room for more, so old pods go first: {none}"
+    surge = str(spec.rollout.max_surge) if spec.rollout.max_surge is not None else "0"
+    if spec.gpu is not None and view.desired == 1 and surge in ("0", "0%"):
+        return "; with one GPU pod and no surge none answers meanwhile"
+    return ""

@@ -1,0 +1,163 @@
+"""A model by Podium and by Sentence Transformers, each in a process of its own, turn by turn: the host sways
+from minute to minute, and both see the same of it.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoConfig
+
+from podium.batching import cut, first_budget, next_budget
+from podium.bench.bare import encode
+from podium.bench.limit import Limit
+from podium.bench.operations import computed
+from podium.bench.results import Beside
+from podium.bench.texts import Pair
+from podium.models.base import Encoding
+from podium.models.load import load
+
+TURNS = 3
+TURN_S = 4.0
+"""Seconds of one turn of Podium; one of Sentence Transformers takes what its pairs take."""
+
+MOST_TOKENS = 4096
+"""Tokens of a batch at most, where a prefix takes it beyond the engine's 250 ms."""
+
+
+class Count(NamedTuple):
+    """What was done so far."""
+
+    pairs: int = 0
+    seconds: float = 0.0
+    operations: float = 0.0
+    read: int = 0
+    computed: int = 0
+    limit: float = 0.0
+    """The machine's operations per second."""
+
+
+class Podium:
+    """A loaded model that scores the same pairs over and over, in batches as the engine cuts them."""
+
+    def __init__(self, folder: Path, name: str, dtype: str, pairs: Sequence[Pair]) -> None:
+        self._model = load(folder, uri=name, dtype=dtype)
+        self._config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        self._limit = Limit(self._model.info.dtype)
+        self._encodings = encode(self._model, pairs)
+        self._batches = self._cut()
+        self._next = 0
+        self._count = Count()
+
+    def turn(self, seconds: float) -> Count:
+        """Score batches for so many seconds, one at least; return what was done in all turns."""
+        end = self._count.seconds + seconds
+        while True:
+            batch = self._batches[self._next % len(self._batches)]
+            self._next += 1
+            start = perf_counter()
+            self._model.score(batch)
+            took = perf_counter() - start
+            self._limit.time_product()
+            done = self._count
+            self._count = Count(
+                pairs=done.pairs + len(batch),
+                seconds=done.seconds + took,
+                operations=done.operations + computed(self._config, self._model.recipe, batch),
+                read=done.read + sum(len(encoding.ids) for encoding in batch),
+                computed=done.computed + self._model.computed(batch),
+                limit=self._limit.operations_per_s,
+            )
+            if self._count.seconds >= end:
+                return self._count
+
+    def _cut(self) -> list[list[Encoding]]:
+        """Return the batches of the engine, which aim at its 250 ms but hold enough pairs for a prefix."""
+        budget = 512
+        for _ in range(2):
+            [first, *_] = self._batches_of(budget)
+            start = perf_counter()
+            self._model.score(first)
+            budget = next_budget(self._model.computed(first) / (perf_counter() - start), MOST_TOKENS)
+        return self._batches_of(budget)
+
+    def _batches_of(self, budget: int) -> list[list[Encoding]]:
+        budget = first_budget(self._encodings[0], budget, MOST_TOKENS)
+        return [[self._encodings[i] for i in batch] for batch in cut(self._encodings, budget)]
+
+
+class Reference:
+    """Sentence Transformers' CrossEncoder on the same folder, its defaults, in a dtype that is said."""
+
+    def __init__(self, folder: Path, dtype: str, pairs: Sequence[Pair]) -> None:
+        from sentence_transformers import CrossEncoder
+
+        self._encoder = CrossEncoder(str(folder), model_kwargs={"dtype": dtype})
+        self._pairs = list(pairs)
+        self._count = Count()
+        self._encoder.predict(self._pairs[:2], show_progress_bar=False)
+
+    def turn(self) -> Count:
+        """Score the pairs once; return what was done in all turns."""
+        start = perf_counter()
+        self._encoder.predict(self._pairs, show_progress_bar=False)
+        self._count = Count(
+            self._count.pairs + len(self._pairs), self._count.seconds + perf_counter() - start
+        )
+        return self._count
+
+
+def measure(
+    name: str,
+    folder: Path,
+    dtype: str,
+    pairs: Sequence[Pair],
+    reference: Sequence[Pair],
+    texts: str,
+    turns: int = TURNS,
+    seconds: float = TURN_S,
+) -> Beside:
+    """Measure a model on `pairs`, and Sentence Transformers on those of `reference`, which may be none."""
+    theirs = Count()
+    with (
+        _apart(Podium, folder, name, dtype, pairs) as own,
+        _apart(Reference, folder, dtype, reference) as other,
+    ):
+        for _ in range(turns):
+            count = own.submit(_turn, seconds).result()
+            if reference:
+                theirs = other.submit(_turn).result()
+    return Beside(
+        model=name,
+        dtype=dtype,
+        texts=texts,
+        read_tokens=count.read / count.pairs,
+        computed_tokens=count.computed / count.pairs,
+        pairs_per_s=count.pairs / count.seconds,
+        reference_pairs_per_s=theirs.pairs / theirs.seconds if reference else None,
+        share=count.operations / count.seconds / count.limit if not torch.cuda.is_available() else None,
+        limit_gflops=count.limit / 1e9,
+    )
+
+
+_worker: Any
+"""What the process that `_apart` made holds."""
+
+
+def _apart(kind: type, *arguments: Any) -> ProcessPoolExecutor:
+    """Return a process that holds one object, made when it is first asked for a turn."""
+    return ProcessPoolExecutor(1, get_context("spawn"), _hold, (kind, *arguments))
+
+
+def _hold(kind: type, *arguments: Any) -> None:
+    global _worker
+    _worker = kind(*arguments)
+
+
+def _turn(*arguments: float) -> Count:
+    count: Count = _worker.turn(*arguments)
+    return count

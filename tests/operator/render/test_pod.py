@@ -1,0 +1,108 @@
+"""Serving and download pods: their device, claims, security contexts and what a platform adds to them."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from rerankers import HUB, SETTINGS, body, settle
+
+from podium_operator.settings import Settings
+
+CLAIMS = {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]}
+PLATFORM = msgspec.structs.replace(
+    SETTINGS,
+    pod_security_context={"runAsNonRoot": True},
+    container_security_context={"allowPrivilegeEscalation": False},
+)
+SHAPED = {
+    "labels": {"kueue.x-k8s.io/queue-name": "downloads", "podium.sh/reranker": "theirs"},
+    "annotations": {"sidecar.istio.io/inject": "false"},
+    "schedulerName": "volcano",
+    "priorityClassName": "low",
+    "runtimeClassName": "gvisor",
+}
+
+
+def serving(settings: Settings = SETTINGS, **spec: Any) -> dict[str, Any]:
+    """Return the serving pod's `spec`."""
+    seen = settle(body(**spec), settings)
+    return dict(seen.children["Deployment", "demo"]["spec"]["template"]["spec"])
+
+
+def job(part: str, settings: Settings = SETTINGS, **spec: Any) -> dict[str, Any]:
+    """Return the Job with that in its name."""
+    bound = {
+        "metadata": {"name": "demo-cache", "uid": "c"},
+        "status": {"phase": "Bound" if "dl" in part else "Pending"},
+    }
+    children = settle(body(model={"uri": HUB}, **spec), settings, claim=bound).children
+    return next(dict(child) for key, child in children.items() if key[0] == "Job" and part in key[1])
+
+
+def device(pod: dict[str, Any]) -> str | None:
+    found = [item["value"] for item in pod["containers"][0]["env"] if item["name"] == "PODIUM_DEVICE"]
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        pytest.param({}, None, id="cpu"),
+        pytest.param({"gpu": {}}, "cuda", id="nvidia"),
+        pytest.param({"gpu": {"resourceName": "nvidia.com/mig-1g.18gb"}}, "cuda", id="a-slice"),
+        pytest.param({"gpu": CLAIMS}, "cuda", id="a-claim"),
+        pytest.param({"gpu": {"resourceName": "amd.com/gpu"}}, None, id="another-vendor"),
+        pytest.param(
+            {"gpu": {}, "engine": {"settings": {"device": "cuda:0"}}}, "cuda:0", id="the-users-word"
+        ),
+    ],
+)
+def test_a_pod_with_an_nvidia_gpu_never_serves_on_the_cpu_by_itself(spec: dict, wanted: str | None) -> None:
+    assert device(serving(**spec)) == wanted
+
+
+def test_a_cluster_whose_gpus_are_pretended_says_auto() -> None:
+    settings = msgspec.structs.replace(SETTINGS, gpu_device="auto")
+    assert device(serving(settings, gpu={})) == "auto"
+
+
+def test_claims_take_the_place_of_the_resource_in_serving_pods_and_the_binder() -> None:
+    for pod in (serving(gpu=CLAIMS), job("-bind-", gpu=CLAIMS)["spec"]["template"]["spec"]):
+        assert pod["resourceClaims"] == CLAIMS["resourceClaims"]
+        resources = pod["containers"][0]["resources"]
+        assert resources["claims"] == [{"name": "gpu"}]
+        assert not any("nvidia" in name for name in {**resources["requests"], **resources.get("limits", {})})
+        assert pod["containers"][0]["image"] == "podium:cuda"
+    download = job("-dl-", gpu=CLAIMS)["spec"]["template"]["spec"]
+    assert "resourceClaims" not in download
+
+
+@pytest.mark.parametrize("part", ["-dl-", "-bind-"])
+def test_the_caches_jobs_can_be_told_to_queues_and_meshes(part: str) -> None:
+    made = job(part, gpu={}, cache={"download": {"podTemplate": SHAPED}})
+    pod = made["spec"]["template"]
+    for metadata in (made["metadata"], pod["metadata"]):
+        assert metadata["labels"]["kueue.x-k8s.io/queue-name"] == "downloads"
+        assert metadata["labels"]["podium.sh/reranker"] == "demo", "ours win"
+    assert pod["metadata"]["annotations"] == SHAPED["annotations"]
+    if part == "-dl-":
+        assert (pod["spec"]["schedulerName"], pod["spec"]["priorityClassName"]) == ("volcano", "low")
+        assert pod["spec"]["runtimeClassName"] == "gvisor"
+
+
+def test_security_contexts_are_the_platforms_where_it_has_some() -> None:
+    pods = [serving(PLATFORM), job("-dl-", PLATFORM)["spec"]["template"]["spec"]]
+    for pod in pods:
+        assert pod["securityContext"] == {"runAsNonRoot": True}, "OpenShift assigns the user"
+        assert pod["containers"][0]["securityContext"] == {"allowPrivilegeEscalation": False}
+    assert serving()["securityContext"]["runAsUser"] == 65532
+
+
+def test_a_binder_ends_at_once_whatever_an_overlay_starts_beside_the_serving_container() -> None:
+    overlay = {
+        "containers": [{"name": "side", "image": "s"}],
+        "initContainers": [{"name": "wait", "image": "w"}],
+    }
+    pod = job("-bind-", gpu={}, podTemplate={"overlay": overlay})["spec"]["template"]["spec"]
+    assert [container["name"] for container in pod["containers"]] == ["bind"]
+    assert "initContainers" not in pod

@@ -1,0 +1,92 @@
+"""What the operator refuses because the API server's schema cannot see it; lists shared with the service."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rerankers import HUB, SETTINGS, body, children_of, look, reranker
+
+from podium.errors import Reason
+from podium.settings import FIELDS
+from podium_operator.resource.status import ServiceReason
+from podium_operator.resource.validate import FREE_SETTINGS, OWN_SETTINGS, find_problem
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("max_lenght", "is no setting of the service"),
+        ("model", "is set by the operator"),
+        ("port", "is set by the"),
+    ],
+)
+def test_settings_that_the_service_does_not_know_or_the_operator_sets_are_refused(
+    name: str, words: str
+) -> None:
+    problem = find_problem(reranker(engine={"settings": {name: "1"}}), SETTINGS)
+    assert problem is not None
+    assert problem.reason == "InvalidSpec"
+    assert f"engine.settings.{name} {words}" in problem.message
+
+
+def test_an_instruction_is_a_setting_that_reaches_the_service() -> None:
+    text = "Given a question, retrieve passages that answer it"
+    resource = body(engine={"settings": {"instruction": text}})
+    assert find_problem(reranker(engine={"settings": {"instruction": text}}), SETTINGS) is None
+    (deployment,) = [child for child in children_of(resource).manifests if child["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "PODIUM_INSTRUCTION", "value": text} in container["env"]
+
+
+RULES = ["requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"]
+PARTS = ["nodeAffinity", "podAffinity", "nodeSelectorTerms", "matchExpressions", *RULES]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.just("x"),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(PARTS), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(PARTS), JSON, max_size=3))
+@settings(deadline=None)
+def test_whatever_an_affinity_holds_there_is_a_verdict_and_what_is_admitted_is_rendered(
+    given: dict,
+) -> None:
+    """The API server's schema sees nothing of it, and ours is added to it."""
+    scheduling = {"affinity": given}
+    look(body(model={"uri": HUB}, gpu={"product": "NVIDIA-H200"}, scheduling=scheduling))
+
+
+@pytest.mark.parametrize(
+    "affinity",
+    [
+        {"nodeAffinity": "x"},
+        {"podAffinity": {RULES[1]: {"weight": 1}}},
+        {"nodeAffinity": {RULES[0]: {"nodeSelectorTerms": [{"matchExpressions": "x"}]}}},
+        {"nodeAffinity": {RULES[0]: ["x"]}},
+    ],
+)
+def test_an_affinity_of_another_shape_is_refused_by_its_path(affinity: dict) -> None:
+    problem = find_problem(reranker(scheduling={"affinity": affinity}), SETTINGS)
+    assert problem is not None
+    assert problem.reason == "InvalidSpec"
+    assert problem.message.startswith("scheduling.affinity.")
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [({"cache": {"size": "1e1.5"}}, "cache.size"), ({"gpu": {"minMemory": "1E.5"}}, "gpu.minMemory")],
+)
+def test_a_quantity_that_the_pattern_lets_through_and_is_none_is_refused(spec: dict, path: str) -> None:
+    problem = find_problem(reranker(**spec), SETTINGS)
+    assert problem is not None
+    assert problem.message.startswith(f"{path}: `1")
+    look(body(model={"uri": HUB}, **spec))
+
+
+def test_both_lists_together_are_the_services_settings() -> None:
+    assert set(FIELDS) == OWN_SETTINGS | FREE_SETTINGS
+    assert not OWN_SETTINGS & FREE_SETTINGS
+
+
+def test_the_reasons_are_the_services() -> None:
+    assert [reason.value for reason in ServiceReason] == [reason.value for reason in Reason]

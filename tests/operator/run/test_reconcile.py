@@ -1,0 +1,322 @@
+"""One look with a fake cluster: what is written, in which order, and what a refusal leads to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from rerankers import HUB, NOW, SETTINGS, body
+
+from podium_operator.resource.names import OWNER_LABEL
+from podium_operator.run.cluster import ApiError, Unreachable
+from podium_operator.run.reconcile import Reconciler
+from podium_operator.seen.kinds import Kind
+from podium_operator.seen.store import Store
+
+KEY = ("search", "demo")
+
+
+class FakeCluster:
+    """Keeps what is applied; `refusals` maps a kind to the error that its applies get."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.log: list[str] = []
+        self.refusals: dict[str, Exception] = {}
+        self.events: list[Mapping[str, Any]] = []
+        self._version = 100
+
+    def keep(self, manifest: Mapping[str, Any], uid: str | None = None) -> dict[str, Any]:
+        self._version += 1
+        key = (manifest["kind"], manifest["metadata"]["name"])
+        metadata = {
+            **manifest["metadata"],
+            "uid": uid or f"uid-{key[0]}-{key[1]}",
+            "resourceVersion": str(self._version),
+            "creationTimestamp": "2026-03-01T12:00:00Z",
+        }
+        self.objects[key] = {**manifest, "metadata": metadata}
+        return self.objects[key]
+
+    async def apply(
+        self, manifest: Mapping[str, Any], *, uid: str | None, manager: str = "podium-operator"
+    ) -> Any:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        self.log.append(f"apply {kind}")
+        if kind in self.refusals:
+            raise self.refusals[kind]
+        live = self.objects.get((kind, name))
+        if (live["metadata"]["uid"] if live else None) != uid:
+            raise ApiError(409, "the object has been modified")
+        return self.keep(manifest, uid)
+
+    async def apply_status(self, resource: Mapping[str, Any], status: Mapping[str, Any]) -> Any:
+        self.log.append("status")
+        return self.keep({**resource, "status": status}, resource["metadata"]["uid"])
+
+    async def patch_spec(self, kind: Kind, live: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+        self.log.append(f"patch {kind.name} {spec}")
+        del self.refusals[kind.name]
+        self.keep({**live, "spec": {**live["spec"], **spec}}, live["metadata"]["uid"])
+
+    async def find(self, kind: Kind, namespace: str, name: str) -> Any | None:
+        return self.objects.get((kind.name, name))
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        self.log.append(f"delete {kind.name}")
+        del self.objects[kind.name, name]
+
+    async def warnings(self, namespace: str, kind: str, name: str) -> list[Any]:
+        return []
+
+    async def post_event(self, event: Mapping[str, Any]) -> None:
+        self.events.append(event)
+
+
+class World:
+    """A store, a fake cluster and a reconciler whose clock stands still until it is moved."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.cluster, self.store, self.now = FakeCluster(), Store(), 0.0
+        self.reconciler = Reconciler(
+            self.store,
+            self.cluster,  # type: ignore[arg-type]
+            SETTINGS,
+            wall=lambda: NOW,
+            clock=lambda: self.now,
+        )
+        self.ask(**spec)
+
+    def ask(self, generation: int = 1, **spec: Any) -> None:
+        resource = body(generation=generation, **spec)
+        resource["status"] = (self.store.reranker(KEY) or {}).get("status", {})
+        self.store.put(self.cluster.keep(resource, resource["metadata"]["uid"]))
+
+    async def look(self) -> float | None:
+        """Look once, or twice where the first look at all leaves status to the next."""
+        self.cluster.log.clear()
+        again_s = await self.reconciler(KEY)
+        resource = self.store.reranker(KEY)
+        return again_s if resource is None or resource.get("status") else await self.reconciler(KEY)
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        resource = self.store.reranker(KEY)
+        assert resource is not None
+        found = next(item for item in resource["status"]["conditions"] if item["type"] == kind)
+        return found["status"], found["reason"]
+
+
+async def test_everything_is_made_in_one_look_and_status_is_written_by_the_next() -> None:
+    world = World(model={"uri": HUB}, networkPolicy={"enabled": True})
+    assert await world.reconciler(KEY) == 1.0
+    assert world.cluster.log == [
+        "apply ServiceAccount", "apply PersistentVolumeClaim", "apply NetworkPolicy", "apply NetworkPolicy",
+        "apply Service", "apply Job",
+    ]  # fmt: skip
+    await world.look()
+    assert world.cluster.log == ["status"]
+    await world.look()
+    assert world.cluster.log == []
+
+
+async def test_a_refused_child_is_told_and_waits_while_the_others_are_made() -> None:
+    world = World(replicas=2)
+    world.cluster.refusals["Deployment"] = ApiError(403, "exceeded quota: count/deployments.apps")
+    again_s = await world.look()
+    assert "apply PodDisruptionBudget" in world.cluster.log
+    assert world.condition("Scheduled") == ("False", "Refused")
+    assert again_s == 5.0
+    await world.look()
+    assert world.cluster.log == [], "the same object is not tried again before its time"
+    del world.cluster.refusals["Deployment"]
+    world.now = 6.0
+    await world.look()
+    assert "apply Deployment" in world.cluster.log
+    assert world.condition("Scheduled")[1] != "Refused"
+
+
+@pytest.mark.parametrize(
+    ("error", "waits_s"),
+    [(ApiError(500, "no"), 1.0), (ApiError(429, "slow", 3.0), 3.0), (Unreachable("the webhook hangs"), 1.0)],
+)
+async def test_one_child_that_fails_hides_no_other_is_told_and_tried_again_by_itself(
+    error: Exception, waits_s: float
+) -> None:
+    world = World(replicas=2)
+    world.cluster.refusals["Service"] = error
+    again_s = await world.look()
+    made = [entry for entry in world.cluster.log if entry.startswith("apply")]
+    assert made == ["apply ServiceAccount", "apply Service", "apply Deployment", "apply PodDisruptionBudget"]
+    assert world.condition("Progressing") == ("False", "Refused")
+    assert world.condition("Ready") == ("Unknown", "Refused")
+    assert world.condition("Reconciling") == ("True", "Refused")
+    assert again_s == waits_s
+    world.cluster.refusals.clear()
+    world.now = waits_s
+    await world.look()
+    assert world.cluster.log == ["apply Service", "status"]
+    assert world.condition("Progressing")[1] == "RollingOut"
+
+
+async def test_without_an_api_server_the_look_ends_and_is_tried_again_as_a_whole() -> None:
+    world = World(replicas=2)
+    for kind in ("ServiceAccount", "Service"):
+        world.cluster.refusals[kind] = Unreachable("gone")
+    with pytest.raises(Unreachable):
+        await world.look()
+    assert world.cluster.log == ["apply ServiceAccount", "apply Service"]
+
+
+async def test_a_refusal_is_forgotten_when_its_object_is_no_longer_wanted() -> None:
+    world = World(networkPolicy={"enabled": True})
+    world.cluster.refusals["NetworkPolicy"] = ApiError(403, "exceeded quota")
+    await world.look()
+    assert world.condition("Progressing") == ("False", "Refused")
+    world.ask(generation=2)
+    again_s = await world.look()
+    assert again_s is not None
+    assert again_s > 100, "nothing is due"
+    assert world.condition("Progressing")[1] != "Refused"
+
+
+async def test_a_refused_change_that_is_taken_back_is_told_no_longer() -> None:
+    world = World()
+    await world.look()
+    world.cluster.refusals["Deployment"] = ApiError(403, "a policy forbids it")
+    world.ask(generation=2, rollout={"minReadySeconds": 3600})
+    await world.look()
+    assert world.condition("Progressing") == ("False", "Refused")
+    assert world.condition("Ready")[0] == "Unknown"
+    world.ask(generation=3)
+    again_s = await world.look()
+    assert again_s is not None
+    assert again_s > 100
+    assert world.condition("Progressing")[1] != "Refused"
+
+
+async def test_a_deletion_that_fails_is_told_and_tried_again() -> None:
+    world = World(networkPolicy={"enabled": True})
+    await world.look()
+    good = world.cluster.delete
+
+    async def refuse(kind: Kind, namespace: str, name: str, uid: str) -> None:
+        raise ApiError(500, "failed calling webhook")
+
+    world.cluster.delete = refuse  # type: ignore[method-assign]
+    world.ask(generation=2)
+    assert await world.look() == 1.0
+    assert world.condition("Progressing") == ("False", "Refused")
+    world.cluster.delete = good  # type: ignore[method-assign]
+    world.now = 1.0
+    await world.look()
+    assert world.cluster.log == ["delete NetworkPolicy", "status"]
+
+
+async def test_the_number_is_left_to_an_autoscaler_only_after_it_was_handed_over() -> None:
+    world = World(replicas=5)
+    await world.look()
+    world.ask(generation=2, autoscaling={"maxReplicas": 9})
+    good, tries = world.cluster.apply, []
+
+    async def refuse(
+        manifest: Mapping[str, Any], *, uid: str | None, manager: str = "podium-operator"
+    ) -> Any:
+        if manifest["kind"] == "Deployment":
+            tries.append(manager)
+            raise ApiError(500, "no")
+        return await good(manifest, uid=uid, manager=manager)
+
+    world.cluster.apply = refuse  # type: ignore[method-assign]
+    await world.look()
+    assert tries == ["podium-operator-handover"], "leaving the number out now would mean one pod"
+
+
+async def test_an_autoscaled_deployment_that_someone_scaled_to_0_says_so_and_is_brought_back() -> None:
+    world = World(autoscaling={"minReplicas": 2, "maxReplicas": 9})
+    await world.look()
+    live = world.cluster.objects["Deployment", "demo"]
+    fields = {"f:spec": {"f:replicas": {}}}
+    managed = [{"manager": "kubectl", "subresource": "scale", "time": "2026", "fieldsV1": fields}]
+    zero = {**live, "metadata": {**live["metadata"], "managedFields": managed}}
+    world.store.put(
+        world.cluster.keep({**zero, "spec": {**live["spec"], "replicas": 0}}, live["metadata"]["uid"])
+    )
+    await world.look()
+    assert world.condition("Available") == ("False", "ScaledToZero")
+    told = [event for event in world.cluster.events if event["reason"] == "ScaledToZero"]
+    assert len(told) == 1
+    assert "manager kubectl scaled the autoscaled Deployment to 0" in told[0]["message"]
+    assert world.cluster.log.count("apply Deployment") == 3, "raised, handed over, left to the autoscaler"
+
+
+async def test_a_port_that_was_moved_is_taken_out_before_ours_is_applied_again() -> None:
+    world = World()
+    await world.look()
+    service = world.cluster.objects["Service", "demo"]
+    good = service["spec"]["ports"]
+    moved = {**service, "spec": {**service["spec"], "ports": [{**good[0], "port": 81}]}}
+    world.store.put(world.cluster.keep(moved, service["metadata"]["uid"]))
+    world.cluster.refusals["Service"] = ApiError(422, 'spec.ports[1].name: Duplicate value: "http"')
+    await world.look()
+    patch = f"patch Service {{'ports': {good}}}"
+    assert world.cluster.log == ["apply Service", patch, "apply Service"]
+    assert world.cluster.objects["Service", "demo"]["spec"] == service["spec"]
+
+
+async def test_a_refusal_that_has_nothing_to_do_with_others_is_told_as_it_is() -> None:
+    world = World(replicas=2)
+    world.cluster.refusals["Deployment"] = ApiError(422, "spec.template: Invalid value")
+    await world.look()
+    assert world.condition("Scheduled") == ("False", "Refused")
+    assert not [entry for entry in world.cluster.log if entry.startswith("patch")]
+
+
+async def test_a_foreign_object_is_found_out_by_the_refused_making_and_left_alone() -> None:
+    world = World()
+    theirs = {
+        "kind": "Service",
+        "metadata": {"name": "demo", "namespace": "search", "labels": {}},
+        "spec": {},
+    }
+    world.cluster.keep(theirs, "theirs")
+    await world.look()
+    assert world.condition("Accepted") == ("False", "NameConflict")
+    assert world.cluster.objects["Service", "demo"]["metadata"]["uid"] == "theirs"
+    await world.look()
+    assert world.cluster.log == []
+    del world.cluster.objects["Service", "demo"]
+    world.now = 6.0
+    await world.look()
+    assert world.condition("Accepted") == ("True", "Accepted")
+
+
+async def test_our_own_object_that_lost_its_label_is_taken_back_by_its_uid() -> None:
+    world = World()
+    await world.look()
+    service = world.cluster.objects["Service", "demo"]
+    stripped = {**service, "metadata": {**service["metadata"], "labels": {}}}
+    world.cluster.objects["Service", "demo"] = stripped
+    world.store.forget(("Service", "search", "demo"))
+    await world.look()
+    assert world.cluster.objects["Service", "demo"]["metadata"]["labels"][OWNER_LABEL] == "demo"
+
+
+async def test_a_gone_reranker_is_forgotten_and_one_that_is_going_left_alone() -> None:
+    world = World()
+    going = body()
+    going["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+    world.store.put(world.cluster.keep(going, "x"))
+    assert await world.look() is None
+    world.store.forget(("Reranker", *KEY))
+    assert await world.look() is None
+    assert world.cluster.log == []
+
+
+async def test_an_event_that_cannot_be_posted_does_not_fail_the_look() -> None:
+    world = World(podTemplate={"overlay": {"hostPID": True}})
+
+    async def refuse(event: Mapping[str, Any]) -> None:
+        raise ApiError(403, "no")
+
+    world.cluster.post_event = refuse  # type: ignore[method-assign]
+    await world.look()
+    assert world.condition("Accepted") == ("False", "OverlayRefused")

@@ -1,0 +1,151 @@
+"""The second look past the watches: complete after a start; what is gone, and what was never delivered."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from podium_operator.resource.names import OWNER_LABEL
+from podium_operator.run import sweep as module
+from podium_operator.run.cluster import ApiError
+from podium_operator.run.sweep import Sweep
+from podium_operator.seen.kinds import BY_NAME, Kind
+from podium_operator.seen.store import Key, Store
+
+SERVICE, JOB = BY_NAME["Service"], BY_NAME["Job"]
+
+
+def service(version: int) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": "a", "namespace": "s", "uid": "u", "resourceVersion": str(version)}
+    metadata["labels"] = {OWNER_LABEL: "demo"}
+    return {"kind": "Service", "metadata": metadata, "spec": {"version": version}}
+
+
+class FakeLists:
+    """Answers lists of metadata; stands for the cluster and for what hears the watches."""
+
+    def __init__(self, *listed: tuple[str, str, str, int]) -> None:
+        self.listed, self.selectors = list(listed), set[str]()
+        self.asked: list[tuple[str, str | None, int]] = []
+        self.fails = False
+        self.excused = 0
+
+    async def list_metadata(
+        self, kind: Kind, namespace: str | None, selector: str, not_older_than: int
+    ) -> list[Any]:
+        self.selectors.add(selector)
+        self.asked.append((kind.name, namespace, not_older_than))
+        if self.fails:
+            raise ApiError(500, "no")
+        return list(self.listed)
+
+    def excuse(self) -> None:
+        self.excused += 1
+
+    def silent(self) -> list[str]:
+        return []
+
+
+def sweep(
+    store: Store,
+    lists: FakeLists,
+    changed: Callable[[Key], None] = lambda _: None,
+    kinds: Sequence[Kind] = (SERVICE,),
+    namespaces: Sequence[str] = (),
+) -> Sweep:
+    return Sweep(store, lists, lists, kinds, namespaces, changed=changed)  # type: ignore[arg-type]
+
+
+async def test_the_store_is_complete_once_the_watches_have_delivered_what_is_listed() -> None:
+    store, lists = Store(), FakeLists(("s", "a", "u", 5))
+    waiting = asyncio.create_task(sweep(store, lists).until_complete())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    store.put(service(5))
+    await asyncio.wait_for(waiting, 5)
+    assert lists.selectors == {"podium.sh/reranker"}
+
+
+async def test_what_went_before_it_was_delivered_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LIST_AGAIN_S", 0.1)
+    lists = FakeLists(("s", "a", "u", 5))
+    waiting = asyncio.create_task(sweep(Store(), lists).until_complete())
+    await asyncio.sleep(0.01)
+    lists.listed.clear()
+    await asyncio.wait_for(waiting, 5)
+
+
+@pytest.mark.parametrize(
+    ("known", "watched"),
+    [pytest.param(5, True, id="a-change-of-others"), pytest.param(6, False, id="what-was-applied")],
+)
+async def test_what_two_lists_apart_show_and_the_watch_did_not_deliver_is_lost(
+    known: int, watched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, lists = Store(), FakeLists(("s", "a", "u", 6))
+    store.put(service(known), watched=watched)
+    looking = sweep(store, lists)
+    await looking._look(SERVICE, None)
+    await looking._look(SERVICE, None)
+    assert looking.deaf() == [], "one right after the other proves nothing: a busy watch lags"
+    monkeypatch.setattr(module, "_LOST_AFTER_S", 0.0)
+    await looking._look(SERVICE, None)
+    assert looking.deaf() == ["Service"]
+    store.put(service(6))
+    await looking._look(SERVICE, None)
+    assert looking.deaf() == []
+
+
+async def test_a_busy_watch_that_always_owes_something_else_has_lost_nothing() -> None:
+    store, lists = Store(), FakeLists()
+    store.put(service(5))
+    looking = sweep(store, lists)
+    for step in range(4):
+        lists.listed = [("s", "a", "u", 6 + step)]
+        await looking._look(SERVICE, None)
+        assert looking.deaf() == []
+
+
+async def test_what_is_listed_no_more_is_dropped_and_its_reranker_looked_at() -> None:
+    store, changed = Store(), list[Key]()
+    store.put(service(5))
+    lists = FakeLists()
+    await sweep(store, lists, changed.append)._look(SERVICE, None)
+    assert changed == [("s", "demo")]
+    assert store.observe(("s", "demo")).children == {}
+    assert lists.asked == [("Service", None, 5)], "a list from an old cache would miss what is known"
+
+
+async def test_what_is_made_while_the_list_is_on_its_way_is_kept() -> None:
+    store, changed, lists = Store(), list[Key](), FakeLists()
+
+    async def list_metadata(*_: object) -> list[Any]:
+        store.put(service(5))
+        return []
+
+    lists.list_metadata = list_metadata  # type: ignore[method-assign]
+    await sweep(store, lists, changed.append)._look(SERVICE, None)
+    assert changed == []
+    assert set(store.observe(("s", "demo")).children) == {("Service", "a")}
+
+
+async def test_each_kind_is_listed_once_a_period_in_one_namespace_after_the_other() -> None:
+    lists = FakeLists()
+    looking = sweep(Store(), lists, kinds=(SERVICE, JOB), namespaces=("x", "y"))
+    running = asyncio.create_task(looking.run(0.04))
+    while len(lists.asked) < 6:
+        await asyncio.sleep(0.01)
+    running.cancel()
+    assert [(kind, space) for kind, space, _ in lists.asked[:6]] == [
+        ("Service", "x"), ("Job", "x"), ("Service", "y"), ("Job", "y"), ("Service", "x"), ("Job", "x"),
+    ]  # fmt: skip
+
+
+async def test_without_an_answer_nothing_is_said_about_the_watches() -> None:
+    store, lists = Store(), FakeLists()
+    lists.fails = True
+    running = asyncio.create_task(sweep(store, lists).run(0.02))
+    while lists.excused < 2:
+        await asyncio.sleep(0.01)
+    running.cancel()

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Run every test: tests/run.sh. First those that measure or compute, by themselves; then, beside each
+# other, two sets of those that mostly wait for a control plane of their own (they skip where KUBEBUILDER_ASSETS
+# names none). What a set says is shown when it has ended.
+set -eu
+cd "$(dirname "$0")/.."
+pytest=${PYTEST:-.venv/bin/pytest}
+# The longest waits: outages, five quiet minutes, a minute between two lists.
+waiting="tests/cluster/test_faults.py tests/cluster/test_stability.py tests/cluster/test_load.py"
+others=$(for file in tests/cluster/test_*.py; do case " $waiting " in *" $file "*) ;; *) echo "$file" ;; esac; done)
+
+logs=$(mktemp -d)
+running=
+finish() {
+    for started in $running; do kill "${started%%:*}" 2>/dev/null || true; done
+    rm -r "$logs"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+failed=
+$pytest --ignore=tests/cluster --ignore=tests/chart tests || failed="$failed most"
+beside() {
+    set_name=$1
+    shift
+    $pytest -p no:cacheprovider "$@" >"$logs/$set_name" 2>&1 &
+    running="$running $!:$set_name"
+}
+# shellcheck disable=SC2086
+beside cluster $others
+# shellcheck disable=SC2086
+beside waiting $waiting tests/chart
+for started in $running; do
+    wait "${started%%:*}" || failed="$failed ${started#*:}"
+    cat "$logs/${started#*:}"
+done
+running=
+[ -z "$failed" ] || { echo "tests: failed:$failed" >&2; exit 1; }
