@@ -107,7 +107,7 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
                 for start in range(0, len(data), _PIECE_BYTES):
                     self._feed(data[start : start + _PIECE_BYTES])
             except httptools.HttpParserError:
-                self._refuse(MalformedBody("the request is not HTTP/1.1"))
+                self._refuse(self._too_many() or MalformedBody("the request is not HTTP/1.1"))
             except MalformedBody as error:
                 self._refuse(error)
             self._run_clock()
@@ -121,8 +121,8 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
                     data = b""
                 except httptools.HttpParserUpgrade as offer:
                     data = self._without_offer(data[offer.args[0] :]) if self._should_upgrade() else b""
-            if self._header_count > MAX_HEADERS:
-                raise MalformedBody(f"the request has more than {MAX_HEADERS} headers")
+            if too_many := self._too_many():
+                raise too_many
             if self._begun and self._bare_bytes > MAX_HEADER_BYTES:
                 raise MalformedBody(f"the headers are larger than {MAX_HEADER_BYTES} bytes")
             if self._arriving and max(self._bare_bytes, self._spent_bytes) > MAX_HEADER_BYTES:
@@ -158,7 +158,14 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
             if self._header_count <= MAX_HEADERS and not self._arriving:
                 super().on_header(name, value)
 
+        def _too_many(self) -> MalformedBody | None:
+            if self._header_count <= MAX_HEADERS:
+                return None
+            return MalformedBody(f"the request has more than {MAX_HEADERS} headers")
+
         def on_headers_complete(self) -> None:
+            if too_many := self._too_many():
+                raise too_many  # the parser stops, and no request begins with some of its headers
             super().on_headers_complete()
             self._begun, self._arriving = False, True
             self._bare_bytes = self._spent_bytes = 0
@@ -169,6 +176,8 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
             super().on_body(body)
 
         def on_message_complete(self) -> None:
+            if too_many := self._too_many():
+                raise too_many
             self._arriving = False
             if not self._owing:
                 self._stop()  # the clock of a body that was left
