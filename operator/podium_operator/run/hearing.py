@@ -15,8 +15,8 @@ from podium_operator.seen.kinds import Kind
 from podium_operator.seen.store import Key, Store
 
 RESTART_AFTER_S, DEAF_AFTER_S = 90.0, 160.0
-"""Seconds without a line after which kopf begins a watch anew, and after which that was in vain: a new one has
-its bookmark within 60 s or little more. At kopf's own 70 s a busy API server's watches were begun anew often."""
+"""Seconds without a line after which kopf begins a watch anew, and after which that was in vain: a new one
+has its bookmark within 60 s or little more. kopf's own 70 s were too few where the API server is busy."""
 
 _kopfs_own = watching.infinite_watch
 
