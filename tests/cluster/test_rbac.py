@@ -45,7 +45,8 @@ def audited(plane: ControlPlane, account: str, since: int) -> tuple[set[tuple[st
 
 def whole_life(space: Space) -> None:
     """Have the operator do everything that it ever does."""
-    every = {"networkPolicy": {"enabled": True}, "monitoring": {"serviceMonitor": {"enabled": True}}}
+    many = {"cache": {"accessModes": ["ReadWriteMany"]}}  # pods of one node's claim have no budget
+    every = {"networkPolicy": {"enabled": True}, "monitoring": {"serviceMonitor": {"enabled": True}}, **many}
     space.rerank("a", model={"uri": "hf://org/model"}, autoscaling=KEDA, **every)
     space.end_job(space.download_job("a"))
     space.wait("scaledobjects", "a")
@@ -53,7 +54,7 @@ def whole_life(space: Space) -> None:
     space.wait("horizontalpodautoscalers", "a")
     space.end_job(space.download_job("a"))
     space.settled("a")
-    space.rerank("a", model={"uri": "hf://org/other"})
+    space.rerank("a", model={"uri": "hf://org/other"}, **many)
     wait_for("nothing scales", lambda: space.get("horizontalpodautoscalers", "a") is None)
     space.rerank("b", podTemplate={"overlay": {"hostPID": True}})
     space.wait_condition("Accepted", "False", "OverlayRefused", "b")

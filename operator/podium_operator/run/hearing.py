@@ -14,9 +14,9 @@ from kopf._cogs.clients import watching
 from podium_operator.seen.kinds import Kind
 from podium_operator.seen.store import Key, Store
 
-DEAF_AFTER_S = 150.0
-"""Seconds without a line. kopf begins a watch anew after 70 s without one, and the new one has its bookmark
-within 60 s; what is silent for longer was begun anew in vain."""
+RESTART_AFTER_S, DEAF_AFTER_S = 90.0, 160.0
+"""Seconds without a line after which kopf begins a watch anew, and after which that was in vain: a new one
+has its bookmark within 60 s or little more. kopf's own 70 s were too few where the API server is busy."""
 
 _kopfs_own = watching.infinite_watch
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import kopf
 
+from podium_operator.run.hearing import RESTART_AFTER_S
 from podium_operator.run.sweep import selector_of
 from podium_operator.run.workqueue import WorkQueue
 from podium_operator.seen.kinds import Kind
@@ -83,6 +84,7 @@ def watch_settings(kinds: Sequence[Kind]) -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.persistence.diffbase_storage = _NoDifferences()
     settings.watching.chunk_size = 100
+    settings.watching.inactivity_timeout = RESTART_AFTER_S
     settings.queueing.worker_limit = 20
     settings.queueing.idle_timeout = 0.01
     settings.queueing.exit_timeout = 1.0

@@ -11,7 +11,8 @@ from kopf._core.reactor import queueing
 
 from podium_operator.resource.names import OWNER_LABEL
 from podium_operator.run import hearing as module
-from podium_operator.run.hearing import DEAF_AFTER_S, Hearing
+from podium_operator.run.hearing import DEAF_AFTER_S, RESTART_AFTER_S, Hearing
+from podium_operator.run.watches import watch_settings
 from podium_operator.seen.kinds import BY_NAME
 from podium_operator.seen.store import Key, Store
 
@@ -51,6 +52,8 @@ def test_kopf_looks_the_function_up_when_it_begins_to_watch_and_drops_bookmarks_
     assert queueing.watching is watching
     assert {"resource", "namespace"} <= set(inspect.signature(module._kopfs_own).parameters)
     assert "'allowWatchBookmarks'" in inspect.getsource(watching.watch_objs)
+    assert watch_settings([SERVICE]).watching.inactivity_timeout == RESTART_AFTER_S
+    assert "settings.watching.inactivity_timeout" in inspect.getsource(watching.watch_objs)
 
 
 async def test_a_bookmark_is_a_sign_of_life_and_is_handed_on(stream: list[Any]) -> None:
