@@ -73,7 +73,7 @@ def test_serve_help_shows_every_setting_with_unit_default_and_variable(serve_hel
 def test_a_number_names_its_unit(name):
     said = describe(name)
     assert said.description
-    assert said.values in {"TEXT", "TOKENS", "BYTES", "SECONDS", "DOCUMENTS", "PAIRS", "PORT"} or (
+    assert said.values in {"TEXT", "TOKENS", "WINDOWS", "BYTES", "SECONDS", "DOCUMENTS", "PAIRS", "PORT"} or (
         said.values.startswith("[")
     )
     if name.endswith("_s"):
