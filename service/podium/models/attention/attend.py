@@ -51,7 +51,8 @@ def attend_ends(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule:
             held = held & (
                 torch.arange(width, device=held.device) > (seen.lengths - 1 - rule.window)[:, None]
             )
-        asking = query[first : first + pairs].unsqueeze(2)
-        states[first : first + pairs] = attended(asking, k, v, rule, held[:, None, None]).squeeze(2)
+        # the heads of one key ask as if they were so many tokens
+        asking = query[first : first + pairs].reshape(pairs, key.shape[1], -1, query.shape[2])
+        states[first : first + pairs] = attended(asking, k, v, rule, held[:, None, None]).flatten(1, 2)
         first += pairs
     return states

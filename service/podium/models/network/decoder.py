@@ -19,7 +19,7 @@ from podium.models.layout import Layout
 from podium.models.linear.onednn import FusedLinear, activation_of, fused, merged
 from podium.models.network import rotary
 from podium.models.network.modernbert import as_llama
-from podium.models.network.rotary import Turned, root_mean_square
+from podium.models.network.rotary import RootMeanSquare, Turned, root_mean_square
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +46,15 @@ class Layer(nn.Module):
         linears = [attention.q_proj, attention.k_proj, attention.v_proj]
         self.heads, self.kv, _ = (linear.out_features // self.width for linear in linears)
         self.product = _product(merged(linears), fuse=fuse)
-        self.turned_query = _turned(getattr(attention, "q_norm", None))
-        self.turned_key = _turned(getattr(attention, "k_norm", None))
+        norms = _head_norms(attention)
+        self.turned = Turned(*zip(norms, [self.heads, self.kv][: len(norms)], strict=True))
         self.output = _product(attention.o_proj, fuse=fuse)
         self.gated = Gated(mlp.gate_proj, mlp.up_proj, mlp.act_fn, fuse=fuse)
         self.down = _product(mlp.down_proj, fuse=fuse)
         self.attention_type: str | None = None
         self.end: End | None = None
         self.query: nn.Module | None = None
+        self.turned_query: nn.Module | None = None
 
     def keep(self, end: End, layer: Any, *, fuse: bool) -> None:
         """Compute one token of each pair only, from now on: its first, or its last."""
@@ -61,6 +62,9 @@ class Layer(nn.Module):
         self.end = end
         self.query = _product(attention.q_proj, fuse=fuse)
         self.product = _product(merged([attention.k_proj, attention.v_proj]), fuse=fuse)
+        norms = _head_norms(attention)
+        self.turned_query = Turned(*((norm, self.heads) for norm in norms[:1]))
+        self.turned = Turned(*((norm, self.kv) for norm in norms[1:]))
 
     def forward(
         self, hidden_states: Tensor, *, position_embeddings: tuple[Tensor, Tensor], layout: Layout, **_: Any
@@ -70,16 +74,15 @@ class Layer(nn.Module):
         normed = self.attention_norm(residual)
         cos, sin = (x[0] for x in position_embeddings)
         product = self.product(normed).unflatten(-1, (-1, self.width))
-        if self.query is None:
-            query, key, value = product.split((self.heads, self.kv, self.kv), 1)
-            query, key = self.turned_query(query, cos, sin), self.turned_key(key, cos, sin)
-            query, key, value = (x.transpose(0, 1) for x in (query, key, value))
-            states = attend(query, key, value, layout, self.rule)
+        if self.query is None or self.turned_query is None:
+            both, value = product.split((self.heads + self.kv, self.kv), 1)
+            both, value = self.turned(both, cos, sin).transpose(0, 1), value.transpose(0, 1)
+            states = attend(both[: self.heads], both[self.heads :], value, layout, self.rule)
         else:
             picked = layout.firsts if self.end == "first" else layout.lasts
             key, value = product.split((self.kv, self.kv), 1)
             query = self.query(normed[picked]).unflatten(-1, (-1, self.width))
-            query, key = self.turned_query(query, cos[picked], sin[picked]), self.turned_key(key, cos, sin)
+            query, key = self.turned_query(query, cos[picked], sin[picked]), self.turned(key, cos, sin)
             states = attend_ends(query, key, value, layout, self.rule)
             residual = residual[picked]
         residual = _added(self.output, states.flatten(1), residual, self.attended_norm)
@@ -121,14 +124,16 @@ def _product(linear: nn.Linear, *, fuse: bool) -> nn.Module:
     return (fused(linear) if fuse else None) or linear
 
 
-def _turned(norm: Any) -> Turned:
-    """Return the rotation after a norm of each head, None for none. Raises ValueError where it is another."""
-    if norm is None:
-        return Turned(None)
-    known = root_mean_square(norm)
-    if known is None:
-        raise ValueError(f"a {type(norm).__name__} of heads, which is not known here")
-    return Turned(known)
+def _head_norms(attention: Any) -> list[RootMeanSquare]:
+    """Return the norms of queries and of keys, or none. Raises ValueError where they are of another kind."""
+    norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
+    if norms == [None, None]:
+        return []
+    known = [None if norm is None else root_mean_square(norm) for norm in norms]
+    found = [norm for norm in known if norm is not None]
+    if len(found) < len(norms):
+        raise ValueError("norms of heads that are not known here")
+    return found
 
 
 def _norm(norm: Any) -> nn.Module:
@@ -155,9 +160,10 @@ def pack(base: Any, device: torch.device, *, causal: bool, end: End | None) -> b
             if same and end is not None and index == len(layers) - 1:
                 replacement.keep(end, parts, fuse=fuse)
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
-            logger.debug("a layer of another kind", exc_info=error)
+            logger.info("layer %d stays as it is: %s", index, error)
             return False
         if not same:
+            logger.info("layer %d stays as it is: its replacement gives something else", index)
             return False
         replacement.attention_type = getattr(layer, "attention_type", None)  # ModernBERT asks its layers
         layers[index] = replacement

@@ -1,9 +1,32 @@
-"""What a decoder does to states and to queries and keys: norms by the root of the mean square, rotation."""
+"""What a decoder does to states, queries and keys: norms by the root of the mean square, and rotation.
 
+Both are made in float32 and in blocks of rows that stay in a core's cache: passes over all rows at once, and
+passes that mix two dtypes, take several times as long.
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+_BLOCK_NUMBERS = 1 << 18
+"""Numbers of a block on the CPU: 1 MiB in float32."""
+
+
+def _blocks(x: Tensor) -> Iterator[slice]:
+    """Yield slices of the rows of x that make blocks; on a device, all rows."""
+    rows = len(x)
+    if x.device.type == "cpu":
+        rows = max(1, _BLOCK_NUMBERS // max(1, x[0].numel())) if rows else 0
+    yield from (slice(first, first + rows) for first in range(0, len(x), max(1, rows)))
+
+
+def _scales(states: Tensor, epsilon: float) -> Tensor:
+    """Return 1 over the root of the mean square: (…, n) float32 → (…, 1)."""
+    roots = torch.linalg.vector_norm(states, dim=-1, keepdim=True)
+    scales: Tensor = roots.square_().div_(states.shape[-1]).add_(epsilon).rsqrt_()
+    return scales
 
 
 class RootMeanSquare(nn.Module):
@@ -19,26 +42,16 @@ class RootMeanSquare(nn.Module):
         self.whole = whole
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a tensor of the shape and dtype of x, (…, n)."""
-        if self.whole:
-            whole: Tensor = (x * self._scales(x)).mul_(self.weight).to(x.dtype)
-            return whole
-        return self.unweighted(x).mul_(self.weight)
-
-    def unweighted(self, x: Tensor) -> Tensor:
-        """Return x over the root of its mean square."""
-        scales = self._scales(x)
-        if x.dtype == torch.float32:
-            return x * scales
-        # a product of two dtypes is made by way of copies: scales are rounded, and what that left is added
-        rounded = scales.to(x.dtype)
-        left = (scales - rounded).to(x.dtype)
-        return torch.addcmul(x * left, x, rounded)
-
-    def _scales(self, x: Tensor) -> Tensor:
-        roots = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-        scales: Tensor = roots.square_().div_(x.shape[-1]).add_(self.epsilon).rsqrt_()
-        return scales
+        """Return a tensor of the shape and dtype of x, (rows, …, n)."""
+        result = torch.empty_like(x)
+        for block in _blocks(x):
+            states = x[block].to(torch.float32, copy=True)
+            states.mul_(_scales(states, self.epsilon))
+            if self.whole:
+                result[block] = states.mul_(self.weight)
+            else:
+                result[block].copy_(states).mul_(self.weight)
+        return result
 
 
 def root_mean_square(norm: Any) -> RootMeanSquare | None:
@@ -66,20 +79,29 @@ def agree(got: Tensor, wanted: Tensor, tolerance: float) -> bool:
 
 
 class Turned(nn.Module):
-    """The rotation of queries or keys by their positions, as Llama has it, after a norm of each head where
-    there is one, whose weight is multiplied into the cosines and sines: those are few, the states are not.
+    """The rotation of queries and keys by their positions, as Llama has it, after a norm of each head where
+    there is one.
+
+    `norms`: those of some heads each, as (norm, heads), in the order of the heads; none for no norm.
     """
 
-    def __init__(self, norm: RootMeanSquare | None) -> None:
+    def __init__(self, *norms: tuple[RootMeanSquare, int]) -> None:
         super().__init__()
-        self.norm = norm
+        weights = [norm.weight.float().expand(heads, -1) for norm, heads in norms]
+        self.weight: Tensor | None
+        self.register_buffer("weight", torch.cat(weights) if weights else None)
+        self.epsilon = norms[0][0].epsilon if norms else 0.0
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Return what is turned: (rows, heads, d) by (rows, d) each."""
         half = x.shape[-1] // 2
+        cos, sin = cos.float().unsqueeze(1), sin.float().unsqueeze(1)
         sin = torch.cat((-sin[..., :half], sin[..., half:]), -1)
-        if self.norm is not None:
-            x = self.norm.unweighted(x)
-            cos, sin = cos * self.norm.weight, sin * self.norm.weight.roll(half)
-        turned = x.roll(half, -1).mul_(sin.to(x.dtype).unsqueeze(1))
-        return turned.addcmul_(x, cos.to(x.dtype).unsqueeze(1))
+        result = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        for block in _blocks(x):
+            states = x[block].to(torch.float32, copy=True)
+            if self.weight is not None:
+                states.mul_(_scales(states, self.epsilon)).mul_(self.weight)
+            turned = states.roll(half, -1).mul_(sin[block])
+            result[block] = turned.addcmul_(states, cos[block])
+        return result
