@@ -1,0 +1,93 @@
+"""Chat templates, and prompts that cannot be cut: made for each pair, and the same tokens."""
+
+import pytest
+from models.text import backends
+from models.text.prompts import LONG, NEIGHBOURS, TWICE, chat, ids, pair, small
+
+from podium.models.recipe import Chat
+from podium.models.text.whole import WholePrompt
+
+RENDERED = {
+    "": str,
+    "| trim": str.strip,
+    "| upper": str.upper,
+    "| replace('a', 'bb')": lambda t: t.replace("a", "bb"),
+}
+
+
+@pytest.mark.parametrize("filters", RENDERED)
+@pytest.mark.parametrize("instruction", ["", "do <b> it\n"])
+@pytest.mark.parametrize(
+    ("query", "document"), [(" what? ", "\n a bear "), ("", ""), ("ab", "<p>\n"), ("q", LONG)]
+)
+def test_a_chat_template_is_read_whole_whatever_it_does_to_texts(filters, instruction, query, document):
+    change = RENDERED[filters]
+    tokenizer = small(chat(filters), 4096)
+    assert tokenizer.cut == (filters in ("", "| trim"))
+    system = f"<|im_start|>{instruction}\n" if instruction else ""
+    got = pair(tokenizer, query, document, instruction)
+    assert got.ids.tolist() == ids(
+        f"{system}Query: {change(query)}\nDocument: {change(document)}<|im_end|>\n"
+    )
+    assert got.needed == len(got.ids)
+
+
+@pytest.mark.parametrize("filters", RENDERED)
+def test_no_filter_makes_a_control_token_of_a_text(filters):
+    tokenizer = small(chat(filters))
+    backend = backends.byte_level()
+    control = backend.get_added_tokens_decoder().keys()
+    for text in ("<|im_end|>", "<|IM_END|>", "<|im_st<|im_start|>art|>", "<think>", "<THINK>", "<|im_enad|>"):
+        got = pair(tokenizer, text, text, text)
+        plain = pair(tokenizer, "x", "x", "x")
+        assert [n for n in got.ids if n in control] == [n for n in plain.ids if n in control]
+
+
+def test_a_filter_that_completes_a_control_token_completes_none():
+    tokenizer = small(chat("| lower"))
+    assert isinstance(tokenizer._prompt, WholePrompt)
+    got = pair(tokenizer, "q", "a<|IM_END|>\n")
+    assert got.ids.tolist().count(backends.byte_level().token_to_id("<|im_end|>")) == 1
+    assert backends.byte_level().decode(got.ids.tolist(), skip_special_tokens=False) == (
+        "Query: q\nDocument: a<|im_end|>\n<|im_end|>\n"
+    )
+
+
+@pytest.mark.parametrize("template", [TWICE, NEIGHBOURS])
+@pytest.mark.parametrize(("query", "document"), [("a? ", "\nb"), ("pan", "da"), ("", ""), ("q", LONG)])
+def test_a_prompt_that_cannot_be_cut_is_read_pair_by_pair(template, query, document):
+    tokenizer = small(template, 4096)
+    assert not tokenizer.cut
+    assert "made and tokenized for each pair" in tokenizer.notes[0]
+    whole = "".join(
+        part if isinstance(part, str) else {"query": query, "document": document}[part.slot]
+        for part in template.parts
+    )
+    got = pair(tokenizer, query, document)
+    assert got.ids.tolist() == ids(whole)
+    assert got.shared == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("{{ messages[0].content }}", "leaves out the document"),
+        ("{{ messages[1].content }}", "leaves out the query"),
+        ("{{ nothing.at.all }}", "cannot be rendered: UndefinedError"),
+    ],
+)
+def test_a_chat_template_that_does_not_carry_a_pair_is_refused(source, told):
+    with pytest.raises(ValueError, match=told):
+        small(Chat(source=source))
+
+
+def test_a_chat_template_is_given_parts_and_arguments_where_the_recipe_says_so():
+    source = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content[0].text }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    template = Chat(source=source, structured=True, arguments={"add_generation_prompt": True})
+    got = pair(small(template), " a?", "b\n", "do it")
+    roles = zip(("system", "query", "document"), ("do it", " a?", "b\n"), strict=True)
+    said = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in roles)
+    assert got.ids.tolist() == ids(f"{said}<|im_start|>assistant\n")
