@@ -138,6 +138,15 @@ def test_prompts_without_a_default_are_taken_from_requests_alone():
     assert asked.ids.tolist() == TOKENIZER.queries(["what is a"])[0].ids.tolist()
 
 
+def test_a_default_that_writes_a_control_token_is_refused():
+    """Its reference parses it; a difference would be silent."""
+    with pytest.raises(
+        ValueError, match=r"the default instruction '\[SEP\] find: ' writes the control token \[SEP\]"
+    ):
+        made(instruction="[SEP] find: ", instruction_use="before query")
+    made(instruction="[SEP] find: ", instruction_use="none")
+
+
 def test_an_encoder_without_prompts_ignores_instructions():
     (asked,) = made().queries(["a"], instruction="what is ")
     assert asked.ids.tolist() == TOKENIZER.queries(["a"])[0].ids.tolist()

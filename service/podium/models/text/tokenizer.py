@@ -9,7 +9,7 @@ from podium.errors import InvalidRequest
 from podium.models.base import Tokens
 from podium.models.recipe import Pair, Recipe
 from podium.models.text import proof
-from podium.models.text.callers import clean
+from podium.models.text.callers import clean, control_tokens
 from podium.models.text.pairs import LEAST_ROOM, PairTokenizer, room
 from podium.models.text.prompt import CutPrompt
 from podium.models.text.reading import TEXT_CHARACTERS
@@ -95,6 +95,8 @@ def make(
     backend.no_padding()
     if recipe.lower_case:
         _lower(backend)
+    if recipe.instruction_use != "none":
+        _refuse_control(backend, recipe.instruction or "")
     causal = recipe.attention == "causal"
     if isinstance(recipe.template, Pair):
         return PairTokenizer(
@@ -107,6 +109,16 @@ def make(
         )
     prompt = proof.make(backend, recipe.template, special or {}, causal=causal)
     return PromptTokenizer(prompt, max_length, recipe.instruction)
+
+
+def _refuse_control(backend: Backend, instruction: str) -> None:
+    """Refuse a default instruction that steers the model where its reference reads it."""
+    for token in control_tokens(backend).values():
+        if token in instruction:
+            raise ValueError(
+                f"the default instruction {instruction[:100]!r} writes the control token {token}, which is "
+                "read as its characters; take it out, or set PODIUM_INSTRUCTION"
+            )
 
 
 def _lower(backend: Backend) -> None:
