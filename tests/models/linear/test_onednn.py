@@ -41,6 +41,34 @@ def test_a_fused_layer_gives_what_the_plain_one_gives(layer, rows):
         assert difference(fused(layer, "gelu")(x), nn.functional.gelu(layer(x))) < bound(layer)
 
 
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("gelu_tanh", lambda x: nn.functional.gelu(x, approximate="tanh")),
+        ("silu", nn.functional.silu),
+        ("none", lambda x: x),
+    ],
+)
+def test_an_activation_is_known_by_what_it_does_and_fused(layer, name, function):
+    assert linear.activation_of(function) == name
+    x = torch.randn(7, 48, dtype=layer.weight.dtype)
+    with torch.inference_mode():
+        assert difference(fused(layer, name)(x), function(layer(x))) < bound(layer)
+
+
+def test_another_activation_is_not_known():
+    assert linear.activation_of(nn.functional.relu) is None
+
+
+def test_a_fused_layer_multiplies_with_another_tensor(layer):
+    x = torch.randn(7, 48, dtype=layer.weight.dtype)
+    gate = torch.rand(7, 80, dtype=layer.weight.dtype)
+    with torch.inference_mode():
+        got = fused(layer, binary="mul")(x, gate)
+        assert difference(got, layer(x) * gate) < bound(layer)
+        assert difference(got, layer(x) + gate) > 10 * bound(layer)
+
+
 def test_a_layer_without_bias_is_fused():
     layer = nn.Linear(16, 8, bias=False).requires_grad_(False)
     x = torch.randn(3, 16)
@@ -66,7 +94,7 @@ def test_a_missing_operator_leaves_the_plain_layer_and_says_so(monkeypatch, capl
 @pytest.mark.parametrize("error", [0.1, float("nan")])
 def test_an_operator_that_disagrees_leaves_the_plain_layer_and_says_so(error, monkeypatch, caplog):
     class Wrong(nn.Linear):
-        def __init__(self, weight, bias, activation):
+        def __init__(self, weight, bias, activation, binary):
             super().__init__(weight.shape[1], weight.shape[0])
 
         def forward(self, x, residual=None):

@@ -1,13 +1,18 @@
 """Architectures that cannot be packed give the logits of transformers' own forward."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from models.networks import encodings, network, padded, reference
+from models.networks import encodings, network, padded, reference, states
+from transformers import AutoModel
 
-from podium.models.network.padded import slices
+from podium.models.network.heads import make_head
+from podium.models.network.padded import PaddedForward, slices
+from podium.models.recipe import Recipe, Rows
 
 LENGTHS = [3, 90, 17, 64, 5]
 
@@ -38,6 +43,26 @@ def test_the_head_stays_in_float32(build):
     assert model.base_model.encoder.layer[0].attention.self.dropout is not None
     assert next(model.base_model.encoder.parameters()).dtype == torch.bfloat16
     assert forward.logits(encodings(LENGTHS)).dtype == np.float32
+
+
+@pytest.mark.parametrize("state", ["first", "mean", "last"])
+def test_a_head_over_a_base_model_reads_the_state_of_each_pair(state):
+    config = deberta().config
+    torch.manual_seed(22)
+    base = AutoModel.from_config(config).eval()
+    pairs, row = encodings(LENGTHS), torch.linspace(-1, 1, config.hidden_size)
+    wanted = states(base, pairs, state) @ row / 2
+    files = SimpleNamespace(network=base, rows=lambda *_: row.unsqueeze(0))
+    head = Rows(source="score", true=0)
+    recipe = Recipe(family="x", recognised_by="x", head=head, state=state, temperature=2.0)
+    forward = PaddedForward(base, make_head(recipe, files), recipe, torch.device("cpu"), torch.float32)
+    with torch.inference_mode():
+        assert np.abs(forward.logits(pairs) - wanted.numpy()).max() < 1e-4
+
+
+def test_padding_counts_as_computed():
+    forward = padded(network("podium-tiny", num_hidden_layers=1))
+    assert forward.computed(encodings(LENGTHS)) == len(LENGTHS) * max(LENGTHS)
 
 
 @given(lengths=st.lists(st.integers(1, 3000), max_size=80))
