@@ -159,7 +159,15 @@ def test_a_folder_is_recognised_by_its_evidence(tmp_path, config, name, family, 
         (CAUSAL, ZERANK, True, "causal", "last", 5),
         (CAUSAL, CTXL, False, "causal", "last", 1),
         (GTE, "", False, "bidirectional", "first", 1),
-        ({**ENCODER, "classifier_pooling": "mean"}, "", False, "bidirectional", "mean", 1),
+        (
+            {**ENCODER, "model_type": "modernbert", "classifier_pooling": "mean"},
+            "",
+            False,
+            "bidirectional",
+            "mean",
+            1,
+        ),
+        ({**ENCODER, "classifier_pooling": "mean"}, "", False, "bidirectional", "first", 1),
     ],
 )
 def test_what_is_attended_and_read(tmp_path, config, name, shared_prefix, attention, state, temperature):
