@@ -1,64 +1,18 @@
 """A folder's tensors become the network that a recipe names, or a refusal that names what is wrong."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from models.networks import BUILTIN, encodings, reference
+from models.network.saving import DECODER, SMALL, built, refusal, rewritten, saved
+from models.networks import encodings, reference
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from podium.errors import PermanentStartError, Reason
-from podium.models.network.weights import build
-from podium.models.recipe import Recipe
-
-CPU = torch.device("cpu")
-SMALL: dict[str, Any] = {
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "vocab_size": 2000,
-    "initializer_range": 0.1,
-    "pad_token_id": 1,
-}
-DECODER = {**SMALL, "model_type": "qwen3", "num_key_value_heads": 2, "head_dim": 16}
-
-
-def recipe(**fields) -> Recipe:
-    return Recipe(family="test", recognised_by="the test", **fields)
-
-
-def built(folder: Path, dtype: torch.dtype = torch.float32, *, allow_pickle: bool = False, **fields):
-    return build(folder, recipe(**fields), dtype=dtype, device=CPU, allow_pickle=allow_pickle)
-
-
-def saved(folder: Path, auto: Any, **config) -> Any:
-    """Save a small random model of transformers' own, every parameter random, and return it."""
-    torch.manual_seed(3)
-    model = auto.from_config(AutoConfig.for_model(**config), dtype=torch.float32).eval()
-    for parameter in model.parameters():  # biases and norms too: one that is not read would not show
-        parameter.data += torch.randn_like(parameter) * 0.1
-    model.save_pretrained(folder)
-    return model
-
-
-def rewritten(folder: Path, change) -> None:
-    """Change the tensors of a folder's one file."""
-    file = folder / "model.safetensors"
-    save_file({name: x.contiguous() for name, x in change(load_file(file)).items()}, file, {"format": "pt"})
-
-
-def refusal(folder: Path, **options) -> str:
-    with pytest.raises(PermanentStartError) as caught:
-        built(folder, **options)
-    assert caught.value.reason is Reason.MODEL_LOAD_FAILED
-    return caught.value.message
+from podium.errors import PermanentStartError
 
 
 @pytest.fixture
@@ -255,83 +209,6 @@ def test_shapes_that_the_config_does_not_have_are_named(folder):
         f"the weights in `{folder}` cannot be loaded: `roberta.encoder.layer.0.intermediate.dense.bias` has "
         "the shape (96,) there, and (128,) by config.json"
     )
-
-
-@pytest.fixture
-def sharded(tmp_path) -> Path:
-    """A decoder in several files."""
-    model = saved(tmp_path, AutoModelForSequenceClassification, **DECODER, num_labels=1)
-    (tmp_path / "model.safetensors").unlink()
-    model.save_pretrained(tmp_path, max_shard_size="150KB")
-    assert len(list(tmp_path.glob("*.safetensors"))) == 3
-    return tmp_path
-
-
-def test_shards_are_read_one_and_all(sharded):
-    assert built(sharded).network.score.weight.shape == (1, 64)
-
-
-def test_a_shard_that_is_missing_is_named(sharded):
-    (sharded / "model-00002-of-00003.safetensors").unlink()
-    assert refusal(sharded) == (
-        f"`{sharded}` lacks 1 of the 3 files that `model.safetensors.index.json` names: "
-        "model-00002-of-00003.safetensors; fetch the model again"
-    )
-
-
-@pytest.mark.parametrize("kept", [0, 7, 5000], ids=["empty", "no header", "cut"])
-def test_a_shard_that_is_cut_is_named(sharded, kept):
-    shard = sharded / "model-00002-of-00003.safetensors"
-    shard.write_bytes(shard.read_bytes()[:kept])
-    assert "cannot be loaded: `model-00002-of-00003.safetensors` is damaged or cut (" in refusal(sharded)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"weight_map": 3}'])
-def test_an_index_that_is_none_is_named(sharded, text):
-    (sharded / "model.safetensors.index.json").write_text(text)
-    assert "model.safetensors.index.json` cannot be read (" in refusal(sharded)
-
-
-def test_no_weights_at_all_are_told(tmp_path):
-    shutil.copy(BUILTIN / "config.json", tmp_path)
-    assert refusal(tmp_path) == f"`{tmp_path}` holds no weights: neither *.safetensors nor *.bin"
-
-
-@pytest.mark.parametrize("shards", [1, 2])
-def test_pickles_are_read_only_where_they_are_allowed(folder, shards):
-    tensors = load_file(folder / "model.safetensors")
-    (folder / "model.safetensors").unlink()
-    names = sorted(tensors)
-    parts = {
-        f"pytorch_model-{n}.bin" if shards > 1 else "pytorch_model.bin": names[n::shards]
-        for n in range(shards)
-    }
-    for file, held in parts.items():
-        torch.save({name: tensors[name] for name in held}, folder / file)
-    if shards > 1:
-        where = {name: file for file, held in parts.items() for name in held}
-        (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": where}))
-    assert "holds pickled weights only, and a pickle can run code" in refusal(folder)
-    network = built(folder, torch.bfloat16, allow_pickle=True).network
-    assert torch.equal(network.classifier.dense.weight, tensors["classifier.dense.weight"])
-
-
-def test_a_pickle_from_before_torch_1_6_is_read(folder):
-    tensors = load_file(folder / "model.safetensors")
-    (folder / "model.safetensors").unlink()
-    torch.save(tensors, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
-    assert built(folder, allow_pickle=True).network is not None
-
-
-def test_a_pickle_that_would_run_code_is_refused_even_where_pickles_are_allowed(folder, tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return Path.touch, (tmp_path / "sprung",)
-
-    (folder / "model.safetensors").unlink()
-    torch.save({"roberta.embeddings.word_embeddings.weight": Trap()}, folder / "pytorch_model.bin")
-    assert "`pytorch_model.bin` is damaged or cut" in refusal(folder, allow_pickle=True)
-    assert not (tmp_path / "sprung").exists()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
