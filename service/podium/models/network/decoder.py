@@ -151,14 +151,18 @@ def pack(base: Any, device: torch.device, *, causal: bool, end: End | None) -> b
     if not isinstance(layers, nn.ModuleList) or not hasattr(base, "rotary_emb"):
         return False
     fuse = device.type == "cpu"
+    kept = False
     for index, layer in enumerate(layers):
         try:
             parts = as_llama(layer)
             probe = Probe(base, layer, parts, device, causal=causal)
             replacement = Layer(parts, probe.rule, fuse=fuse).eval()
             same = probe.agrees(replacement)
-            if same and end is not None and index == len(layers) - 1:
+            # under a window only a last token's attention is known to lie at the end of its keys
+            near = end == "first" and probe.rule.window is not None
+            if same and end is not None and index == len(layers) - 1 and not near:
                 replacement.keep(end, parts, fuse=fuse)
+                kept = True
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
             logger.info("layer %d stays as it is: %s", index, error)
             return False
@@ -167,7 +171,7 @@ def pack(base: Any, device: torch.device, *, causal: bool, end: End | None) -> b
             return False
         replacement.attention_type = getattr(layer, "attention_type", None)  # ModernBERT asks its layers
         layers[index] = replacement
-    return end is not None
+    return kept
 
 
 class Probe:
