@@ -8,7 +8,8 @@ from torch import nn
 
 def as_llama(layer: Any) -> Any:
     """Return the parts of a layer of ModernBERT under the names of Llama's; another layer as it is."""
-    attention, mlp = getattr(layer, "attn", None), layer.mlp
+    attention: Any = getattr(layer, "attn", None)
+    mlp = layer.mlp
     if not isinstance(getattr(attention, "Wqkv", None), nn.Linear):
         return layer
     query, key, value = _split(attention.Wqkv, 3)
