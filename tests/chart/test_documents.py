@@ -67,6 +67,10 @@ def test_skaffold_builds_installs_applies_and_forwards_what_there_is(profile: st
         assert image is not None
         assert image[1].replace("_", "-") in images
 
+    device = {"service-cpu": "auto", "service": "cuda"}[target]
+    assert release["setValues"] == {"rerankerImage.gpu.device": device}
+    assert is_value_of_the_chart("rerankerImage.gpu.device")
+
     (hook,) = config["deploy"]["helm"]["hooks"]["after"]
     example = yaml.safe_load((ROOT / hook["host"]["command"][-1].split(" -f ")[1]).read_text())
     (forward,) = chosen["portForward"]
