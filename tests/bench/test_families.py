@@ -18,7 +18,7 @@ from podium.models.linear.onednn import FusedLinear
 from podium.models.load import load
 from podium.models.recipe import Recipe
 
-SMALL = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96}
+SMALL = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 96}
 EXTRA = {
     "qwen3-0.6b": {"num_key_value_heads": 2, "head_dim": 16},
     "mxbai-base-v1": {"pooler_hidden_size": 64},

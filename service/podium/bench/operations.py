@@ -24,15 +24,16 @@ def computed(config: Any, recipe: Recipe, batch: Sequence[Encoding]) -> float:
     rest = 2 * (2 * h * heads * d + (3 if config.model_type in _GATED else 2) * h * inner)
     spans = _spans(batch)
     tokens = sum(length for _, length in spans)
-    ends = recipe.state != "mean"
+    windows = _windows(config)
+    ends = recipe.state != "mean" and windows[-1] is None  # a local last layer computes all tokens
     linear = layers * tokens * 4 * h * keys + rest * (
         (layers - 1) * tokens + (len(batch) if ends else tokens)
     )
     # weights of one token for another, and its share of the other's value; DeBERTa has three kinds of weights
     products = (8 if config.model_type == "deberta-v2" else 4) * heads * d
     causal = recipe.attention == "causal"
-    windows = _windows(config)[: layers - 1 if ends else layers]
-    seen = sum(_seen(spans, window, causal=causal) for window in windows)
+    whole = windows[: layers - 1 if ends else layers]
+    seen = sum(_seen(spans, window, causal=causal) for window in whole)
     if ends:
         seen += sum(len(encoding.ids) for encoding in batch)
     return float(linear + products * seen)
