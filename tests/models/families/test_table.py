@@ -1,65 +1,30 @@
 """A folder is recognised by its evidence, and says how it scores, or is refused with the reason."""
 
-from typing import Any
-
 import pytest
 from models import shared
-from models.folders import CAUSAL, CHAT, ENCODER, tokenizer, write, write_tensors
+from models.families.configs import (
+    CTXL,
+    GEMMA,
+    GTE,
+    JINA,
+    NEMOTRON,
+    NEMOTRON_VL,
+    QWEN2,
+    QWEN2_CONVERTED,
+    QWEN3,
+    QWEN3_CONVERTED,
+    ZERANK,
+    made,
+    refusal,
+)
+from models.folders import CAUSAL, CHAT, ENCODER, write, write_tensors
 
-from podium.errors import PermanentStartError, Reason
 from podium.models.families.table import FAMILIES, NAMES, recipe_of
 from podium.models.folder import read
-from podium.models.recipe import Own, Pair, Recipe, Rows, Written
+from podium.models.recipe import Own, Pair, Rows
 
-QWEN3 = {**CAUSAL, "vocab_size": 151_669}
-QWEN3_CONVERTED = {**QWEN3, "architectures": ["Qwen3ForSequenceClassification"]}
-QWEN2 = {**CAUSAL, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
-QWEN2_CONVERTED = {**QWEN2, "architectures": ["Qwen2ForSequenceClassification"]}
-GEMMA = {"architectures": ["GemmaForCausalLM"], "model_type": "gemma", "vocab_size": 256_000}
-NEMOTRON = {
-    "architectures": ["LlamaBidirectionalForSequenceClassification"],
-    "model_type": "llama_bidirec",
-    "pooling": "avg",
-    "temperature": 1.0,
-    "id2label": {"0": "LABEL_0"},
-}
-NEMOTRON_VL = {
-    "architectures": ["LlamaNemotronVLForSequenceClassification"],
-    "model_type": "llama_nemotron_vl_rerank",
-    "llm_config": {"model_type": "llama_bidirec", "hidden_size": 2048, "num_hidden_layers": 16},
-    "temperature": 2.0,
-    "id2label": {"0": "LABEL_0"},
-}
-GTE = {
-    "architectures": ["NewForSequenceClassification"],
-    "model_type": "new",
-    "hidden_size": 768,
-    "num_attention_heads": 12,
-    "rope_theta": 20_000,
-    "rope_scaling": {"type": "ntk", "factor": 8.0},
-    "id2label": {"0": "LABEL_0"},
-}
-JINA = {
-    "architectures": ["XLMRobertaForSequenceClassification"],
-    "auto_map": {"AutoModelForSequenceClassification": "modeling_xlm_roberta.XLMRoberta"},
-    "use_flash_attn": True,
-    "num_labels": 1,
-}
-ZERANK, CTXL = "zeroentropy/zerank-2", "ContextualAI/ctxl-rerank-v2-instruct-multilingual-2b"
 TWO = {"id2label": {"0": "no", "1": "yes"}}
 YES_NO = Rows(source="vocabulary", true=9693, false=2152)
-
-
-def made(folder, config: dict[str, Any], *, name: str = "", family: str = "auto", **files: Any) -> Recipe:
-    write(folder, {"config.json": config, "tokenizer.json": tokenizer(), **files})
-    return recipe_of(read(folder), family, name)
-
-
-def refusal(folder, config: dict[str, Any], **options: Any) -> str:
-    with pytest.raises(PermanentStartError) as caught:
-        made(folder, config, **options)
-    assert caught.value.reason is Reason.MODEL_LOAD_FAILED
-    return caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -174,91 +139,6 @@ def test_what_is_attended_and_read(tmp_path, config, name, shared_prefix, attent
     recipe = made(tmp_path, config, name=name)
     assert (recipe.shares_prefix, recipe.attention) == (shared_prefix, attention)
     assert (recipe.state, recipe.temperature) == (state, temperature)
-
-
-def rendered(recipe: Recipe, query: str, document: str, instruction: str | None) -> str:
-    """Return a written template filled in, by nothing of Podium's text code."""
-    assert isinstance(recipe.template, Written)
-    texts = {"query": query, "document": document, "instruction": instruction or recipe.instruction}
-    parts = []
-    for part in recipe.template.parts:
-        if isinstance(part, str):
-            parts.append(part)
-        elif texts[part.slot] is not None:
-            text = texts[part.slot].strip() if part.strip else texts[part.slot]
-            parts.append(part.before + text + part.after)
-    return "".join(parts)
-
-
-JUDGE = (
-    "You are a search relevance expert who evaluates how well documents match search queries. For each "
-    "query-document pair, carefully analyze the semantic relationship between them, then provide your binary "
-    "relevance judgment (0 for not relevant, 1 for relevant).\nRelevance:<|im_end|>\n<|im_start|>assistant\n"
-)
-QWEN = (
-    "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
-    "<|im_start|>user\n"
-)
-
-
-@pytest.mark.parametrize(
-    ("config", "name", "instruction", "text"),
-    [
-        (
-            QWEN3,
-            "",
-            None,
-            "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and "
-            "the "
-            'Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
-            "<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n"
-            "<Query>: Q\n<Document>:  D\n<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
-        ),
-        (
-            QWEN2,
-            "mixedbread-ai/mxbai-rerank-base-v2",
-            None,
-            f"{QWEN}query: Q\ndocument:  D\n\n{JUDGE}",
-        ),
-        (
-            QWEN2,
-            "mixedbread-ai/mxbai-rerank-base-v2",
-            "I",
-            f"{QWEN}instruction: I\nquery: Q\ndocument:  D\n\n{JUDGE}",
-        ),
-        (
-            GEMMA,
-            "BAAI/bge-reranker-v2-gemma",
-            None,
-            "A: Q\nB:  D\n\nGiven a query A and a passage B, determine whether the passage contains an "
-            "answer "
-            "to the query by providing a prediction of either 'Yes' or 'No'.",
-        ),
-        (NEMOTRON, "", None, "question:Q \n \n passage: D\n"),
-        (
-            CAUSAL,
-            ZERANK,
-            None,
-            "<|im_start|>system\nQ<|im_end|>\n<|im_start|>user\nD<|im_end|>\n<|im_start|>assistant\n",
-        ),
-        (
-            CAUSAL,
-            CTXL,
-            None,
-            "Check whether a given document contains information helpful to answer the query.\n"
-            "<Document>  D\n\n<Query> Q ??",
-        ),
-        (
-            CAUSAL,
-            CTXL,
-            "I",
-            "Check whether a given document contains information helpful to answer the query.\n"
-            "<Document>  D\n\n<Query> Q I ??",
-        ),
-    ],
-)
-def test_the_prompt_is_the_vendor_s_to_the_last_newline(tmp_path, config, name, instruction, text):
-    assert rendered(made(tmp_path, config, name=name), "Q", " D\n", instruction) == text
 
 
 def test_gte_s_positions_are_scaled_as_its_vendor_s_formula_says(tmp_path):
