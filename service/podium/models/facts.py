@@ -91,8 +91,7 @@ def labels(folder: Folder) -> tuple[str, ...]:
     except (TypeError, ValueError):
         raise refused(
             f"`{folder.path / 'config.json'}` has `id2label` {str(named)[:100]}, which is no object of "
-            "numbers to "
-            'names; a reranker has one label: {"0": "LABEL_0"}'
+            'numbers to names; a reranker has one label: {"0": "LABEL_0"}'
         ) from None
 
 
@@ -262,8 +261,7 @@ def logits_scaling(folder: Folder) -> float:
     if config.get("model_type") == "gemma2" and config.get("final_logit_softcapping", 30.0) is not None:
         raise refused(
             f"`{folder.path / 'config.json'}` caps logits (final_logit_softcapping): a score of tokens' "
-            "logits is "
-            "then no product of the last state, as Podium computes it"
+            "logits is then no product of the last state, as Podium computes it"
         )
     scaling = config.get("logits_scaling", 1.0) if config.get("model_type") == "granite" else 1.0
     if not isinstance(scaling, int | float) or not scaling > 0:

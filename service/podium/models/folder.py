@@ -212,8 +212,8 @@ def _tensors(path: Path, names: tuple[str, ...]) -> dict[str, TensorInfo]:
         if file not in names:
             lost = sum(1 for other in weight_map.values() if other == file)
             raise refused(
-                f"`{path}` lacks the shard {file} with {lost} of the tensors that {INDEX} names; "
-                "fetch the model again"
+                f"`{path}` lacks the shard {file} with {lost} of the tensors that {INDEX} names; fetch the "
+                "model again"
             )
         tensors.update(_header(path, file))
     if missing := sorted(set(weight_map) - set(tensors)):

@@ -100,8 +100,7 @@ def _without_modules(folder: Folder, evidence: str) -> Recipe:
     if chat is None or not facts.carries_pair(folder):
         raise refused(
             f"`{folder.path}` has neither modules.json nor a chat template with the roles query and "
-            "document, so "
-            "it is no model of the modular layout; set PODIUM_FAMILY to another one"
+            "document, so it is no model of the modular layout; set PODIUM_FAMILY to another one"
         )
     causal = facts.causal(folder)
     if causal:
@@ -109,8 +108,7 @@ def _without_modules(folder: Folder, evidence: str) -> Recipe:
         if ids[0] is None or ids[1] is None:
             raise refused(
                 f"the vocabulary in `{folder.path}` lacks the token yes or no, by which a language model "
-                "with a "
-                "chat template is scored"
+                "with a chat template is scored"
             )
         modular_head.refuse_unknown_decoder(folder)
         head: Rows | Own = Rows(source="vocabulary", true=ids[0], false=ids[1])
@@ -154,8 +152,7 @@ def _check_settings(folder: Folder) -> None:
         if module == "0" and not _HEADS.match(rest):
             raise refused(
                 f"`{folder.path / _SETTINGS}` keeps `{name}` in float32 (keep_in_fp32_modules); Podium does "
-                "so "
-                "for the head alone"
+                "so for the head alone"
             )
 
 

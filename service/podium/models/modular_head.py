@@ -74,8 +74,7 @@ def modules(folder: Folder) -> list[Module]:
         if unknown := sorted(set(config) - _OPTIONS.get(name, set(config))):
             raise refused(
                 f"`{folder.path / path / 'config.json'}` has the option `{unknown[0]}` of {name}, which "
-                "Podium does "
-                "not know"
+                "Podium does not know"
             )
         found.append(Module(name, path, config))
     first = found[0]
@@ -111,8 +110,7 @@ def refuse_prompts_left_out(folder: Folder, rest: Sequence[Module]) -> None:
         if module.kind == "Pooling" and module.config.get("include_prompt", True) is False:
             raise refused(
                 f"`{folder.path / module.path / 'config.json'}` says include_prompt false beside saved "
-                "prompts; "
-                "Podium pools all tokens"
+                "prompts; Podium pools all tokens"
             )
 
 
@@ -121,8 +119,7 @@ def refuse_unknown_decoder(folder: Folder) -> None:
     if not facts.decoder(folder.config):
         raise refused(
             f"`{folder.path / 'config.json'}` has the model type `{folder.config.get('model_type')}`; of "
-            "language "
-            f"models Podium knows {', '.join(sorted(facts.DECODERS))}"
+            f"language models Podium knows {', '.join(sorted(facts.DECODERS))}"
         )
 
 
@@ -144,8 +141,7 @@ def _logit_score(folder: Folder, rest: Sequence[Module]) -> Rows:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < (size or value + 1):
             raise refused(
                 f"`{folder.path / module.path / 'config.json'}` has `{key}` {value!r}, which is no token of "
-                "a "
-                f"vocabulary of {size}"
+                f"a vocabulary of {size}"
             )
     assert isinstance(true, int)
     return Rows(source="vocabulary", true=true, false=false)
@@ -161,8 +157,7 @@ def _pooled(folder: Folder, module: Module) -> State:
     if len(modes) != 1 or modes[0] not in _STATES:
         raise refused(
             f"`{folder.path / module.path / 'config.json'}` pools by {' and '.join(map(str, modes))}; Podium "
-            "knows "
-            f"{', '.join(_STATES)}, one of them"
+            f"knows {', '.join(_STATES)}, one of them"
         )
     return _STATES[modes[0]]
 
@@ -204,8 +199,7 @@ def _dense(folder: Folder, module: Module) -> Dense:
     if not isinstance(activation, str) or not activation.startswith("torch.nn."):
         raise refused(
             f"`{folder.path / module.path / 'config.json'}` has `activation_function` {activation!r}; Podium "
-            "knows "
-            "the classes of torch.nn"
+            "knows the classes of torch.nn"
         )
     return Dense(
         folder=module.path,

@@ -168,8 +168,7 @@ def _template(
             folder,
             file,
             f"feeds pairs as messages, and the chat template of {folder.chat_template_from} carries no query "
-            "and "
-            "document",
+            "and document",
         )
     return chat
 

@@ -44,8 +44,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
         length_from=said.said_by,
         segments=False,
         instruction="Given a query A and a passage B, determine whether the passage contains an answer to "
-        "the "
-        "query by providing a prediction of either 'Yes' or 'No'.",
+        "the query by providing a prediction of either 'Yes' or 'No'.",
         instruction_use="slot",
     )
 

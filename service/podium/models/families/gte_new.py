@@ -31,8 +31,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
         if (said := folder.config.get(key, taken[0])) not in taken:
             raise refused(
                 f"`{folder.path / 'config.json'}` has `{key}` {said!r}; transformers' `gte`, which reads "
-                "this "
-                f"model, has {taken[0]!r}"
+                f"this model, has {taken[0]!r}"
             )
     said_length = facts.length(folder)
     return Recipe(

@@ -69,8 +69,7 @@ def _head(folder: Folder) -> Rows:
     if len(labels) > 2:
         raise refused(
             f"the model in `{folder.path}` has {len(labels)} labels (id2label of config.json); an "
-            "mxbai-rerank v2 "
-            "has one, or two: 0 and 1"
+            "mxbai-rerank v2 has one, or two: 0 and 1"
         )
     if len(labels) == 1:
         return Rows(source="score", true=0)
@@ -82,8 +81,7 @@ FAMILY = Family(
     name="mxbai-rerank-v2",
     models="mxbai-rerank-base-v2, mxbai-rerank-large-v2, and converted to one label or two (0, 1)",
     evidence="the name, for it is a plain `Qwen2ForCausalLM`; converted: `Qwen2ForSequenceClassification` "
-    "with "
-    "the labels 0 and 1",
+    "with the labels 0 and 1",
     scored="its prompt with instruction, query, document; `1` against `0` at the last token",
     recognised=_recognised,
     recipe=_recipe,

@@ -70,8 +70,7 @@ def _head(folder: Folder) -> Rows:
     if len(labels) != 2:
         raise refused(
             f"the model in `{folder.path}` has {len(labels)} labels (id2label of config.json); a "
-            "Qwen3-Reranker "
-            "has one, or two: no and yes"
+            "Qwen3-Reranker has one, or two: no and yes"
         )
     yes = 0 if labels[0].lower() == "yes" else 1
     return Rows(source="score", true=yes, false=1 - yes)

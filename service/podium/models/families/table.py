@@ -75,8 +75,7 @@ def _with_notes(recipe: Recipe, folder: Folder) -> Recipe:
     if MODULES in folder.json and not modular.uses_modules(folder):
         notes.append(
             "modules.json is left aside, as Sentence Transformers does: config_sentence_transformers.json "
-            "does "
-            "not say model_type CrossEncoder"
+            "does not say model_type CrossEncoder"
         )
     if folder.chat_template is not None and recipe.family == cross_encoder.FAMILY.name:
         notes.append(
@@ -90,8 +89,7 @@ def _refuse_what_no_family_scores(folder: Folder) -> None:
     if folder.architecture in LISTWISE:
         raise refused(
             f"`{folder.path}` is a listwise reranker ({folder.architecture}): a document's score would "
-            "depend on "
-            "the other documents of the request, and Podium scores each pair by itself"
+            "depend on the other documents of the request, and Podium scores each pair by itself"
         )
     if "adapter_config.json" in folder.json:
         raise refused(
@@ -103,8 +101,8 @@ def _refuse_what_no_family_scores(folder: Folder) -> None:
         method = quantized.get("quant_method") if isinstance(quantized, dict) else None
         raise refused(
             f"the weights in `{folder.path}` are quantized "
-            f"({method or 'quantization_config of config.json'}); "
-            "give the model in float32, bfloat16 or float16"
+            f"({method or 'quantization_config of config.json'}); give the model in float32, bfloat16 or "
+            "float16"
         )
 
 
@@ -134,8 +132,6 @@ def _unknown(folder: Folder) -> PermanentStartError:
     )
     return refused(
         f"`{folder.path / 'config.json'}` names {folder.architecture}, a language model, with {template}: "
-        "nothing "
-        "there says how it scores a pair; give the model by its exact name `owner/name`, or set "
-        "PODIUM_FAMILY to "
-        f"one of {', '.join(NAMES)}"
+        "nothing there says how it scores a pair; give the model by its exact name `owner/name`, or set "
+        f"PODIUM_FAMILY to one of {', '.join(NAMES)}"
     )
