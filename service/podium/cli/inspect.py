@@ -9,8 +9,8 @@ from rich.filesize import decimal
 
 from podium.cli.options import setting_options, termination_log, to_settings
 from podium.cli.outcome import ends_by_reason
-from podium.cli.progress import downloading
-from podium.weights.fetch import Fetched, fetch
+from podium.cli.progress import fetch_shown
+from podium.weights.fetch import Fetched
 
 if TYPE_CHECKING:
     from podium.settings import Settings
@@ -55,14 +55,7 @@ def inspect(
     """
     settings = to_settings({**values, "model": model}.items())
     with ends_by_reason(termination_log):
-        with downloading(model) as report:
-            fetched = fetch(
-                settings.model,
-                settings.revision,
-                cache_dir=settings.cache_dir,
-                offline=settings.offline,
-                progress=report,
-            )
+        fetched = fetch_shown(settings)
         found = describe(fetched, settings, query, document)
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""How far a download is, on stderr."""
+"""Downloads, and how far they are, on stderr."""
 
 import sys
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from podium.settings import Settings
 from podium.weights import fetch as weights
 
 
@@ -30,6 +31,18 @@ def downloading(uri: str) -> Iterator[weights.Progress]:
     with Progress(name, *columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(uri, total=None, visible=False)
         yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+
+
+def fetch_shown(settings: Settings) -> weights.Fetched:
+    """Fetch the model that the settings name, with its progress on standard error."""
+    with downloading(settings.model) as report:
+        return weights.fetch(
+            settings.model,
+            settings.revision,
+            cache_dir=settings.cache_dir,
+            offline=settings.offline,
+            progress=report,
+        )
 
 
 class _Lines:

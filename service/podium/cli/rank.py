@@ -19,13 +19,12 @@ from podium.batching import cut
 from podium.calls import limits_of
 from podium.cli.options import setting_options, to_settings
 from podium.cli.outcome import ends_by_reason
-from podium.cli.progress import downloading
+from podium.cli.progress import fetch_shown
 from podium.errors import ModelFailed, PodiumError
 from podium.models.base import Model
 from podium.models.text.fitting import fit
 from podium.models.text.reading import read_documents, read_queries
 from podium.ranking import Ranking, RankRequest, Usage
-from podium.weights.fetch import fetch
 
 BATCH_TOKENS = 4096
 """Tokens of a batch at most, or one pair: enough to keep a processor busy, and a progress bar moving."""
@@ -80,14 +79,7 @@ def rank(
         raise click.UsageError("there is no document to rank: every line is blank")
     console = Console(stderr=True)
     with ends_by_reason(None):
-        with downloading(settings.model) as report:
-            fetched = fetch(
-                settings.model,
-                settings.revision,
-                cache_dir=settings.cache_dir,
-                offline=settings.offline,
-                progress=report,
-            )
+        fetched = fetch_shown(settings)
         with console.status(f"Loading {escape(settings.model)} …"):
             from podium.server.startup import load_fetched  # torch, which no help needs
 
