@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from podium.models.base import Model
+from podium.models.load import load
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -166,6 +167,11 @@ def expected(
         list(pairs), prompt=instruction, activation_fn=torch.nn.Identity(), batch_size=batch_size
     )
     return logits
+
+
+def loaded(folder: Path, dtype: str = "float32", **options: Any) -> Model:
+    """Load a folder on the CPU, as a start does that says nothing of it but `options`."""
+    return load(folder, uri="a folder", device="cpu", dtype=dtype, **options)
 
 
 def scored(model: Model, pairs: Pairs, instruction: str | None = None) -> np.ndarray:

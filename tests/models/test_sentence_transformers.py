@@ -13,6 +13,7 @@ from models.oracle import (
     assert_equal,
     bpe_tokenizer,
     expected,
+    loaded,
     save,
     scored,
 )
@@ -20,8 +21,6 @@ from sentence_transformers import CrossEncoder
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.cross_encoder.modules import LogitScore
 from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
-
-from podium.models.load import load
 
 ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("bert", {"model_type": "bert"}),
@@ -54,10 +53,6 @@ DECODERS: dict[str, dict[str, Any]] = {
     "mistral": {"model_type": "mistral", "sliding_window": None},
     "gemma": {"model_type": "gemma"},
 }
-
-
-def loaded(folder, dtype: str = "float32", **options):
-    return load(folder, uri="x", device="cpu", dtype=dtype, **options)
 
 
 @pytest.fixture

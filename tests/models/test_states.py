@@ -19,6 +19,7 @@ from models.oracle import (
     bert_tokenizer,
     bpe_tokenizer,
     expected,
+    loaded,
     save,
     scored,
     unigram_tokenizer,
@@ -27,14 +28,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 from podium.errors import PermanentStartError, Reason
-from podium.models.base import Model
-from podium.models.load import load
 
 WORDS = [pair for pair in PAIRS if all(pair)]
-
-
-def loaded(folder: Path, **options: Any) -> Model:
-    return load(folder, uri="x", device="cpu", dtype="float32", **options)
 
 
 def refusal(folder: Path, **options: Any) -> str:
