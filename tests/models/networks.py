@@ -211,6 +211,6 @@ def reference(model: Any, pairs: Sequence[Encoding]) -> np.ndarray:
         types[row, pair.second : len(pair.ids)] = 1
         mask[row, : len(pair.ids)] = 1
     inputs = {"input_ids": ids, "attention_mask": mask}
-    if architectures.has_segments(model.config):
+    if architectures.has_segments(model):
         inputs["token_type_ids"] = types
     return model(**inputs).logits[:, 0].numpy()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from models.folders import write
 from models.networks import BUILTIN, network
+from models.oracle import PAIRS, assert_equal, bert_tokenizer, expected, framed_tokenizer, save, scored
 from safetensors.torch import load_file, save_file
 
 from podium.errors import PermanentStartError, Reason
@@ -174,6 +175,23 @@ def test_an_architecture_that_cannot_be_packed_is_served_padded(tmp_path):
     deberta(tmp_path)
     model = load(tmp_path, uri="x", dtype="float32")
     assert (model.info.architecture, model.info.forward) == ("DebertaV2ForSequenceClassification", "padded")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "ctrl", "flaubert"])
+def test_token_types_are_given_to_a_model_that_reads_them_as_words(tmp_path, name):
+    folder = save(tmp_path, "classifier", bert_tokenizer(), model_type=name, n_embd=64, n_layer=2, n_head=4)
+    model = load(folder, uri="x", device="cpu", dtype="float32")
+    # GPT-2 counts positions from the padding that stands before a shorter pair, so pairs are scored alone
+    assert_equal(scored(model, PAIRS), expected(folder, PAIRS, batch_size=1))
+
+
+def test_a_padding_token_behind_the_last_position_is_no_place_where_positions_begin(tmp_path):
+    tokenizer = framed_tokenizer()
+    folder = save(tmp_path, "classifier", tokenizer, model_type="bert", max_position_embeddings=300)
+    assert tokenizer.pad_token_id > 300
+    model = load(folder, uri="x", device="cpu", dtype="float32")
+    assert model.info.max_length == 300
+    assert_equal(scored(model, PAIRS), expected(folder, PAIRS))
 
 
 def deberta(folder: Path) -> None:

@@ -38,7 +38,10 @@ def positions(base: Any) -> Positions:
     text = [token for token in range(4) if token != padding][:3]
     try:
         own = _embedded(embedding, text)
-        starts = [0] if padding is None else [0, padding + 1]
+        # a padding token behind the last position is no place to begin
+        last = getattr(base.config, "max_position_embeddings", None) or 0
+        after = [] if padding is None or padding + len(text) >= last else [padding + 1]
+        starts = [0, *after]
         found = [start for start in starts if torch.equal(own, _embedded(embedding, text, start))]
     except (AttributeError, TypeError, RuntimeError):  # it takes no positions, or does not embed tokens alone
         return Positions(0, None)
@@ -81,9 +84,15 @@ def disentangled(config: Any) -> bool:
     return config.model_type == "deberta-v2" and not getattr(config, "conv_kernel_size", 0)
 
 
-def has_segments(config: Any) -> bool:
-    """Whether the model knows two segments (token types)."""
-    return int(getattr(config, "type_vocab_size", None) or 0) > 1
+def has_segments(network: Any) -> bool:
+    """Whether the model knows two segments (token types).
+
+    GPT-2, CTRL and FlauBERT read them as words of the vocabulary, and have no number of them in their config.
+    """
+    known = getattr(network.config, "type_vocab_size", None)
+    if known is not None:
+        return int(known) > 1
+    return "token_type_ids" in signature(network.base_model.forward).parameters
 
 
 def mean_pooled(config: Any) -> bool:

@@ -82,7 +82,7 @@ def load(
             tokenizer.backend_tokenizer,
             recipe,
             limit,
-            segments=segments_of(recipe, network.config, tokenizer),
+            segments=segments_of(recipe, network, tokenizer),
             special=tokenizer.special_tokens_map,
         )
         for note in text.notes:
@@ -164,11 +164,11 @@ def _refuse_unknown_architecture(folder: Folder, recipe: Recipe, *, trust_remote
     )
 
 
-def segments_of(recipe: Recipe, config: Any, tokenizer: Any) -> bool:
+def segments_of(recipe: Recipe, network: Any, tokenizer: Any) -> bool:
     """Whether pairs have token types: where the files, the network and the tokenizer's class have them."""
     return (
         recipe.segments
-        and architectures.has_segments(config)
+        and architectures.has_segments(network)
         and "token_type_ids" in tokenizer.model_input_names
     )
 

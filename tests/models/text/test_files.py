@@ -49,8 +49,8 @@ def change(folder, **fields) -> None:
 
 
 def segments(folder, **recipe) -> bool:
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    return segments_of(Recipe(family="x", recognised_by="x", **recipe), config, load(folder))
+    network = SimpleNamespace(config=AutoConfig.from_pretrained(folder, local_files_only=True))
+    return segments_of(Recipe(family="x", recognised_by="x", **recipe), network, load(folder))
 
 
 def test_a_berts_pairs_have_token_types(folder):
@@ -72,9 +72,9 @@ def test_model_input_names_of_the_files_leave_them_out_too(folder):
 
 
 def test_a_network_without_them_has_none(folder):
-    config = SimpleNamespace(type_vocab_size=1, model_type="xlm-roberta")
+    network = SimpleNamespace(config=SimpleNamespace(type_vocab_size=1, model_type="xlm-roberta"))
     recipe = Recipe(family="x", recognised_by="x")
-    assert not segments_of(recipe, config, load(folder))
+    assert not segments_of(recipe, network, load(folder))
 
 
 @pytest.mark.parametrize("missing", ["tokenizer_config.json"])
