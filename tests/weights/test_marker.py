@@ -175,16 +175,17 @@ def test_what_was_changed_since_is_refused_by_name(coded, name, content, when):
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_start_looks_at_code_that_it_would_run(coded, monkeypatch, trusted):
+def test_whoever_loads_a_model_looks_at_code_that_would_run(coded, monkeypatch, trusted):
+    """Serving, `podium rank` and `podium inspect` load by the same function."""
     loaded: list[object] = []
-    monkeypatch.setattr(startup, "load_fetched", lambda fetched, settings: loaded.append(fetched))
+    monkeypatch.setattr(startup, "load", lambda folder, **_: loaded.append(folder))
     (coded.folder / "modeling.py").write_bytes(b"import os\n")
     settings = Settings(model=str(coded.folder), trust_remote_code=trusted, revision="0" * 40)
     if trusted:
         with pytest.raises(PermanentStartError, match=r"modeling\.py is not what was fetched"):
-            startup.load_model(settings)
+            startup.load_fetched(coded, settings)
     else:
-        startup.load_model(settings)
+        startup.load_fetched(coded, settings)
     assert bool(loaded) is not trusted
 
 

@@ -103,13 +103,13 @@ def load_model(settings: Settings) -> Model:
         offline=settings.offline,
         progress=_log_progress(settings.model),
     )
-    if settings.trust_remote_code:
-        verify(fetched)
     return load_fetched(fetched, settings)
 
 
 def load_fetched(fetched: Fetched, settings: Settings) -> CrossEncoder:
-    """Load the model in a complete folder as the settings say."""
+    """Load the model in a complete folder as the settings say; code that would run is looked at before."""
+    if settings.trust_remote_code:
+        verify(fetched)
     marked = marker.read(fetched.folder)
     return load(
         fetched.folder,
