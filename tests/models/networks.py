@@ -144,7 +144,8 @@ def padded(model: Any, dtype: torch.dtype = torch.float32, **fields: Any) -> Pad
 def parts(model: Any, dtype: torch.dtype, **fields: Any) -> tuple[Any, nn.Module, Recipe]:
     """Return a model whose base is cast to `dtype`, its head and its recipe."""
     state = "mean" if architectures.mean_pooled(model.config) else "first"
-    recipe = Recipe(**{"family": "x", "recognised_by": "x", "state": state, **fields})
+    segments = architectures.has_segments(model, told=False)  # there is no tokenizer that would make any
+    recipe = Recipe(**{"family": "x", "recognised_by": "x", "state": state, "segments": segments, **fields})
     head = make_head(recipe, SimpleNamespace(network=model))
     pooler = getattr(model.base_model, "pooler", None)
     kept = set() if pooler is None else set(pooler.parameters())
@@ -211,6 +212,6 @@ def reference(model: Any, pairs: Sequence[Encoding]) -> np.ndarray:
         types[row, pair.second : len(pair.ids)] = 1
         mask[row, : len(pair.ids)] = 1
     inputs = {"input_ids": ids, "attention_mask": mask}
-    if architectures.has_segments(model):
+    if architectures.has_segments(model, told=False):
         inputs["token_type_ids"] = types
     return model(**inputs).logits[:, 0].numpy()

@@ -177,9 +177,14 @@ def test_an_architecture_that_cannot_be_packed_is_served_padded(tmp_path):
     assert (model.info.architecture, model.info.forward) == ("DebertaV2ForSequenceClassification", "padded")
 
 
+@pytest.mark.parametrize("names", [["input_ids", "token_type_ids"], ["input_ids"]], ids=["made", "not made"])
 @pytest.mark.parametrize("name", ["gpt2", "ctrl", "flaubert"])
-def test_token_types_are_given_to_a_model_that_reads_them_as_words(tmp_path, name):
-    folder = save(tmp_path, "classifier", bert_tokenizer(), model_type=name, n_embd=64, n_layer=2, n_head=4)
+def test_a_model_that_reads_token_types_as_words_is_given_those_that_the_tokenizer_makes(
+    tmp_path, name, names
+):
+    tokenizer = bert_tokenizer()
+    tokenizer.model_input_names = [*names, "attention_mask"]
+    folder = save(tmp_path, "classifier", tokenizer, model_type=name, n_embd=64, n_layer=2, n_head=4)
     model = load(folder, uri="x", device="cpu", dtype="float32")
     # GPT-2 counts positions from the padding that stands before a shorter pair, so pairs are scored alone
     assert_equal(scored(model, PAIRS), expected(folder, PAIRS, batch_size=1))

@@ -84,15 +84,16 @@ def disentangled(config: Any) -> bool:
     return config.model_type == "deberta-v2" and not getattr(config, "conv_kernel_size", 0)
 
 
-def has_segments(network: Any) -> bool:
-    """Whether the model knows two segments (token types).
+def has_segments(network: Any, *, told: bool) -> bool:
+    """Whether the model knows two segments (token types), and is given them.
 
-    GPT-2, CTRL and FlauBERT read them as words of the vocabulary, and have no number of them in their config.
+    GPT-2, CTRL and FlauBERT read them as words of the vocabulary, and have no number of them in their config:
+    for them none is not all zeros, and they are given what the tokenizer makes, `told`, alone.
     """
     known = getattr(network.config, "type_vocab_size", None)
     if known is not None:
         return int(known) > 1
-    return "token_type_ids" in signature(network.base_model.forward).parameters
+    return told and "token_type_ids" in signature(network.base_model.forward).parameters
 
 
 def mean_pooled(config: Any) -> bool:

@@ -78,11 +78,12 @@ def load(
         weights = sum(parameter.nbytes for parameter in network.parameters())
         positions = architectures.usable_length(network)
         limit, limited_by = length_of(recipe, positions, max_length)
+        recipe = msgspec.structs.replace(recipe, segments=segments_of(recipe, network, tokenizer))
         text = make(
             tokenizer.backend_tokenizer,
             recipe,
             limit,
-            segments=segments_of(recipe, network, tokenizer),
+            segments=recipe.segments,
             special=tokenizer.special_tokens_map,
         )
         for note in text.notes:
@@ -168,8 +169,8 @@ def segments_of(recipe: Recipe, network: Any, tokenizer: Any) -> bool:
     """Whether pairs have token types: where the files, the network and the tokenizer's class have them."""
     return (
         recipe.segments
-        and architectures.has_segments(network)
         and "token_type_ids" in tokenizer.model_input_names
+        and architectures.has_segments(network, told=True)
     )
 
 

@@ -50,7 +50,7 @@ class PackedForward:
         config = base.config
         self._device = device
         self._positions = architectures.positions(base)
-        self._segments = architectures.has_segments(network)
+        self._segments = architectures.has_segments(network, told=recipe.segments)
         self._max_tokens = CPU_TOKENS if device.type == "cpu" else None
         self._score_bytes = config.num_attention_heads * dtype.itemsize
         if getattr(base, "pooler", None) is not None:

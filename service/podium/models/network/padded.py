@@ -37,7 +37,7 @@ class PaddedForward:
         self._temperature = recipe.temperature
         self._device = device
         self._padding = network.config.pad_token_id or 0
-        self._segments = architectures.has_segments(network)
+        self._segments = architectures.has_segments(network, told=recipe.segments)
         if self._own and dtype != torch.float32:
             _give_head_float32(network)
 
