@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,12 @@ import pytest
 from fakes import FakeModel
 from rich.console import Console
 
+import podium
 from podium.cli.rank import Document, as_json_lines, as_table, bar, read, score
 from podium.errors import ModelFailed
 from podium.ranking import Ranking, Usage
 
+BUILTIN = Path(podium.__file__).parent / "builtin"
 PODIUM = Path(sys.executable).with_name("podium")
 QUERY = "What is deep learning?"
 LINES = """The weather is nice [today].
@@ -62,6 +65,18 @@ def test_a_model_that_is_not_there_ends_with_42():
     ended = run(QUERY, "--model", "/no/such", stdin="a")
     assert (ended.returncode, ended.stdout) == (42, "")
     assert "podium: ModelNotFound: there is no folder /no/such" in ended.stderr
+
+
+def test_a_model_that_fails_on_a_batch_ends_with_one_line(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(BUILTIN, folder)
+    config = json.loads((folder / "config.json").read_bytes())
+    # what is cut in chunks cannot be cut evenly
+    (folder / "config.json").write_text(json.dumps({**config, "chunk_size_feed_forward": 7}))
+    ended = run(QUERY, "--model", str(folder), stdin=LINES)
+    assert ended.returncode == 1
+    assert "the model failed on these documents: ValueError: " in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_documents_are_lines_or_files_with_where_they_came_from(tmp_path):

@@ -68,7 +68,9 @@ class Broken(FakeModel):
 
 def test_a_model_that_fails_on_its_first_batch_refuses_to_start():
     with (
-        pytest.raises(PermanentStartError, match="fails on its first batch: RuntimeError") as refused,
+        pytest.raises(
+            PermanentStartError, match="fails on its first batch: RuntimeError: no kernel for this device"
+        ) as refused,
         serving(Broken()),
     ):
         pass

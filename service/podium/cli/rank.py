@@ -88,6 +88,9 @@ def rank(
         result = score(model, query, [document.text for document in documents], console, top_n=top_n, raw=raw)
     except PodiumError as error:
         raise click.ClickException(error.message) from None
+    except Exception as error:  # noqa: BLE001 whatever a model raises on a batch, one line says it
+        why = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        raise click.ClickException(f"the model failed on these documents: {why}") from None
     if result.usage.truncated_documents:
         limit = model.info.max_length
         click.echo(

@@ -144,10 +144,10 @@ def _tested(model: Model, strictness: str) -> Model:
         warm_up(model)
         wrong = None if strictness == "off" else self_test(model)
     except Exception as error:  # whatever a model raises on its first batch, it cannot serve
-        log.exception("the model failed on its first batch")
+        log.debug("the model failed on its first batch", exc_info=error)
+        why = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         raise PermanentStartError(
-            Reason.MODEL_LOAD_FAILED,
-            f"the model is loaded, but fails on its first batch: {type(error).__name__}",
+            Reason.MODEL_LOAD_FAILED, f"the model is loaded, but fails on its first batch: {why}"
         ) from error
     if wrong is not None:
         if strictness == "strict":
