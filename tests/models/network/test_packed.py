@@ -13,6 +13,7 @@ from transformers import AutoModel
 from podium.models import architectures
 from podium.models.layout import MULTIPLE, Group, Layout
 from podium.models.linear.onednn import FusedLinear
+from podium.models.network import decoder
 from podium.models.network import packed as forward_module
 from podium.models.network.heads import make_head
 from podium.models.network.packed import PackedForward
@@ -63,10 +64,12 @@ def test_two_layers_give_the_logits_of_the_padded_forward_up_to_8192_tokens(shap
 
 
 def test_a_modernbert_head_that_reads_the_first_token_gets_it_and_the_last_layer_computes_no_other():
-    shape = {"num_hidden_layers": 3, "classifier_pooling": "cls"}
-    assert packed(network("gte-reranker-modernbert-base", **shape))._reduced.kept
-    model = network("gte-reranker-modernbert-base", **shape)
-    assert difference(model, encodings(SHORT)) < BOUND
+    # every third layer is a global one; a local last layer computes all tokens, see `decoder`
+    for layers, kept in ((4, True), (3, False)):
+        shape = {"num_hidden_layers": layers, "classifier_pooling": "cls"}
+        assert packed(network("gte-reranker-modernbert-base", **shape))._reduced.kept is kept
+        model = network("gte-reranker-modernbert-base", **shape)
+        assert difference(model, encodings(SHORT)) < BOUND
 
 
 @pytest.mark.parametrize("model_type", sorted(architectures.ENCODERS))
@@ -240,6 +243,8 @@ def test_the_bound_notices_a_window_that_is_off_by_one(offset, monkeypatch):
     def mutant(query, key, value, layout, rule):
         return attend(query, key, value, layout, rule._replace(window=rule.window and rule.window + offset))
 
-    monkeypatch.setattr(forward_module, "attend", mutant)
+    # both as transformers wrote the layers and as they are fused: one is probed by the other
+    for module in (forward_module, decoder):
+        monkeypatch.setattr(module, "attend", mutant)
     model = network("gte-reranker-modernbert-base", num_hidden_layers=3)
     assert difference(model, encodings([70, 90, 300])) > 10 * BOUND
