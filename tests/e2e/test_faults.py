@@ -102,7 +102,7 @@ def test_a_pod_that_the_namespaces_security_level_refuses_is_named(
     }
     namespace.reranker("rooted", podTemplate={"overlay": overlay})
     condition = namespace.wait_condition("rooted", "Stalled", "True", "OverlayRefused")
-    assert "securityContext.runAsUser: 0 is not allowed" in condition["message"]
+    assert "securityContext.runAsNonRoot: False is not allowed" in condition["message"]
     release.install(overlay="any")
     try:
         condition = namespace.wait_condition("rooted", "Scheduled", "False", "Refused")

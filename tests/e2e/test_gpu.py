@@ -84,7 +84,7 @@ def test_with_every_gpu_taken_nothing_is_downloaded_until_one_is_free(
 ) -> None:
     node = cluster.get("node", gpu_node)
     assert node is not None
-    namespace.reranker("greedy", gpu={**GPU, "count": int(node["status"]["allocatable"]["nvidia.com/gpu"])})
+    namespace.reranker("greedy", gpu=GPU, replicas=int(node["status"]["allocatable"]["nvidia.com/gpu"]))
     namespace.wait_condition("greedy", "Ready", "True")
     namespace.reranker("waiting", model=hub.model(), gpu=GPU, cache={"size": "1Gi"})
     condition = namespace.wait_condition("waiting", "Scheduled", "False", "InsufficientGPU")
