@@ -127,8 +127,8 @@ def test_more_bytes_than_the_cache_may_hold_are_refused_before_the_download(
     assert "cache.size" in condition["message"]
     assert hub.downloads() == []
     namespace.patch("rr", "large", {"spec": {"cache": {"size": "1Gi"}}})
-    # A class without growth: the claim stays as it is, but no quota stands behind it. Users are served, and Ready
-    # does not say that all of the spec was taken.
+    # A class without growth: the claim stays as it is, but no quota stands behind it. Users are served, and
+    # Ready does not say that all of the spec was taken.
     namespace.wait_condition("large", "Available", "True", timeout_s=90)
     namespace.wait_condition("large", "Ready", "Unknown", "Refused")
     assert namespace.condition("large", "Degraded")["reason"] == "ClaimNotResizable"
