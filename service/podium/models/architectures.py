@@ -35,18 +35,20 @@ def positions(base: Any) -> Positions:
     embedding = getattr(base, "embeddings", None)
     if embedding is None:
         return Positions(0, None)
-    text = [token for token in range(4) if token != padding][:3]
+    # the last tokens: one that a model takes for padding, whatever its config says, is among the first ones
+    count = getattr(base.config, "vocab_size", None) or 4
+    text = [token for token in range(count - 1, max(-1, count - 5), -1) if token != padding][:3]
     try:
         own = _embedded(embedding, text)
         # a padding token behind the last position is no place to begin
         last = getattr(base.config, "max_position_embeddings", None) or 0
-        after = [] if padding is None or padding + len(text) >= last else [padding + 1]
-        starts = [0, *after]
+        after = [2] if padding is None or padding + len(text) >= last else [padding + 1, 2]
+        starts = dict.fromkeys([0, *(start for start in after if start + len(text) <= (last or start + 4))])
         found = [start for start in starts if torch.equal(own, _embedded(embedding, text, start))]
     except (AttributeError, TypeError, RuntimeError):  # it takes no positions, or does not embed tokens alone
         return Positions(0, None)
     if not found:
-        raise ValueError(f"the positions of {type(base).__name__} begin neither at 0 nor after padding")
+        raise ValueError(f"the positions of {type(base).__name__} begin neither at 0, at 2 nor after padding")
     if padding is None or found[0] == 0:
         return Positions(found[0], None)
     with_padding = [text[0], padding, text[1]]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from models.networks import encodings, network, padded, reference, states
+from models.networks import build, encodings, network, padded, reference, states
 from transformers import AutoModel
 
 from podium.models.network.heads import make_head
@@ -34,13 +34,12 @@ def test_segments_reach_a_model_that_knows_them():
     assert np.abs(got - reference(model, pairs)).max() < 1e-4
 
 
-@pytest.mark.parametrize("build", [deberta, lambda: network("ms-marco-MiniLM-L6-v2", num_hidden_layers=1)])
-def test_the_head_stays_in_float32(build):
-    model = build()
+@pytest.mark.parametrize("make", [deberta, lambda: network("ms-marco-MiniLM-L6-v2", num_hidden_layers=1)])
+def test_the_head_stays_in_float32(make):
+    model = make()
     forward = padded(model, torch.bfloat16)
     heads = [model.classifier, getattr(model, "pooler", None) or model.base_model.pooler]
     assert {parameter.dtype for head in heads for parameter in head.parameters()} == {torch.float32}
-    assert model.base_model.encoder.layer[0].attention.self.dropout is not None
     assert next(model.base_model.encoder.parameters()).dtype == torch.bfloat16
     assert forward.logits(encodings(LENGTHS)).dtype == np.float32
 
@@ -63,6 +62,18 @@ def test_a_head_over_a_base_model_reads_the_state_of_each_pair(state):
 def test_padding_counts_as_computed():
     forward = padded(network("podium-tiny", num_hidden_layers=1))
     assert forward.computed(encodings(LENGTHS)) == len(LENGTHS) * max(LENGTHS)
+
+
+@pytest.mark.parametrize("model_type", ["fnet", "convbert"])
+def test_a_model_that_does_not_mask_padding_scores_a_pair_as_it_does_alone(model_type):
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    model = build({"model_type": model_type, "pad_token_id": 3, **small})
+    forward, pairs = padded(model), encodings(LENGTHS)
+    with torch.inference_mode():
+        alone = np.concatenate([forward.logits([pair]) for pair in pairs])
+        together = forward.logits(pairs)
+    assert np.abs(together - alone).max() < 1e-5
+    assert forward.computed(pairs) == sum(LENGTHS)
 
 
 @given(lengths=st.lists(st.integers(1, 3000), max_size=80))

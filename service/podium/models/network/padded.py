@@ -12,6 +12,11 @@ from podium.models import architectures
 from podium.models.base import Encoding
 from podium.models.recipe import Own, Recipe
 
+_PROBE = (7, 19)
+"""Tokens of two pairs that are scored apart and beside each other."""
+_ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 5e-3}
+"""Greatest difference of the two, relative to logits above 1, that is no more than another order of sums."""
+
 MAX_PADDED_TOKENS = 4096
 """Tokens of one padded product, padding included; one longer pair goes alone."""
 
@@ -40,18 +45,40 @@ class PaddedForward:
         self._segments = architectures.has_segments(network, told=recipe.segments)
         if self._own and dtype != torch.float32:
             _give_head_float32(network)
+        self._mixes = self._masks_padding(network.config.vocab_size, dtype)
+
+    @torch.inference_mode()
+    def _masks_padding(self, vocabulary: int, dtype: torch.dtype) -> bool:
+        """Whether padding leaves a score alone, by two pairs: FNet, ConvBERT and others do not mask it out,
+        and a score would depend on the longest pair of its batch.
+        """
+        random = np.random.default_rng(0)
+        first = min(5, vocabulary - 1)  # behind the usual special tokens
+        pairs = [
+            Encoding(random.integers(first, vocabulary, t).astype(np.int32), t, cut=False, needed=t)
+            for t in _PROBE
+        ]
+        try:
+            apart = np.concatenate([self._batch([pair]) for pair in pairs])
+            beside = self._batch(pairs)
+        except (ValueError, RuntimeError, IndexError):  # it wants more of a pair than random tokens
+            return False
+        return bool((np.abs(apart - beside) <= _ROUNDING[dtype] * np.maximum(1, np.abs(apart))).all())
 
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of the pairs, (n,) float32, in order."""
         scores = np.empty(len(encodings), dtype=np.float32)
-        for indices in slices([len(encoding.ids) for encoding in encodings]):
+        for indices in self._slices([len(encoding.ids) for encoding in encodings]):
             scores[indices] = self._batch([encodings[i] for i in indices])
         return scores
 
     def computed(self, encodings: Sequence[Encoding]) -> int:
         """Return how many tokens are computed for these pairs, padding included."""
         lengths = [len(encoding.ids) for encoding in encodings]
-        return sum(len(part) * lengths[part[0]] for part in slices(lengths))
+        return sum(len(part) * lengths[part[0]] for part in self._slices(lengths))
+
+    def _slices(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        return slices(lengths, mixed=self._mixes)
 
     def _batch(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         shape = len(encodings), max(len(encoding.ids) for encoding in encodings)
@@ -105,11 +132,17 @@ def _in_float32(values: Any) -> Any:
     return values
 
 
-def slices(lengths: Sequence[int], limit: int = MAX_PADDED_TOKENS) -> Iterator[list[int]]:
-    """Yield indices of pairs of like length, longest first, at most `limit` padded tokens a slice."""
+def slices(
+    lengths: Sequence[int], limit: int = MAX_PADDED_TOKENS, *, mixed: bool = True
+) -> Iterator[list[int]]:
+    """Yield indices of pairs of like length, longest first, at most `limit` padded tokens a slice.
+
+    Without `mixed` those of a slice are of one length.
+    """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and lengths[batch[0]] * (len(batch) + 1) > limit:
+        full = batch and lengths[batch[0]] * (len(batch) + 1) > limit
+        if full or (batch and not mixed and lengths[index] != lengths[batch[0]]):
             yield batch
             batch = []
         batch.append(index)
