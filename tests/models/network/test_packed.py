@@ -248,3 +248,10 @@ def test_the_bound_notices_a_window_that_is_off_by_one(offset, monkeypatch):
         monkeypatch.setattr(module, "attend", mutant)
     model = network("gte-reranker-modernbert-base", num_hidden_layers=3)
     assert difference(model, encodings([70, 90, 300])) > 10 * BOUND
+
+
+@pytest.mark.parametrize("model_type", ["nystromformer", "mra", "mpnet"])
+def test_positions_that_begin_at_2_whatever_the_padding_is_are_found(model_type):
+    model = build({"model_type": model_type, **SMALL, "pad_token_id": 0, "max_position_embeddings": 66})
+    assert architectures.positions(model.base_model).first == 2
+    assert architectures.usable_length(model) == 64
