@@ -12,6 +12,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Metaspace, Whitespace
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 from transformers import AutoTokenizer
 
+from podium.errors import InvalidRequest
 from podium.models.recipe import Recipe
 from podium.models.text.pairs import PairTokenizer, learn_template
 from podium.models.text.reading import parts
@@ -136,6 +137,22 @@ def test_prompts_without_a_default_are_taken_from_requests_alone():
     assert joined(tokenizer, "a", "b").ids.tolist() == joined(TOKENIZER, "a", "b").ids.tolist()
     (asked,) = tokenizer.queries(["a"], instruction="what is ")
     assert asked.ids.tolist() == TOKENIZER.queries(["what is a"])[0].ids.tolist()
+
+
+@pytest.mark.parametrize(
+    ("instruction", "told"),
+    [
+        ("panda " * 509, r"it has 512 tokens, of 512 for a pair"),
+        (" " * 65_537, r"it has 65537 characters, at most 65536"),
+    ],
+)
+def test_an_instruction_without_room_for_texts_is_refused(instruction, told):
+    """It is tokenized anew with each of a request's queries: 64 of them would make 1 GB of a body of 16 MB."""
+    tokenizer = made(instruction_use="before query")
+    assert tokenizer.queries(["q"], instruction="panda " * 507)
+    with pytest.raises(InvalidRequest, match=told) as raised:
+        tokenizer.queries(["q"] * 64, instruction=instruction)
+    assert raised.value.field == "instruction"
 
 
 def test_a_default_that_writes_a_control_token_is_refused():

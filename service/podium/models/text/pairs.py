@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer as Backend
 
+from podium.errors import InvalidRequest
 from podium.models.base import Encoding, Tokens
 from podium.models.text.callers import clean, control_tokens, without
 from podium.models.text.fitting import truncate
-from podium.models.text.reading import TEXT_CHARACTERS
+from podium.models.text.reading import INSTRUCTION_CHARACTERS, TEXT_CHARACTERS
 
 _PROBES = (("what is a panda", "a bear"), ("x", "The panda lives in China, in six mountain ranges."))
 
@@ -77,9 +78,16 @@ class PairTokenizer:
     def queries(
         self, texts: Sequence[str], *, instruction: str | None = None, max_characters: int | None = None
     ) -> list[Tokens]:
-        """Return the tokens of each query, in order, those of its prompt before them."""
+        """Return the tokens of each query, in order, those of its prompt before them.
+
+        Raises InvalidRequest for an instruction that leaves no room for texts.
+        """
         said = self._prompt if instruction is None else instruction
         before = said if said and self._prompt is not None else ""
+        if before and instruction is not None:
+            check_characters(before)
+            (tokens,) = self._read([before], offsets=False)
+            check_tokens(len(tokens.ids) + self.special_tokens, self.max_length)
         limit = max_characters or TEXT_CHARACTERS
         return [
             tokens._replace(cut=len(text) > limit, fixed=self.template.size)
@@ -145,6 +153,29 @@ def room(max_length: int, fixed: int, what: str) -> int:
     if max_length - fixed < LEAST_ROOM:
         raise ValueError(f"max_length {max_length} leaves no room beside {fixed} {what}")
     return max_length - fixed
+
+
+def check_characters(instruction: str) -> None:
+    """Refuse an instruction that is too long to be tokenized with each query; raises InvalidRequest."""
+    if len(instruction) > INSTRUCTION_CHARACTERS:
+        raise InvalidRequest(
+            f"instruction: it has {len(instruction)} characters, at most {INSTRUCTION_CHARACTERS} are read; "
+            "shorten it",
+            "instruction",
+        )
+
+
+def check_tokens(fixed: int, max_length: int) -> None:
+    """Refuse an instruction that has, with what else is no text, so many tokens that none are left for texts.
+
+    Raises InvalidRequest.
+    """
+    if fixed > max_length - LEAST_ROOM:
+        raise InvalidRequest(
+            f"instruction: with the prompt around it it has {fixed} tokens, of {max_length} for a pair; "
+            "shorten it",
+            "instruction",
+        )
 
 
 def learn_template(backend: Backend, *, segments: bool) -> Template:

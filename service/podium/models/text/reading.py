@@ -15,6 +15,9 @@ from podium.models.text.fitting import Limits
 TEXT_CHARACTERS = 1024 * 1024
 """Characters of a text that are ever tokenized, 0.3 s of English and at worst 2 s; what is beyond is cut."""
 
+INSTRUCTION_CHARACTERS = 64 * 1024
+"""Characters of an instruction at most: it is tokenized anew with each query of a request."""
+
 CHARACTERS_PER_TOKEN = 8
 """The first estimate; English has 4 to 5."""
 

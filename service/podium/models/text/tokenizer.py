@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from tokenizers import Tokenizer as Backend
 from tokenizers import normalizers
 
-from podium.errors import InvalidRequest
 from podium.models.base import Tokens
 from podium.models.recipe import Pair, Recipe
 from podium.models.text import proof
 from podium.models.text.callers import clean, control_tokens
-from podium.models.text.pairs import LEAST_ROOM, PairTokenizer, room
+from podium.models.text.pairs import PairTokenizer, check_characters, check_tokens, room
 from podium.models.text.prompt import CutPrompt
 from podium.models.text.reading import TEXT_CHARACTERS
 from podium.models.text.whole import WholePrompt
@@ -45,14 +44,10 @@ class PromptTokenizer:
         Raises InvalidRequest for an instruction that leaves no room for texts.
         """
         limit = max_characters or TEXT_CHARACTERS
-        said = clean((self._instruction if instruction is None else instruction)[:TEXT_CHARACTERS])
-        fixed = self.special_tokens if instruction is None else self._prompt.fixed({"instruction": said})
-        if fixed > self.max_length - LEAST_ROOM:
-            raise InvalidRequest(
-                f"instruction: with the prompt around it it has {fixed} tokens, of {self.max_length} for a "
-                "pair; shorten it",
-                "instruction",
-            )
+        said = clean(self._instruction if instruction is None else instruction)
+        if instruction is not None:
+            check_characters(said)
+            check_tokens(self._prompt.fixed({"instruction": said}), self.max_length)
         return [
             self._prompt.query({"instruction": said, "query": clean(text[:limit])})._replace(
                 cut=len(text) > limit
