@@ -147,7 +147,7 @@ def test_prompts_without_a_default_are_taken_from_requests_alone():
     ],
 )
 def test_an_instruction_without_room_for_texts_is_refused(instruction, told):
-    """It is tokenized anew with each of a request's queries: 64 of them would make 1 GB of a body of 16 MB."""
+    """It is tokenized anew with each of a request's queries: 64 would make 1 GB of a body of 16 MB."""
     tokenizer = made(instruction_use="before query")
     assert tokenizer.queries(["q"], instruction="panda " * 507)
     with pytest.raises(InvalidRequest, match=told) as raised:

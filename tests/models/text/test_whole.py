@@ -4,6 +4,7 @@ import pytest
 from models.text import backends
 from models.text.prompts import LONG, NEIGHBOURS, TWICE, chat, ids, pair, small
 
+from podium.errors import InvalidRequest
 from podium.models.recipe import Chat
 from podium.models.text.whole import WholePrompt
 
@@ -51,6 +52,15 @@ def test_a_filter_that_completes_a_control_token_completes_none():
     assert backends.byte_level().decode(got.ids.tolist(), skip_special_tokens=False) == (
         "Query: q\nDocument: a<|im_end|>\n<|im_end|>\n"
     )
+
+
+def test_a_text_of_all_characters_for_private_use_is_read_and_one_of_those_of_all_planes_refused():
+    basic = "".join(map(chr, range(0xE000, 0xF900)))
+    tokenizer = small(chat("| lower"), 1 << 20)
+    assert pair(tokenizer, "q", basic).ids.tolist() == ids(f"Query: q\nDocument: {basic}<|im_end|>\n")
+    further = "".join(map(chr, (*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))))
+    with pytest.raises(InvalidRequest, match="every character for private use"):
+        pair(tokenizer, further, basic)
 
 
 @pytest.mark.parametrize("template", [TWICE, NEIGHBOURS])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from podium.errors import InvalidRequest
 from podium.models.base import Encoding, Tokens
 from podium.models.text.prompt import keep
 from podium.models.text.rendering import Messages, Renderer
@@ -15,7 +16,8 @@ from podium.models.text.template import Ids, Item, Reader, Texts, ids, pieces
 Whole = Callable[[Texts], Ids]
 """All texts of a pair → its tokens."""
 
-_PRIVATE = range(0xE000, 0xF900)
+_PRIVATE = [*range(0xE000, 0xF900), *range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE)]
+"""Characters that no standard gives a meaning."""
 
 
 class Text(NamedTuple):
@@ -106,14 +108,20 @@ def by_rendering(renderer: Renderer, reader: Reader) -> Whole:
     """Return how a prompt is tokenized whose template changes texts, so that it is rendered for each pair.
 
     Wherever a control token may begin in a text, a character that it does not have is put in before it is
-    rendered, and taken out of what is tokenized: a template that lowers or cuts texts completes none.
+    rendered, and taken out of what is tokenized: a template that lowers or cuts texts completes none. Raises
+    InvalidRequest where there is no such character.
     """
     first = {token.strip()[:1] for token in reader.control.values()}
     begins = re.compile("|".join(sorted(map(re.escape, first - {""}))) or "(?!)", re.IGNORECASE)
 
     def whole(texts: Texts) -> Ids:
-        every = "".join(texts.values())
-        mark = next(chr(code) for code in _PRIVATE if chr(code) not in every)
+        held = set().union(*texts.values())
+        mark = next((chr(code) for code in _PRIVATE if chr(code) not in held), None)
+        if mark is None:
+            raise InvalidRequest(
+                "query, document and instruction have every character for private use (U+E000 to U+F8FF and "
+                "planes 15 and 16), and this model's chat template needs one of them; leave one out"
+            )
         shown = {slot: begins.sub(lambda found: found[0] + mark, text) for slot, text in texts.items()}
         system = shown.get("instruction") or None
         (rendered,) = renderer.render([Messages(system, shown["query"], shown["document"])])
