@@ -1,5 +1,6 @@
 """Which files count, and what a model takes."""
 
+import pytest
 from models import shared
 from models.folders import CHAT, ENCODER, tokenizer, write, write_tensors
 from models.test_modular import ETTIN, GENERATION, SCORE, layout
@@ -74,3 +75,10 @@ def test_a_batch_takes_about_what_was_measured_on_a_device():
     """65,536 tokens of bge-reranker-v2-m3 in two bytes took 2 GB beside its weights."""
     config = AutoConfig.for_model(**shared.config("bge-reranker-v2-m3"))
     assert 1.8e9 < batch_bytes(config, 65_536, 2) < 2.4e9
+
+
+@pytest.mark.parametrize("model_type", ["distilbert", "gpt2", "fnet", "t5", "gemma3", "xlnet"])
+def test_a_batch_is_estimated_for_configs_with_other_names(model_type):
+    config = AutoConfig.for_model(model_type)
+    hidden = config.get_text_config().hidden_size
+    assert 8 * hidden < batch_bytes(config, 1, 1) < 24 * hidden

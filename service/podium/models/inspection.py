@@ -45,13 +45,18 @@ def batch_bytes(config: Any, tokens: int, item_bytes: int) -> int:
     """Estimate the memory that a forward of so many tokens takes beside the weights, in bytes.
 
     `config` is transformers' one; `item_bytes` are those of a number. Counted are states and the widest
-    layer; attention's own temporaries are small beside them but for pairs of thousands of tokens.
+    layer; attention's own temporaries are small beside them but for pairs of thousands of tokens. Where a
+    config says nothing of its feed-forward or its heads under their usual names (DistilBERT, T5, FNet), it
+    counts as a layer of the usual proportions, four times as wide as its states.
     """
-    hidden, heads = config.hidden_size, config.num_attention_heads
+    config = config.get_text_config()
+    hidden = config.hidden_size
+    heads = getattr(config, "num_attention_heads", None) or 1
     head = getattr(config, "head_dim", None) or hidden // heads
     keys = getattr(config, "num_key_value_heads", None) or heads
+    inner = getattr(config, "intermediate_size", None) or 4 * hidden
     attention = (2 * heads + 2 * keys) * head
-    return int(tokens * item_bytes * (4 * hidden + attention + 2 * config.intermediate_size))
+    return int(tokens * item_bytes * (4 * hidden + attention + 2 * inner))
 
 
 def _any(names: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
