@@ -10,6 +10,10 @@ from podium_operator.run.logs import configure_logs
 from podium_operator.run.program import Program
 from podium_operator.settings import SettingError, Settings, read_settings
 
+_JSON_LEVELS = 20_000
+"""The API server takes JSON of 10,000 levels. Python's 1,000 would end the watch of all Rerankers at one of
+them; `resource.validate` refuses it by name."""
+
 
 async def run(settings: Settings) -> None:
     """Connect and run; begin anew in the same container where add-ons came or went."""
@@ -29,6 +33,7 @@ def main() -> int:
     except SettingError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    sys.setrecursionlimit(_JSON_LEVELS)
     configure_logs(settings.log_level, settings.log_format)
     asyncio.run(run(settings))
     return 0

@@ -63,6 +63,10 @@ _PROFILES = ("container.apparmor.security.beta.kubernetes.io/", "seccomp.securit
 """Annotations that older clusters take for a container's profile."""
 
 
+_LEVELS = 64
+"""Objects and lists within each other that a field of the spec may hold; a pod has some ten."""
+
+
 class Problem(msgspec.Struct, frozen=True):
     """Why a Reranker is not accepted."""
 
@@ -73,13 +77,29 @@ class Problem(msgspec.Struct, frozen=True):
 def find_problem(reranker: Reranker, settings: Settings) -> Problem | None:
     """Return the first thing that is wrong with a spec which the API server let through."""
     return (
-        _quantity_problem(reranker)
+        _depth_problem(reranker)
+        or _quantity_problem(reranker)
         or _affinity_problem(reranker)
         or _overlay_problem(reranker, settings)
         or _strips_problem(reranker, settings)
         or _prometheus_problem(reranker, settings)
         or _settings_problem(reranker)
     )
+
+
+def _depth_problem(reranker: Reranker) -> Problem | None:
+    """First of all: what looks at a spec after this may go down into it level by level."""
+    for key, value in reranker.raw.items():
+        level = [value] if isinstance(value, Mapping | list) else []
+        for _ in range(_LEVELS):
+            inner = (item.values() if isinstance(item, Mapping) else item for item in level)
+            level = [item for items in inner for item in items if isinstance(item, Mapping | list)]
+            if not level:
+                break
+        else:
+            message = f"{key} is nested more than {_LEVELS} levels deep: nothing of a pod is, make it flatter"
+            return Problem("InvalidSpec", message)
+    return None
 
 
 def _quantity_problem(reranker: Reranker) -> Problem | None:

@@ -1,5 +1,6 @@
 """What the operator refuses because the API server's schema cannot see it; lists shared with the service."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,3 +91,21 @@ def test_both_lists_together_are_the_services_settings() -> None:
 
 def test_the_reasons_are_the_services() -> None:
     assert [reason.value for reason in ServiceReason] == [reason.value for reason in Reason]
+
+
+def nested(levels: int, value: object = "x") -> object:
+    for level in range(levels):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("levels", [500, 100_000])
+def test_a_spec_that_is_nested_deeper_than_any_pod_is_refused_by_its_field(levels: int) -> None:
+    spec = msgspec.structs.replace(
+        reranker(), raw={"model": {"uri": "builtin"}, "podTemplate": nested(levels)}
+    )
+    problem = find_problem(spec, SETTINGS)
+    assert problem is not None
+    assert (problem.reason, problem.message.partition(" is ")[0]) == ("InvalidSpec", "podTemplate")
+    flat = msgspec.structs.replace(reranker(), raw={"model": {"uri": "builtin"}, "podTemplate": nested(40)})
+    assert find_problem(flat, SETTINGS) is None
