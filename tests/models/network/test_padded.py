@@ -76,6 +76,40 @@ def test_a_model_that_does_not_mask_padding_scores_a_pair_as_it_does_alone(model
     assert forward.computed(pairs) == sum(LENGTHS)
 
 
+@pytest.mark.parametrize("model_type", ["bart", "t5"])
+def test_a_model_that_masks_padding_and_reads_the_end_of_a_pair_scores_pairs_of_all_lengths_at_once(
+    model_type,
+):
+    small = {"d_model": 32, "d_ff": 64, "d_kv": 16, "num_layers": 1, "encoder_layers": 1, "decoder_layers": 1}
+    model = build({"model_type": model_type, "eos_token_id": 2, "decoder_start_token_id": 0, **small})
+    forward, pairs = padded(model), encodings(LENGTHS)
+    for pair in pairs:
+        pair.ids[pair.ids == 2] = 3
+        pair.ids[-1] = 2
+    with torch.inference_mode():
+        alone = np.concatenate([forward.logits([pair]) for pair in pairs])
+        together = forward.logits(pairs)
+    assert np.abs(together - alone).max() < 1e-4
+    assert forward.computed(pairs) == len(LENGTHS) * max(LENGTHS)
+
+
+def test_a_model_whose_code_fails_on_the_probe_in_its_own_way_is_served():
+    model = network("podium-tiny", num_hidden_layers=1)
+    plain = model.forward
+
+    def forward(input_ids, **inputs):
+        assert input_ids[0, 0] == 101, "a pair begins with [CLS]"
+        return plain(input_ids=input_ids, **inputs)
+
+    model.forward = forward
+    pairs = encodings(LENGTHS)
+    for pair in pairs:
+        pair.ids[0] = 101
+    served = padded(model)
+    with torch.inference_mode():
+        assert np.isfinite(served.logits(pairs)).all()
+
+
 @given(lengths=st.lists(st.integers(1, 3000), max_size=80))
 def test_slices_hold_every_pair_once_and_keep_to_their_limit(lengths):
     cut = list(slices(lengths))

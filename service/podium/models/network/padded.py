@@ -1,5 +1,6 @@
 """Padded forward for every architecture that cannot be packed: what transformers makes of it, unchanged."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from podium.models import architectures
 from podium.models.base import Encoding
 from podium.models.recipe import Own, Recipe
+
+logger = logging.getLogger(__name__)
 
 _PROBE = (7, 19)
 """Tokens of two pairs that are scored apart and beside each other."""
@@ -45,23 +48,28 @@ class PaddedForward:
         self._segments = architectures.has_segments(network, told=recipe.segments)
         if self._own and dtype != torch.float32:
             _give_head_float32(network)
-        self._mixes = self._masks_padding(network.config.vocab_size, dtype)
+        self._mixes = self._masks_padding(network.config, dtype)
 
     @torch.inference_mode()
-    def _masks_padding(self, vocabulary: int, dtype: torch.dtype) -> bool:
+    def _masks_padding(self, config: Any, dtype: torch.dtype) -> bool:
         """Whether padding leaves a score alone, by two pairs: FNet, ConvBERT and others do not mask it out,
         and a score would depend on the longest pair of its batch.
         """
         random = np.random.default_rng(0)
+        vocabulary = getattr(config, "vocab_size", None) or 64
         first = min(5, vocabulary - 1)  # behind the usual special tokens
         pairs = [
             Encoding(random.integers(first, vocabulary, t).astype(np.int32), t, cut=False, needed=t)
             for t in _PROBE
         ]
+        if isinstance(end := getattr(config, "eos_token_id", None), int):
+            for pair in pairs:
+                pair.ids[-1] = end  # BART, T5 and their kin read its state, and fail without
         try:
             apart = np.concatenate([self._batch([pair]) for pair in pairs])
             beside = self._batch(pairs)
-        except (ValueError, RuntimeError, IndexError):  # it wants more of a pair than random tokens
+        except Exception as error:  # noqa: BLE001 it may want more than random tokens
+            logger.info("pairs of one length are scored together: the probe of padding fails with %r", error)
             return False
         return bool((np.abs(apart - beside) <= _ROUNDING[dtype] * np.maximum(1, np.abs(apart))).all())
 
