@@ -105,6 +105,27 @@ def test_an_altered_template_moves_no_pod_by_a_byte_and_an_edit_moves_one(
     assert space.get("rerankers", "r00")["status"]["upToDate"] is True
 
 
+def test_a_template_too_large_for_an_annotation_is_applied_and_outlives_an_upgrade(
+    space: Space, upgraded: OperatorProcess, tmp_path: Path
+) -> None:
+    values = [{"name": f"E{number}", "value": "x" * 50_000} for number in range(3)]
+    space.rerank(engine={"env": [*values, {"name": "EMPTY", "value": ""}]})
+    space.wait("deployments")
+    space.settled()
+    first = templates(space)
+    start(upgraded, altered(tmp_path, "second"))
+    wait_for("looked at", lambda: space.get("rerankers")["status"].get("upToDate") is False)
+    space.settled()
+    assert templates(space) == first
+    assert len(space.list("replicasets")) == 1
+    start(upgraded, altered(tmp_path, "third"), PODIUM_OPERATOR_ON_UPGRADE="Roll")
+    wait_for("rolled", lambda: '"THIRD"' in template(space, "demo"))
+    before = space.settled()["deployments/demo"]
+    upgraded.restart()
+    space.settled()
+    assert space.get("deployments")["metadata"]["resourceVersion"] == before, "it is rolled once"
+
+
 def test_another_secret_of_the_download_or_a_default_written_out_moves_no_pod(
     space: Space, upgraded: OperatorProcess
 ) -> None:

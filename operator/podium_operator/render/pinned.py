@@ -19,6 +19,9 @@ from podium_operator.resource.workload import Gpu
 from podium_operator.seen.observed import Body
 from podium_operator.settings import Settings
 
+_ANNOTATIONS_BYTES = 250 * 1024
+"""What record and template may take of the 256 KiB that all annotations of an object may have."""
+
 
 class Record(msgspec.Struct, frozen=True):
     """What the Deployment remembers of its making: the spec that shaped its pods, and what was pinned."""
@@ -58,7 +61,7 @@ def wanted_pods(
         template = pod_template(reranker, source, pinned)
         return Pods(pinned=pinned, template=template, up_to_date=template == fresh if live else None)
     pinned = msgspec.structs.replace(record.pinned, shape=today.shape)
-    template = _kept_template(live) or pod_template(reranker, source, pinned)
+    template = _kept_template(live, fresh) or pod_template(reranker, source, pinned)
     rolled = live["metadata"]["annotations"].get(ROLLED_ANNOTATION)
     if template == fresh:
         return Pods(pinned=today, template=template, up_to_date=True, rolled=rolled)
@@ -140,13 +143,13 @@ def _record(live: Body | None) -> Record | None:
         return None
 
 
-def _kept_template(live: Body) -> dict[str, Any] | None:
-    """Return the template as it was applied: from the annotation, or, where an older operator made the
-    Deployment, what that one's apply owns of the live template.
+def _kept_template(live: Body, fresh: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the template as it was applied: from the annotation, or, where that has no room for it or an
+    older operator made the Deployment, what the apply owns of the live template.
     """
-    text = live["metadata"]["annotations"].get(TEMPLATE_ANNOTATION)
-    if not text:
-        return live.get("appliedTemplate")
+    text = live["metadata"]["annotations"].get(TEMPLATE_ANNOTATION, "")
+    if not text.startswith("{"):
+        return fresh if text == digest(fresh) else live.get("appliedTemplate")
     try:
         found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.ValidationError, msgspec.DecodeError):
@@ -158,6 +161,8 @@ def annotations(reranker: Reranker, pods: Pods) -> dict[str, str]:
     """Return what the Deployment remembers of its pods."""
     record = Record(shape=shape(reranker.raw), pinned=pods.pinned)
     own = {PINNED_ANNOTATION: _text(record), TEMPLATE_ANNOTATION: _text(pods.template)}
+    if sum(len(text.encode()) for text in own.values()) > _ANNOTATIONS_BYTES:
+        own[TEMPLATE_ANNOTATION] = digest(pods.template)
     return {**own, ROLLED_ANNOTATION: pods.rolled} if pods.rolled else own
 
 

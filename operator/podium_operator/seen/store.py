@@ -195,7 +195,8 @@ def trim(body: Mapping[str, Any]) -> dict[str, Any]:
     if kind in ("Job", "Service"):
         # A Job's template is never compared; a Service's status is a load balancer's business.
         result.pop("spec" if kind == "Job" else "status", None)
-    if kind == "Deployment" and TEMPLATE_ANNOTATION not in metadata.get("annotations", {}):
+    kept_template = metadata.get("annotations", {}).get(TEMPLATE_ANNOTATION, "")
+    if kind == "Deployment" and not kept_template.startswith("{"):
         applied = _applied_template(body)
         if applied:
             result["appliedTemplate"] = applied

@@ -148,6 +148,26 @@ def test_the_kept_template_is_applied_whatever_todays_code_would_render() -> Non
     assert apply.manifest["spec"]["template"] == older, "an older operator's, from what its apply owns"
 
 
+def test_a_template_too_large_for_an_annotation_is_known_by_its_digest_and_kept_as_the_apply_owns_it() -> (
+    None
+):
+    """All annotations of an object may have 256 KiB; the record has the spec's part of it already."""
+    resource = body(engine={"env": [{"name": f"E{n}", "value": "é" * 25_000} for n in range(4)]})
+    first = deployment(settle(resource))
+    annotations = first["metadata"]["annotations"]
+    assert sum(len(f"{key}{value}".encode()) for key, value in annotations.items()) < 256 * 1024
+    seen = settle(resource)
+    assert look(resource, seen).view.up_to_date is True
+    as_owned = msgspec.json.decode(msgspec.json.encode(first["spec"]["template"]))
+    as_owned["spec"]["containers"][0]["args"] = ["serve", "as-it-was"]
+    metadata = {**first["metadata"], "annotations": {**annotations, TEMPLATE_ANNOTATION: "another"}}
+    live = {**first, "metadata": metadata, "appliedTemplate": as_owned}
+    kept = look(resource, Observed(children={("Deployment", "demo"): live}))
+    (apply,) = [apply for apply in kept.plan.applies if apply.manifest["kind"] == "Deployment"]
+    assert apply.manifest["spec"]["template"] == as_owned
+    assert kept.view.up_to_date is False
+
+
 @pytest.mark.parametrize(
     "spec",
     [
