@@ -1,14 +1,17 @@
 """The benchmark of the families: what is measured is what is said, on small models of each shape."""
 
+import importlib.util
+import sys
 from io import StringIO
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from torch import nn
 from transformers import AutoConfig
 
-from podium.bench import beside, families, table
+from podium.bench import beside, command, families, table
 from podium.bench.bare import encode
 from podium.bench.families import FAMILIES
 from podium.bench.operations import computed
@@ -57,6 +60,22 @@ def test_both_take_turns_and_their_table_says_how_many_times_faster(folders):
     console = Console(width=140, record=True, file=StringIO())
     table.show(report, console)
     assert f" {found.pairs_per_s / found.reference_pairs_per_s:.1f} " in console.export_text()
+
+
+@pytest.mark.parametrize("name", ["mxbai-base-v1", "ettin-17m"])
+def test_without_sentence_transformers_a_family_is_measured_alone_or_left_out(name, tmp_path, monkeypatch):
+    [family] = [small(family) for family in FAMILIES if family.name == name]
+    monkeypatch.setattr(command.devices, "dtypes", lambda _: [torch.float32])
+    monkeypatch.setattr(beside.measure, "__defaults__", (1, 0.0))  # one turn, of one round
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "sentence_transformers" else find(name)
+    )
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    report = Report(machine="m", texts="", pairs=0, mean_tokens=0, limits_gflops={}, gflop_per_pair={})
+    for _, run in command._family_steps(family, tmp_path, report):
+        run()
+    assert [one.reference_pairs_per_s for one in report.beside] == ([] if name == "ettin-17m" else [None])
 
 
 @pytest.mark.parametrize(("prefix", "document"), [(50, 30), (100, 60), (300, 500)])

@@ -9,7 +9,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import torch
 from transformers import AutoConfig
 
 from podium.batching import cut, first_budget, next_budget
@@ -18,6 +17,7 @@ from podium.bench.limit import Limit
 from podium.bench.operations import computed
 from podium.bench.results import Beside
 from podium.bench.texts import Pair
+from podium.models import devices
 from podium.models.base import Encoding
 from podium.models.load import load
 
@@ -129,6 +129,7 @@ def measure(
 ) -> Beside:
     """Measure a model on `pairs`, and Sentence Transformers on those of `reference`, which may be none."""
     theirs = Count()
+    on_cpu = devices.choose_device("auto").type == "cpu"
     with (
         _apart(Podium, folder, name, dtype, pairs) as own,
         _apart(Reference, folder, dtype, reference) as other,
@@ -145,7 +146,7 @@ def measure(
         computed_tokens=count.computed / count.pairs,
         pairs_per_s=count.pairs / count.seconds,
         reference_pairs_per_s=theirs.pairs / theirs.seconds if reference else None,
-        share=count.operations / count.seconds / count.limit if not torch.cuda.is_available() else None,
+        share=count.operations / count.seconds / count.limit if on_cpu else None,
         limit_gflops=count.limit / 1e9,
     )
 

@@ -140,7 +140,12 @@ def _steps(
 
 
 def _family_steps(family: Family, scratch: Path, report: Report) -> Iterator[Step]:
-    """Yield what is measured of a family's model, which is written when the first step needs it."""
+    """Yield what is measured of a family's model, which is written when the first step needs it.
+
+    Without Sentence Transformers the model is measured alone; one in its modular layout, which it writes, is
+    left out.
+    """
+    usual = reference.installed()
 
     @cache
     def folder() -> Path:
@@ -148,7 +153,8 @@ def _family_steps(family: Family, scratch: Path, report: Report) -> Iterator[Ste
 
     def both(dtype: torch.dtype) -> None:
         chosen, texts = families.pairs_of(family)
-        theirs = chosen[: family.pairs]  # the same, but of a decoder's, which are all of one length
+        # the same, but of a decoder's, which are all of one length
+        theirs = chosen[: family.pairs] if usual else []
         report.beside.append(
             beside.measure(family.name, folder(), devices.name(dtype), chosen, theirs, texts)
         )
@@ -161,6 +167,9 @@ def _family_steps(family: Family, scratch: Path, report: Report) -> Iterator[Ste
         )
 
     dtypes = devices.dtypes(devices.choose_device("auto"))
+    if family.layout == "modular" and not usual:
+        yield "left out, for Sentence Transformers is not installed", lambda: None
+        return
     for dtype in reversed(dtypes):
         yield f"beside Sentence Transformers {devices.name(dtype)}", partial(both, dtype)
     if family.layout == "decoder":

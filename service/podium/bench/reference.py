@@ -9,9 +9,14 @@ from podium.bench.results import Way
 from podium.bench.texts import Pair
 
 
+def installed() -> bool:
+    """Whether Sentence Transformers, a development dependency, is there."""
+    return importlib.util.find_spec("sentence_transformers") is not None
+
+
 def measure(name: str, folder: Path, pairs: Sequence[Pair]) -> Way | None:
-    """Return how fast it scores pairs; None where the package, a development dependency, is missing."""
-    if importlib.util.find_spec("sentence_transformers") is None:
+    """Return how fast it scores pairs; None where the package is missing."""
+    if not installed():
         return None
     from sentence_transformers import CrossEncoder
 
