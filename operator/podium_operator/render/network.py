@@ -1,12 +1,12 @@
 """NetworkPolicies: what the serving pods and the download are let talk to."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from podium_operator.render.pod import PORT, labels, selector
 from podium_operator.resource.names import BINDER, DOWNLOAD
 from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.status import Pinned
+from podium_operator.resource.validate import split_address
 from podium_operator.settings import Settings
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -84,6 +84,5 @@ def _block(cidr: str, settings: Settings) -> dict[str, Any]:
 
 
 def _port(address: str) -> int:
-    """Return the port of an address; one without a scheme is taken as http, as curl does."""
-    parts = urlsplit(address if "://" in address else f"http://{address}")
+    parts = split_address(address)
     return parts.port or _DEFAULT_PORTS.get(parts.scheme, 443)

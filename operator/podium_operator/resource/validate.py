@@ -1,7 +1,7 @@
 """What the API server's schema cannot refuse: unknown settings and a dangerous overlay."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -79,6 +79,7 @@ def find_problem(reranker: Reranker, settings: Settings) -> Problem | None:
     return (
         _depth_problem(reranker)
         or _quantity_problem(reranker)
+        or _address_problem(reranker)
         or _affinity_problem(reranker)
         or _overlay_problem(reranker, settings)
         or _strips_problem(reranker, settings)
@@ -113,6 +114,32 @@ def _quantity_problem(reranker: Reranker) -> Problem | None:
             parse_quantity(0 if value is None else value)
         except ValueError as error:
             return Problem("InvalidSpec", f"{path}: {error}")
+    return None
+
+
+def split_address(address: str) -> SplitResult:
+    """Return the parts of an address; one without a scheme is taken as http, as curl does.
+
+    Raises ValueError for one that no client could ask: a port beyond 65535, half an IPv6 address.
+    """
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    _ = parts.port  # read late, and only then found to be none
+    return parts
+
+
+def _address_problem(reranker: Reranker) -> Problem | None:
+    model, autoscaling = reranker.spec.model, reranker.spec.autoscaling
+    for path, address in (
+        ("model.endpoint", model.endpoint),
+        ("model.proxy.httpProxy", model.proxy.http_proxy if model.proxy else None),
+        ("model.proxy.httpsProxy", model.proxy.https_proxy if model.proxy else None),
+        ("autoscaling.prometheusAddress", autoscaling.prometheus_address if autoscaling else None),
+    ):
+        try:
+            split_address(address or "")
+        except ValueError as error:
+            message = f"{path}: `{address}` is no address ({error}): write it as http://host:port"
+            return Problem("InvalidSpec", message)
     return None
 
 
@@ -193,8 +220,7 @@ def _prometheus_problem(reranker: Reranker, settings: Settings) -> Problem | Non
     address = autoscaling.prometheus_address if autoscaling else None
     if not address or not allowed or address == settings.prometheus_address:
         return None
-    host = urlsplit(address if "://" in address else f"http://{address}").hostname
-    if host in allowed:
+    if split_address(address).hostname in allowed:
         return None
     return Problem(
         "InvalidSpec",

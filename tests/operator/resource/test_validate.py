@@ -109,3 +109,38 @@ def test_a_spec_that_is_nested_deeper_than_any_pod_is_refused_by_its_field(level
     assert (problem.reason, problem.message.partition(" is ")[0]) == ("InvalidSpec", "podTemplate")
     flat = msgspec.structs.replace(reranker(), raw={"model": {"uri": "builtin"}, "podTemplate": nested(40)})
     assert find_problem(flat, SETTINGS) is None
+
+
+ODD_PROXY = {"httpsProxy": "proxy:x"}
+HALF_PROXY = {"httpProxy": "http://[::1"}
+HOSTILE: dict[str, tuple[dict, str]] = {
+    "a-million-digits": ({"cache": {"size": "1e999999"}}, "cache.size: `1e999999` is out of"),
+    "beyond-decimals": ({"cache": {"size": "1e999999999"}}, "cache.size: `1e999999999` is out of"),
+    "more-than-a-quantity": ({"cache": {"size": "8Ei"}}, "cache.size: `8Ei` is out of"),
+    "gpu-memory": ({"gpu": {"minMemory": "1e5000"}}, "gpu.minMemory: `1e5000` is out of"),
+    "port": ({"model": {"uri": HUB, "endpoint": "http://hub:99999"}}, "model.endpoint: `http://hub:99999`"),
+    "no-port": (
+        {"model": {"uri": HUB, "proxy": ODD_PROXY}},
+        "model.proxy.httpsProxy: `proxy:x`",
+    ),
+    "half-an-address": (
+        {"model": {"uri": HUB, "proxy": HALF_PROXY}},
+        "model.proxy.httpProxy",
+    ),
+    "prometheus": (
+        {"autoscaling": {"maxReplicas": 2, "prometheusAddress": "http://[p"}},
+        "autoscaling.prometheusAddress: `http://[p` is no address",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "words"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_number_or_address_that_cannot_be_is_refused_by_its_field_at_once(spec: dict, words: str) -> None:
+    decision = look(
+        body(**{"model": {"uri": HUB}, **spec}, networkPolicy={"enabled": True}),
+        settings=msgspec.structs.replace(SETTINGS, allowed_prometheus_hosts=("p",)),
+    )
+    problem = decision.view.problem
+    assert problem is not None
+    assert problem.reason == "InvalidSpec"
+    assert problem.message.startswith(words)
