@@ -200,6 +200,47 @@ def test_bodies_in_flight_share_a_budget_and_give_it_back():
         assert server.on_loop(lambda: server.service.in_flight.used) == 0
 
 
+LISTS = b'{"text": "block", "x": [%b]}' % b",".join([b"[]"] * 300_000)
+"""0.9 MB that Python stores in 34."""
+
+
+def lists(more: bytes = b"", query: bytes = b'"q"', documents: bytes = b'"block"') -> bytes:
+    return request("POST", "/v1/rerank", b'{"query": %b, "documents": [%b]%b}' % (query, documents, more))
+
+
+def test_bodies_whose_texts_are_answered_share_the_budget_by_what_their_values_take():
+    model, returned = FakeModel(), b', "return_documents": true'
+    with (
+        serving(model, max_body_bytes=MIB, max_in_flight_bytes=16 * MIB) as server,
+        server.client() as first,
+        server.client() as second,
+    ):
+        first.send(lists(returned, documents=LISTS))  # more than all, but alone
+        until(lambda: ["block"] in model.batches)
+        second.send(lists(returned, documents=LISTS.replace(b"block", b"other")))
+        refused = second.receive()
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        model.unblock()
+        assert first.receive().status == 200
+        assert server.on_loop(lambda: server.service.in_flight.used) == 0
+
+
+@pytest.mark.parametrize("where", ["query", "documents"])
+def test_values_that_are_not_answered_are_let_go_before_the_request_waits(where):
+    model = FakeModel()
+    texts = {"query": LISTS} if where == "query" else {"documents": LISTS}
+    with serving(model) as server, server.client() as client:
+        raw = lists(**texts)
+        tracemalloc.start()
+        client.send(raw)
+        until(lambda: ["block"] in model.batches)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        model.unblock()
+        assert client.receive().status == 200
+    assert held < 4 * len(raw)
+
+
 @pytest.mark.parametrize("leave", ["in the body", "too large", "no JSON", "after the body"])
 def test_a_request_that_fails_or_leaves_gives_its_bytes_back(leave):
     model = FakeModel()

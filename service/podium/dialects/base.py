@@ -61,13 +61,15 @@ class Dialect:
 
 
 def let_go(body: msgspec.Struct) -> None:
-    """Take the texts out of a body that was read: lists and long strings, but for the model's name."""
+    """Take the texts out of a body that was read: lists, objects, long strings, but for the model's name."""
     for field in body.__struct_fields__:
         value = getattr(body, field)
         if isinstance(value, msgspec.Struct):
             let_go(value)
         elif isinstance(value, list):
             setattr(body, field, [])
+        elif isinstance(value, dict):
+            setattr(body, field, {})
         elif isinstance(value, str) and len(value) > _LONG and field != "model":
             setattr(body, field, "")
 

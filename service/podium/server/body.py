@@ -13,7 +13,9 @@ T = TypeVar("T")
 
 
 class Budget:
-    """Bytes of all bodies that are read or wait for their answer. Used on the event loop only."""
+    """Bytes of all bodies that are read or wait for their answer, with what their values take beyond these
+    bytes where they are kept. Used on the event loop only.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -23,15 +25,17 @@ class Budget:
     def share(self) -> Iterator[Callable[[int], None]]:
         """Yield a function that takes so many bytes more, and give all of them back at the end.
 
-        It raises Overloaded where they are too many.
+        It raises Overloaded where they are too many, but for a request that is alone: whatever its values
+        take, it could never be answered else.
         """
         taken = 0
 
         def take(bytes: int) -> None:
             nonlocal taken
-            if self.used + bytes > self._limit:
+            others = self.used - taken
+            if others and self.used + bytes > self._limit:
                 raise Overloaded(
-                    f"the bodies of other requests hold {self.used - taken} bytes, the limit is "
+                    f"the bodies of other requests hold {others} bytes, the limit is "
                     f"{self._limit} (max_in_flight_bytes); try again later or send fewer documents",
                     1,
                 )

@@ -65,13 +65,12 @@ async def _answer(
         max_bytes=settings.max_body_bytes,
         timeout_s=settings.body_timeout_s,
     )
-    reading = functools.partial(_read, path, request.headers, raw, exchange, settings.max_documents)
+    reading = functools.partial(_read, path, request.headers, raw, exchange, settings.max_documents, context)
     if len(raw) <= READ_AT_ONCE:
-        dialect, body, ask = reading()
+        dialect, body, ask, kept = reading()
     else:
-        dialect, body, ask = await while_connected(service.decode(reading), request.receive)
-    if not dialect.keeps_texts(body, context):
-        let_go(body)
+        dialect, body, ask, kept = await while_connected(service.decode(reading), request.receive)
+    take(max(0, kept - len(raw)))
     ranking_ = service.ready_reranker().rank(ask)
     del raw, reading, ask  # nothing of the texts is kept twice while the request waits
     ranking = await while_connected(ranking_, request.receive)
@@ -81,18 +80,28 @@ async def _answer(
 
 
 def _read(
-    path: str, headers: Mapping[str, str], raw: bytes, exchange: Exchange, max_documents: int
-) -> tuple[Dialect, Any, RankRequest]:
-    """Return the API, its body, and what it asks for; may run in another thread."""
-    if len(raw) > READ_AT_ONCE:
-        check_values(raw)
+    path: str,
+    headers: Mapping[str, str],
+    raw: bytes,
+    exchange: Exchange,
+    max_documents: int,
+    context: Context,
+) -> tuple[Dialect, Any, RankRequest, int]:
+    """Return the API, its body, what it asks for, and the bytes of the values that the answer needs.
+
+    May run in another thread.
+    """
+    values = check_values(raw) if len(raw) > READ_AT_ONCE else None
     dialect = exchange.spoken = recognise(path, headers, raw)
     exchange.dialect = dialect.name
     body = decode(dialect.body, raw)
     ask = dialect.parse(body)
     exchange.documents = len(ask.documents)
     _check_size(ask, max_documents)
-    return dialect, body, ask
+    if not dialect.keeps_texts(body, context):
+        let_go(body)
+        return dialect, body, ask, 0
+    return dialect, body, ask, check_values(raw) if values is None else values
 
 
 def failure(
