@@ -122,6 +122,13 @@ def test_without_a_tokenizer_json_the_vocabulary_file_is_read(tmp_path):
     assert read(tmp_path).token_id("yes") == 5
 
 
+def test_a_folder_that_is_read_again_has_the_tokens_of_its_new_files(tmp_path):
+    write(tmp_path, {"config.json": {}, "tokenizer.json": "cut"})
+    assert read(tmp_path).token_id("yes") is None
+    write(tmp_path, {"tokenizer.json": tokenizer(yes=7)})
+    assert read(tmp_path).token_id("yes") == 7
+
+
 @pytest.fixture
 def sharded(tmp_path):
     """A folder with two shards of one tensor each."""

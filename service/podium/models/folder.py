@@ -6,7 +6,7 @@ Reading only: nothing is decided here, no weights are loaded, and neither torch 
 import json
 import struct
 from collections.abc import Mapping
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ class TensorInfo(NamedTuple):
     shape: tuple[int, ...]
 
 
-class Folder(msgspec.Struct, frozen=True, kw_only=True):
+class Folder(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What lies in a model's folder."""
 
     path: Path
@@ -87,7 +87,11 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True):
 
     def token_id(self, token: str) -> int | None:
         """Return a token's id; None where the vocabulary has it not, or cannot be read."""
-        return _vocabulary(self.path).get(token)
+        return self._vocabulary.get(token)
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        return _vocabulary(self.path)
 
 
 def read(path: Path) -> Folder:
@@ -251,7 +255,6 @@ def _header(path: Path, name: str) -> dict[str, TensorInfo]:
     return tensors
 
 
-@cache
 def _vocabulary(path: Path) -> dict[str, int]:
     """Return token to id of tokenizer.json or vocab.json, added tokens included."""
     try:
