@@ -15,7 +15,7 @@ from podium_operator.render.replacing import replaces_first
 from podium_operator.resource.names import API_VERSION, APPLIED_ANNOTATION, KIND, OPERATOR_ANNOTATION
 from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.reranker import Reranker
-from podium_operator.resource.source import Source, digest, own_claim_name
+from podium_operator.resource.source import Source, digest, download_job_name, own_claim_name
 from podium_operator.resource.workload import DEFAULT_CACHE_SIZE
 from podium_operator.seen.download_progress import CacheProgress
 from podium_operator.seen.observed import Body, ObjectKey, Observed
@@ -63,7 +63,9 @@ def render_children(
         wanted.append(binder_job(reranker, source, pinned, progress.attempt + 1))
     if progress.job:
         size = _storage(reranker, live_claim)
-        wanted.append(download_job(reranker, source, pinned, progress.attempt, size))
+        exists = observed.get("Job", download_job_name(reranker, source)) is not None
+        attempt = progress.attempt if exists else progress.attempt + 1
+        wanted.append(download_job(reranker, source, pinned, attempt, size))
     wanted.append(_service(reranker))
     first = None
     serving = reranker if progress.ready else held(reranker, live)

@@ -24,7 +24,8 @@ FIRST_RETRY_S = 10.0
 
 
 class CacheProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the cache stands. `job`: whether the Job should exist; `retry_at`: when to look again."""
+    """Where the cache stands. `job`: whether the Job should exist; `attempt`: tries that were begun, the
+    Job's own included; `retry_at`: when to look again."""
 
     state: Literal["NotNeeded", "Pending", "Downloading", "Ready", "Failed"]
     reason: str
@@ -172,11 +173,12 @@ def _complete(
 def _starting(reranker: Reranker, source: Source, observed: Observed, known: DownloadStatus) -> CacheProgress:
     name = download_job_name(reranker, source)
     refusal = observed.refusals.get(("Job", name))
-    attempt = known.attempts + 1
     if refusal:
         message = f"Job {name} was refused: {refusal.message}"
-        return CacheProgress(state="Failed", reason="Refused", message=message, job=True, attempt=attempt)
-    return _waiting(source, known, attempt, f"try {attempt} starts")
+        return CacheProgress(
+            state="Failed", reason="Refused", message=message, job=True, attempt=known.attempts
+        )
+    return _waiting(source, known, known.attempts, f"try {known.attempts + 1} starts")
 
 
 def _running(
@@ -246,7 +248,10 @@ def _failure(failed: Body, pods: list[Body], known: DownloadStatus) -> Cause:
     causes = [cause for cause in map(pod_cause, reversed(pods)) if cause]
     if reason == "DeadlineExceeded":
         # The deadline deletes the pod and its words with it.
-        last = causes[0].message if causes else known.last_failure.message if known.last_failure else ""
+        before = known.last_failure
+        if before and before.reason == "DeadlineExceeded" and not causes:
+            return Cause(before.reason, before.message)  # has the words already, maybe by an earlier look
+        last = causes[0].message if causes else before.message if before else ""
         return Cause("DeadlineExceeded", "the download took too long" + (f"; before: {last}" if last else ""))
     if causes:
         return causes[0]

@@ -174,6 +174,24 @@ def test_a_deadline_keeps_what_was_seen_before_it() -> None:
     found = progress(late, {**RESOURCE, "status": status})
     assert found.reason == "DeadlineExceeded"
     assert "429, slow down" in found.message
+    told = [status_of(body(model={"uri": HUB}, status=status), late)]
+    told.append(status_of(body(model={"uri": HUB}, status=msgspec.to_builtins(told[0])), late))
+    assert told[1] == told[0], "a second look at the same end has nothing to add"
+
+
+def test_a_job_that_is_refused_is_no_try_and_asked_for_in_the_same_words() -> None:
+    """Else each look would ask for another one, which no back-off knows."""
+    seen = settle(RESOURCE, claim=BOUND)
+    gone = {key: child for key, child in seen.children.items() if key[0] != "Job"}
+    refused = {("Job", job_name()): Refusal(code=403, message="exceeded quota")}
+    first = msgspec.structs.replace(seen, children=gone, refusals=refused)
+    status = status_of(RESOURCE, first)
+    assert status.download is not None
+    assert status.download.attempts == 0
+    resource = {**RESOURCE, "status": msgspec.to_builtins(status)}
+    (before,), (after,) = (look(each, first).plan.applies for each in (RESOURCE, resource))
+    assert after.manifest == before.manifest
+    assert after.manifest["metadata"]["annotations"]["podium.sh/attempt"] == "1"
 
 
 @pytest.mark.parametrize(
