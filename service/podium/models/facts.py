@@ -31,6 +31,9 @@ DECODERS = frozenset(
 )
 """Values of `model_type` whose attention is causal and whose classifier, `score`, reads the last token."""
 
+MOST_LABELS = 1 << 16
+"""Labels that are counted out: the file may say any number of them, and each is made a name."""
+
 _ENDLESS = 10**20
 """transformers writes 1e30 as model_max_length where nobody set one."""
 
@@ -85,6 +88,10 @@ def labels(folder: Folder) -> tuple[str, ...]:
     named, number = folder.config.get("id2label"), folder.config.get("num_labels")
     if named is None:
         count = number if isinstance(number, int) and not isinstance(number, bool) else 2
+        if count > MOST_LABELS:
+            raise refused(
+                f"`{folder.path / 'config.json'}` has `num_labels` {count}; a reranker has exactly one"
+            )
         return tuple(f"LABEL_{index}" for index in range(count))
     try:
         return tuple(str(named[key]) for key in sorted(named, key=int))
@@ -102,9 +109,10 @@ def one_label(folder: Folder) -> str:
     """
     found = labels(folder)
     if len(found) != 1:
-        said = "id2label" if folder.config.get("id2label") is not None else "neither id2label nor num_labels"
+        said = [key for key in ("id2label", "num_labels") if folder.config.get(key) is not None]
+        said_by = said[0] if said else "neither id2label nor num_labels"
         raise refused(
-            f"the model in `{folder.path}` has {len(found)} labels ({said} of config.json); a reranker has "
+            f"the model in `{folder.path}` has {len(found)} labels ({said_by} of config.json); a reranker has "
             "exactly one"
         )
     return found[0]

@@ -186,6 +186,8 @@ def test_a_listwise_reranker_is_refused_with_the_reason(tmp_path):
     ("config", "named"),
     [
         ({**ENCODER, "id2label": {"0": "A", "1": "B"}}, "has 2 labels (id2label of config.json)"),
+        ({**ENCODER, "id2label": None, "num_labels": 3}, "has 3 labels (num_labels of config.json)"),
+        ({**ENCODER, "id2label": None, "num_labels": 10**15}, "has `num_labels` 1000000000000000"),
         (
             {key: value for key, value in ENCODER.items() if key != "id2label"},
             "has 2 labels (neither id2label nor num_labels of config.json)",
