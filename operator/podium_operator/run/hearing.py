@@ -36,13 +36,16 @@ class Hearing:
         self._store, self._changed, self._clock = store, changed, clock
         self._kinds = {(kind.group, kind.plural): kind for kind in kinds}
         self._heard = {(kind, space): clock() for kind in kinds for space in (namespaces or (None,))}
-        self._excused = clock()
+        self._excused = dict.fromkeys(kinds, clock())
         # kopf looks the function up in its module each time it begins to watch; tests hold it to that.
         watching.infinite_watch = self._infinite_watch
 
-    def excuse(self) -> None:
-        """Take note that the API server does not answer now: then no watch can."""
-        self._excused = self._clock()
+    def excuse(self, refused: Kind | None = None) -> None:
+        """Take note that the API server does not answer now: then no watch can. Where it only refuses a list
+        of one kind, the watches of others have no excuse.
+        """
+        for kind in (refused,) if refused else self._excused:
+            self._excused[kind] = self._clock()
 
     def silent(self) -> list[str]:
         """Return the kinds of which a watch has been silent for too long though the API server answers."""
@@ -51,7 +54,7 @@ class Hearing:
             {
                 kind.name
                 for (kind, _), at in self._heard.items()
-                if now - max(at, self._excused) >= DEAF_AFTER_S
+                if now - max(at, self._excused[kind]) >= DEAF_AFTER_S
             }
         )
 

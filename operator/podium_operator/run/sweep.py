@@ -77,7 +77,7 @@ class Sweep:
                     await self._look(kind, space)
                 except (ApiError, Unreachable) as error:
                     # Without an answer nothing can be said about the watches.
-                    self._hearing.excuse()
+                    self._hearing.excuse(kind if isinstance(error, ApiError) else None)
                     self._owed.pop((kind, space), None)
                     logger.debug("no list of %s: %s", kind.plural, error)
 

@@ -91,6 +91,14 @@ async def test_silence_while_the_api_server_does_not_answer_is_not_the_watchs_fa
     assert hearing.silent() == ["Service"]
 
 
+async def test_a_kind_whose_lists_are_refused_excuses_itself_and_no_other(stream: list[Any]) -> None:
+    now = [0.0]
+    hearing = Hearing(Store(), [SERVICE, JOB], [], changed=lambda _: None, clock=lambda: now[0])
+    now[0] = DEAF_AFTER_S + 1
+    hearing.excuse(SERVICE)
+    assert hearing.silent() == ["Job"]
+
+
 async def test_what_a_new_list_leaves_out_is_gone_but_not_what_was_applied_since(stream: list[Any]) -> None:
     store, changed = Store(), list[Key]()
     Hearing(store, [SERVICE], [], changed=changed.append)

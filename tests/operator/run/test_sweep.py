@@ -8,7 +8,7 @@ import pytest
 
 from podium_operator.resource.names import OWNER_LABEL
 from podium_operator.run import sweep as module
-from podium_operator.run.cluster import ApiError
+from podium_operator.run.cluster import ApiError, Unreachable
 from podium_operator.run.sweep import Sweep
 from podium_operator.seen.kinds import BY_NAME, Kind
 from podium_operator.seen.store import Key, Store
@@ -28,8 +28,8 @@ class FakeLists:
     def __init__(self, *listed: tuple[str, str, str, int]) -> None:
         self.listed, self.selectors = list(listed), set[str]()
         self.asked: list[tuple[str, str | None, int]] = []
-        self.fails = False
-        self.excused = 0
+        self.fails: ApiError | Unreachable | None = None
+        self.excused: list[Kind | None] = []
 
     async def list_metadata(
         self, kind: Kind, namespace: str | None, selector: str, not_older_than: int
@@ -37,11 +37,11 @@ class FakeLists:
         self.selectors.add(selector)
         self.asked.append((kind.name, namespace, not_older_than))
         if self.fails:
-            raise ApiError(500, "no")
+            raise self.fails
         return list(self.listed)
 
-    def excuse(self) -> None:
-        self.excused += 1
+    def excuse(self, refused: Kind | None = None) -> None:
+        self.excused.append(refused)
 
     def silent(self) -> list[str]:
         return []
@@ -142,10 +142,20 @@ async def test_each_kind_is_listed_once_a_period_in_one_namespace_after_the_othe
     ]  # fmt: skip
 
 
-async def test_without_an_answer_nothing_is_said_about_the_watches() -> None:
+@pytest.mark.parametrize(
+    ("error", "excused"),
+    [
+        pytest.param(Unreachable("no"), None, id="no-answer"),
+        pytest.param(ApiError(403, "no"), SERVICE, id="a-refusal"),
+    ],
+)
+async def test_without_an_answer_nothing_is_said_about_the_watches_and_without_a_list_of_its_own(
+    error: ApiError | Unreachable, excused: Kind | None
+) -> None:
     store, lists = Store(), FakeLists()
-    lists.fails = True
+    lists.fails = error
     running = asyncio.create_task(sweep(store, lists).run(0.02))
-    while lists.excused < 2:
+    while len(lists.excused) < 2:
         await asyncio.sleep(0.01)
     running.cancel()
+    assert set(lists.excused) == {excused}
