@@ -53,7 +53,8 @@ class Memory:
         known = self._refused.get(key)
         tries = known.tries + 1 if known and known.request == request else 1
         first_s = _SOON_S if refusal.code in (0, 429) or refusal.code >= 500 else _FIRST_RETRY_S
-        wait_s = max(at_least_s, min(_LONGEST_RETRY_S, first_s * 2 ** min(tries - 1, 10)))
+        # What a webhook wishes may be years.
+        wait_s = min(_LONGEST_RETRY_S, max(at_least_s, first_s * 2 ** min(tries - 1, 10)))
         self._refused[key] = _Refused(refusal, request, tries, now + wait_s)
 
     def accept(self, key: ObjectKey, manifest: Body, answer: Body) -> None:

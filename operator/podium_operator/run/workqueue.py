@@ -79,7 +79,8 @@ class WorkQueue(Generic[K]):
             except Exception as error:  # noqa: BLE001  the border: whatever failed, this key comes back later
                 self._failures[key] = failures = self._failures.get(key, 0) + 1
                 delay_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(failures - 1, 20))
-                delay_s = max(delay_s * (0.5 + self._jitter() / 2), getattr(error, "retry_after_s", 0.0))
+                wished_s = min(LONGEST_BACKOFF_S, getattr(error, "retry_after_s", 0.0))
+                delay_s = max(delay_s * (0.5 + self._jitter() / 2), wished_s)
                 self._on_error(key, error, delay_s)
                 self.add(key, delay_s)
             else:

@@ -43,7 +43,12 @@ async def test_a_refused_child_is_told_and_waits_while_the_others_are_made() -> 
 
 @pytest.mark.parametrize(
     ("error", "waits_s"),
-    [(ApiError(500, "no"), 1.0), (ApiError(429, "slow", 3.0), 3.0), (Unreachable("the webhook hangs"), 1.0)],
+    [
+        (ApiError(500, "no"), 1.0),
+        (ApiError(429, "slow", 3.0), 3.0),
+        (ApiError(429, "a webhook's wish: in 68 years", 2.0**31), 300.0),
+        (Unreachable("the webhook hangs"), 1.0),
+    ],
 )
 async def test_one_child_that_fails_hides_no_other_is_told_and_tried_again_by_itself(
     error: Exception, waits_s: float

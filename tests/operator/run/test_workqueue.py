@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from podium_operator.run.workqueue import WorkQueue
+from podium_operator.run.cluster import ApiError
+from podium_operator.run.workqueue import LONGEST_BACKOFF_S, WorkQueue
 
 
 class Work:
@@ -157,3 +158,18 @@ async def test_a_worker_that_gets_on_is_not_slow_however_long_its_key_takes() ->
     await asyncio.sleep(0.06)
     assert queue.longest_s() > 0.05
     task.cancel()
+
+
+async def test_a_wish_to_be_asked_later_is_heeded_as_far_as_the_longest_wait() -> None:
+    delays: list[float] = []
+
+    async def refused(key: str) -> None:
+        raise ApiError(429, "later", {"soon": 7.0, "never": 2.0**31}[key])
+
+    queue = WorkQueue[str](refused, on_error=lambda *failure: delays.append(failure[2]), jitter=lambda: 1.0)
+    task = asyncio.create_task(queue.run(1))
+    for key in ("soon", "never"):
+        queue.add(key)
+    await until(lambda: len(delays) == 2)
+    task.cancel()
+    assert delays == [7.0, LONGEST_BACKOFF_S]
