@@ -132,7 +132,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(description="seconds between two lists of a kind, its namespaces in turn, past its watch", gt=0),
     ] = 60.0
-    api_timeout_s: Annotated[float, Meta(description="seconds for one API request", gt=0)] = 10.0
+    api_timeout_s: Annotated[
+        float,
+        Meta(
+            description="seconds for one API request; a worker that gets no answer for 45 s counts as hung",
+            gt=0,
+            le=30,
+        ),
+    ] = 10.0
     http_host: Annotated[
         str, Meta(description="address of /healthz, /readyz and /metrics; `::` is IPv6 and IPv4")
     ] = "::"

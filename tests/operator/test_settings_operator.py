@@ -42,6 +42,7 @@ def test_what_has_fields_is_written_as_json_and_a_list_may_be() -> None:
     ("key", "value", "message"),
     [
         ("PODIUM_OPERATOR_WORKERS", "0", "PODIUM_OPERATOR_WORKERS: Expected `int` >= 1, got `0`"),
+        ("PODIUM_OPERATOR_API_TIMEOUT_S", "60", "PODIUM_OPERATOR_API_TIMEOUT_S: Expected `float` <= 30"),
         ("PODIUM_OPERATOR_KEDA", "maybe", "PODIUM_OPERATOR_KEDA: Expected `bool`, got `str`, got `maybe`"),
         ("PODIUM_OPERATOR_OVERLAY", "some", "PODIUM_OPERATOR_OVERLAY: Invalid enum value 'some', got `some`"),
         (
