@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -30,7 +31,7 @@ class Termination(msgspec.Struct, frozen=True, rename="camel"):
     reason: str | None = None
     message: str = ""
     http_status: int | None = None
-    bytes: int | None = None
+    bytes: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     resolved_revision: str | None = None
 
 
@@ -44,7 +45,7 @@ def termination(state: Body) -> Termination | None:
         if line.startswith("{"):
             try:
                 return msgspec.json.decode(line, type=Termination)
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, RecursionError):
                 return None
     return None
 

@@ -23,6 +23,8 @@ from podium_operator.seen.stuck import may_become_suspect, suspects
         ("Killed", None),
         ('{"reason":["a"]}', None),
         ("{not json", None),
+        pytest.param('{"bytes":' + "9" * 40 + "}", None, id="more-bytes-than-status-takes"),
+        pytest.param('{"x":' + "[" * 4000, None, id="as-deep-as-a-termination-log"),
         ("", None),
     ],
 )
