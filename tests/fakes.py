@@ -45,6 +45,8 @@ class FakeModel:
         self.oom_pairs = 0
         self.seconds_per_token = 0.0
         self._gate = gate
+        self.blocked = threading.Event()
+        """Set once a batch waits for `unblock()`; `batches` has those of the start, too."""
         self._unblocked = threading.Event()
         self._words: list[str] = ["<sep>"]
         self._ids: dict[str, int] = {"<sep>": 0}
@@ -118,6 +120,7 @@ class FakeModel:
         if "oom" in words and pairs > self.oom_pairs:
             raise OutOfMemory("the batch does not fit")
         if "block" in words:
+            self.blocked.set()
             self._unblocked.wait()
         for word in words:
             if word.startswith("sleep="):

@@ -118,7 +118,7 @@ def full() -> Iterator[Serving]:
     model = FakeModel()
     with serving(model, max_queue_pairs=1) as running, running.client() as ahead, running.client() as waiting:
         ahead.send(request("POST", "/v2/rerank", {"query": "q", "documents": ["block"]}))
-        until(lambda: any("block" in batch for batch in model.batches))
+        until(model.blocked.is_set)
         waiting.send(request("POST", "/v2/rerank", {"query": "q", "documents": ["a"]}))
         until(lambda: running.metric("podium_queue_pairs") == 1)
         yield running

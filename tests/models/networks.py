@@ -143,7 +143,7 @@ def padded(model: Any, dtype: torch.dtype = torch.float32, **fields: Any) -> Pad
 
 def parts(model: Any, dtype: torch.dtype, **fields: Any) -> tuple[Any, nn.Module, Recipe]:
     """Return a model whose base is cast to `dtype`, its head and its recipe."""
-    state = "mean" if architectures.mean_pooled(model.config) else "first"
+    state = "mean" if getattr(model.config, "classifier_pooling", None) == "mean" else "first"
     segments = architectures.has_segments(model, told=False)  # there is no tokenizer that would make any
     recipe = Recipe(**{"family": "x", "recognised_by": "x", "state": state, "segments": segments, **fields})
     head = make_head(recipe, SimpleNamespace(network=model))

@@ -146,7 +146,7 @@ def test_a_caller_who_leaves_takes_its_pairs_along(lines, stage):
     with serving(model, max_batch_tokens=16) as server, server.client() as ahead, server.client() as leaving:
         if stage == "waiting":
             ahead.send(request("POST", "/v2/rerank", {"query": "q", "documents": ["block"]}))
-            until(lambda: any("block" in batch for batch in model.batches))
+            until(model.blocked.is_set)
         documents = [f"block {n}" for n in range(50)]
         leaving.send(request("POST", "/v2/rerank", {"query": "q", "documents": documents}))
         until(lambda: (server.metric("podium_queue_pairs") or 0) > 40)

@@ -169,7 +169,7 @@ def test_a_request_that_waits_holds_its_texts_once_however_they_were_written(pat
     model = FakeModel()
     with serving(model, cache_bytes=0) as server, server.client() as ahead, server.client() as client:
         ahead.send(request("POST", "/v2/rerank", {"query": "q", "documents": ["block"]}))
-        until(lambda: model.batches != [])
+        until(model.blocked.is_set)
         tracemalloc.start()
         client.send(large)
         until(lambda: any("xxx" in text for texts in model.slices for text in texts))
@@ -189,7 +189,7 @@ def test_bodies_in_flight_share_a_budget_and_give_it_back():
         server.client() as second,
     ):
         first.send(request("POST", "/v2/rerank", body(b"block", b"x" * 900_000)))
-        until(lambda: model.batches != [])
+        until(model.blocked.is_set)
         answer = second.post("/v2/rerank", body(b"x" * 900_000))
         assert (answer.status, answer.headers["retry-after"]) == (429, "1")
         assert "the limit is 1572864 (max_in_flight_bytes)" in answer.body["message"]
@@ -216,7 +216,7 @@ def test_bodies_whose_texts_are_answered_share_the_budget_by_what_their_values_t
         server.client() as second,
     ):
         first.send(lists(returned, documents=LISTS))  # more than all, but alone
-        until(lambda: ["block"] in model.batches)
+        until(model.blocked.is_set)
         second.send(lists(returned, documents=LISTS.replace(b"block", b"other")))
         refused = second.receive()
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
@@ -233,7 +233,7 @@ def test_values_that_are_not_answered_are_let_go_before_the_request_waits(where)
         raw = lists(**texts)
         tracemalloc.start()
         client.send(raw)
-        until(lambda: ["block"] in model.batches)
+        until(model.blocked.is_set)
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         model.unblock()
@@ -253,7 +253,7 @@ def test_a_request_that_fails_or_leaves_gives_its_bytes_back(leave):
                 client.close()
             case "after the body":
                 client.send(raw)
-                until(lambda: model.batches != [])
+                until(model.blocked.is_set)
                 client.close()
             case "too large":
                 assert client.post("/v2/rerank", b" " * 4096).status == 413

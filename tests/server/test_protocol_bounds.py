@@ -116,7 +116,7 @@ def slow():
     model = FakeModel()
     with serving(model, body_timeout_s=0.3) as running, running.client() as connection:
         connection.send(request("POST", "/v2/rerank", {"query": "q", "documents": ["sleep=0.6 score=3"]}))
-        until(lambda: model.batches != [])
+        until(lambda: ["sleep=0.6 score=3"] in model.batches)
         yield connection
 
 

@@ -239,7 +239,7 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_back():
     model = FakeModel()
     with serving(model, max_queue_pairs=3) as server, server.client() as ahead, server.client() as waiting:
         ahead.send(request("POST", "/v2/rerank", {"query": "q", "documents": ["block"]}))
-        until(lambda: any("block" in batch for batch in model.batches))
+        until(model.blocked.is_set)
         waiting.send(request("POST", "/v2/rerank", {"query": "q", "documents": list("abc")}))
         until(lambda: server.metric("podium_queue_pairs") == 3)
         for path, body in (("/v2/rerank", {"documents": ["d"]}), ("/rerank", {"texts": ["d"]})):

@@ -24,6 +24,9 @@ _LIST_AGAIN_S = 5.0
 _LOST_AFTER_S = 45.0
 """Seconds between two lists after which what both show must have been delivered; a busy watch lags less."""
 
+_TOO_NEW = "Too large resource version"
+"""What the API server says when it is asked for a list as new as it does not have."""
+
 
 def selector_of(kind: Kind) -> str:
     """Return the label selector of a kind's watch: children and pods only where they bear our label."""
@@ -47,6 +50,7 @@ class Sweep:
         self._kinds, self._spaces = tuple(kinds), tuple(namespaces or (None,))
         self._owed: dict[tuple[Kind, str | None], dict[Listing, float]] = {}
         self._lost: set[tuple[Kind, str | None]] = set()
+        self._ahead: dict[Kind, float] = {}
 
     def deaf(self) -> list[str]:
         """Return the kinds whose watch is silent, or does not deliver what two lists have shown."""
@@ -75,11 +79,22 @@ class Sweep:
                 await asyncio.sleep(every_s / len(self._kinds))
                 try:
                     await self._look(kind, space)
+                    self._ahead.pop(kind, None)
                 except (ApiError, Unreachable) as error:
                     # Without an answer nothing can be said about the watches.
                     self._hearing.excuse(kind if isinstance(error, ApiError) else None)
                     self._owed.pop((kind, space), None)
+                    if _TOO_NEW in str(error):
+                        self._note_ahead(kind, space)
                     logger.debug("no list of %s: %s", kind.plural, error)
+
+    def _note_ahead(self, kind: Kind, namespace: str | None) -> None:
+        """The store has what the API server does not know. For a moment a busy one lags behind itself; for
+        longer its etcd was restored from a backup, and news would be taken for old until versions catch up.
+        """
+        now = time.monotonic()
+        if now - self._ahead.setdefault(kind, now) >= _LOST_AFTER_S:
+            self._lost.add((kind, namespace))
 
     async def _look(self, kind: Kind, namespace: str | None) -> None:
         """Compare one list with the store: drop what is gone, remember what the watch owes."""

@@ -98,11 +98,6 @@ def has_segments(network: Any, *, told: bool) -> bool:
     return told and "token_type_ids" in signature(network.base_model.forward).parameters
 
 
-def mean_pooled(config: Any) -> bool:
-    """Whether the head reads the mean of a pair's states, not its first state."""
-    return config.model_type in ("eurobert", "modernbert") and config.classifier_pooling == "mean"
-
-
 def bert_layers(base: Any) -> Any:
     """Return the layers of a packable base model that has BERT's in their names; None for another one."""
     return base.encoder.layer if base.config.model_type in _LIKE_BERT else None

@@ -112,8 +112,8 @@ def one_label(folder: Folder) -> str:
         said = [key for key in ("id2label", "num_labels") if folder.config.get(key) is not None]
         said_by = said[0] if said else "neither id2label nor num_labels"
         raise refused(
-            f"the model in `{folder.path}` has {len(found)} labels ({said_by} of config.json); a reranker has "
-            "exactly one"
+            f"the model in `{folder.path}` has {len(found)} labels ({said_by} of config.json); a reranker "
+            "has exactly one"
         )
     return found[0]
 

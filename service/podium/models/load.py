@@ -16,7 +16,7 @@ from podium.models import architectures, devices, facts
 from podium.models.base import ModelInfo
 from podium.models.cross_encoder import CrossEncoder, Forward
 from podium.models.families.table import own_code, recipe_of
-from podium.models.folder import Folder, read, refused
+from podium.models.folder import Folder, first_line, read, refused
 from podium.models.network.heads import make_head
 from podium.models.network.packed import PackedForward
 from podium.models.network.padded import PaddedForward
@@ -183,8 +183,4 @@ def _in_words(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         logger.debug("loading failed", exc_info=True)
-        raise refused(f"the model in `{folder}` cannot be loaded: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+        raise refused(f"the model in `{folder}` cannot be loaded: {first_line(error)}") from error

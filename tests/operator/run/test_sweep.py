@@ -159,3 +159,24 @@ async def test_without_an_answer_nothing_is_said_about_the_watches_and_without_a
         await asyncio.sleep(0.01)
     running.cancel()
     assert set(lists.excused) == {excused}
+
+
+async def test_an_api_server_that_went_back_in_time_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its etcd was restored: what it tells from then on has lower versions than what the store has."""
+    store, lists = Store(), FakeLists()
+    store.put(service(500))
+    lists.fails = ApiError(504, "Timeout: Too large resource version: 500, current: 260")
+    looking = sweep(store, lists)
+    running = asyncio.create_task(looking.run(0.01))
+    while len(lists.asked) < 3:
+        await asyncio.sleep(0.01)
+    assert looking.deaf() == [], "a busy API server lags behind itself"
+    monkeypatch.setattr(module, "_LOST_AFTER_S", 0.0)
+    while len(lists.asked) < 6:
+        await asyncio.sleep(0.01)
+    assert looking.deaf() == ["Service"]
+    lists.fails = None
+    while len(lists.asked) < 9:
+        await asyncio.sleep(0.01)
+    assert looking.deaf() == []
+    running.cancel()

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from podium.errors import PermanentStartError, Reason
+from podium.models.folder import first_line, refused
 
 _DAMAGED = (SafetensorError, OSError, RuntimeError, ValueError, EOFError, pickle.PickleError)
 
@@ -124,13 +124,3 @@ def _pickled(file: Path) -> dict[str, Stored]:
 def listed(names: list[str]) -> str:
     """Return the first names for a message."""
     return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says, on one line."""
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
-
-
-def refused(message: str) -> PermanentStartError:
-    """Return the error of a folder that cannot be loaded."""
-    return PermanentStartError(Reason.MODEL_LOAD_FAILED, message)

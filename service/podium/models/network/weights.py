@@ -16,7 +16,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from podium.models.network.tensors import Part, Stored, Tensors, first_line, listed, refused
+from podium.models.folder import first_line, refused
+from podium.models.network.tensors import Part, Stored, Tensors, listed
 from podium.models.recipe import Recipe
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from podium.models.folder import refused
+from podium.models.folder import first_line, refused
 from podium.models.text.callers import control_tokens
 
 _NAMES = (
@@ -41,9 +41,8 @@ def load(folder: Path, config: Any, *, trust_remote_code: bool) -> Any:
                 "save it anew where sentencepiece or tiktoken is installed: "
                 "AutoTokenizer.from_pretrained(…).save_pretrained(…)"
             ) from error
-        told = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
         raise refused(
-            f"the tokenizer in `{folder}` cannot be loaded from its files ({files}): {told}"
+            f"the tokenizer in `{folder}` cannot be loaded from its files ({files}): {first_line(error)}"
         ) from error
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

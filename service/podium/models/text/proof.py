@@ -204,14 +204,14 @@ def _wrong(
 
 def _refuse_what_leaves_out(cases: Sequence[Texts], rendered: Sequence[str]) -> None:
     """Refuse a template whose text is the same for other queries, or for other documents."""
-    for slot in ("query", "document"):
-        others: dict[str, set[str]] = {}
-        for texts, text in zip(cases, rendered, strict=True):
-            if not texts["instruction"] and all(
-                texts[other] == ORDINARY for other in ("query", "document") if other != slot
-            ):
-                others.setdefault("", set()).add(text)
-        if len(others[""]) == 1:
+    others: Mapping[Slot, Slot] = {"query": "document", "document": "query"}
+    for slot, other in others.items():
+        found = {
+            text
+            for texts, text in zip(cases, rendered, strict=True)
+            if not texts["instruction"] and texts[other] == ORDINARY
+        }
+        if len(found) == 1:
             raise ValueError(f"the chat template leaves out the {slot}: it renders the same text for any")
 
 
