@@ -37,8 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"),
     ] = "auto"
     dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"],
-        Meta(description="of the weights; the head is float32"),
+        Literal["auto", "float32", "bfloat16", "float16", "int8"],
+        Meta(description="of the weights; the head is float32; `int8` on the CPU alone, and never by `auto`"),
     ] = "auto"
     max_length: Annotated[
         Annotated[int, Meta(ge=16)] | None,

@@ -153,8 +153,8 @@ class Engine(Base, frozen=True, kw_only=True):
     """The serving container: the service's settings, its image and its resources."""
 
     dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"] | None,
-        doc("Number format of the weights. Default: the device's best."),
+        Literal["auto", "float32", "bfloat16", "float16", "int8"] | None,
+        doc("Number format of the weights. `int8` is for the CPU alone. Default: the device's best."),
     ] = None
     max_length: Annotated[
         Annotated[int, Meta(ge=16, le=1_048_576)] | None,

@@ -85,7 +85,7 @@ def describe(fetched: Fetched, settings: "Settings", query: str, document: str) 
     ids = pair.ids.tolist()
     tokenizer = files.load(fetched.folder, config, trust_remote_code=trusted)
     tokens = settings.max_batch_tokens or BATCH_TOKENS[info.device.partition(":")[0]]
-    batch = inspection.batch_bytes(config, tokens, 4 if info.dtype == "float32" else 2)
+    batch = inspection.batch_bytes(config, tokens, 4 if info.dtype in {"float32", "int8"} else 2)
     return {
         "model": info.uri,
         "revision": info.revision,

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from podium.errors import PermanentStartError, Reason
+from podium.models.linear.int8 import largest_weight
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -40,7 +41,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """Return the dtype for `auto`, `float32`, `bfloat16` or `float16`; auto takes the fastest.
+    """Return the dtype for `auto`, `float32`, `bfloat16`, `float16` or `int8`; auto takes the fastest float.
 
     Raises PermanentStartError where the device cannot compute in the wanted dtype, and says in which it can.
     """
@@ -48,12 +49,17 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     if wanted == "auto":
         return able[0]
     dtype: torch.dtype = getattr(torch, wanted)
-    if dtype not in able:
+    exact = dtype == torch.int8 and device.type == "cpu" and largest_weight() is not None
+    if dtype not in able and not exact:
         names = ", ".join(name(one) for one in able)
+        why = f"dtype `{wanted}` is not for device `{device}`, which computes in {names}"
+        if dtype == torch.int8 and device.type == "cpu":
+            why = (
+                "dtype `int8` is not for this processor, whose products of 8-bit integers are not exact; it "
+                f"computes in {names}"
+            )
         raise PermanentStartError(
-            Reason.MODEL_LOAD_FAILED,
-            f"dtype `{wanted}` is not for device `{device}`, which computes in {names}; set PODIUM_DTYPE to "
-            "one of these or to auto",
+            Reason.MODEL_LOAD_FAILED, f"{why}; set PODIUM_DTYPE to one of these or to auto"
         )
     return dtype
 
@@ -64,7 +70,7 @@ def name(dtype: torch.dtype) -> str:
 
 
 def dtypes(device: torch.device) -> list[torch.dtype]:
-    """Return what the device computes in by its own instructions, fastest first."""
+    """Return what floats the device computes in by its own instructions, fastest first."""
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return [*([torch.bfloat16] if native else []), torch.float16, torch.float32]

@@ -70,7 +70,8 @@ class Layout:
 
     `prefixes`, (n,): the span that a branch continues, −1 for the others. Those come first, in ascending
     order of length; then the branches of one prefix after those of another, in ascending order too.
-    `score_bytes`: bytes of the attention weights of one token with one other, over all heads.
+    `score_bytes`: bytes of the attention weights of one token with one other, over all heads. `apart`: each
+    span is a group of its own, so that its products and sums are the same whatever the neighbours.
     """
 
     def __init__(
@@ -79,6 +80,8 @@ class Layout:
         device: torch.device,
         score_bytes: int,
         prefixes: NDArray[np.int64] | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         self.lengths = lengths
         self.device = device
@@ -95,6 +98,7 @@ class Layout:
         self.pairs = np.setdiff1d(np.arange(len(lengths)), self.prefixes)
         """(p,) the spans that pairs end with: all but prefixes."""
         self._score_bytes = score_bytes
+        self._most = 1 if apart else GROUP_PAIRS
 
     @property
     def longest(self) -> int:
@@ -139,7 +143,7 @@ class Layout:
     def _groups(self, first: int, end: int) -> Iterator[Group]:
         continued = int(self.prefixes[first])
         prefix = None if continued < 0 else (int(self.starts[continued]), int(self.ends[continued]))
-        for size, padded in group(self.lengths[first:end].tolist(), self._score_bytes):
+        for size, padded in group(self.lengths[first:end].tolist(), self._score_bytes, self._most):
             starts, ends = self.starts[first : first + size], self.ends[first : first + size]
             places = np.arange(padded)
             held = places < (ends - starts)[:, None]
@@ -157,8 +161,8 @@ class Layout:
     def seen(self) -> list[Seen]:
         """All tokens of all pairs, in the order of `pairs`, a few pairs at a time."""
         found = []
-        for first in range(0, len(self.pairs), GROUP_PAIRS):
-            spans = self.pairs[first : first + GROUP_PAIRS]
+        for first in range(0, len(self.pairs), self._most):
+            spans = self.pairs[first : first + self._most]
             lengths = (self.before + self.lengths)[spans]
             width = -(-int(lengths.max()) // MULTIPLE) * MULTIPLE
             held = np.arange(width) < lengths[:, None]
@@ -247,13 +251,16 @@ class Layout:
         return torch.from_numpy(values).to(self.device, non_blocking=True)
 
 
-def group(lengths: Sequence[int], score_bytes: int) -> Iterator[tuple[int, int]]:
-    """Cut ascending lengths into groups; yield how many spans each has and to what they are padded."""
+def group(lengths: Sequence[int], score_bytes: int, most: int = GROUP_PAIRS) -> Iterator[tuple[int, int]]:
+    """Cut ascending lengths into groups of `most` spans at most.
+
+    Yields how many spans each has and to what they are padded.
+    """
     size = padded = 0
     for index, length in enumerate(lengths):
         wanted = -(-length // MULTIPLE) * MULTIPLE
         if size and (
-            size == GROUP_PAIRS
+            size == most
             or length > lengths[index - size] * GROUP_GROWTH
             or (size + 1) * wanted * wanted * score_bytes > GROUP_BYTES
         ):

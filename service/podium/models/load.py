@@ -1,6 +1,7 @@
 """From a folder to a loaded model, or to a PermanentStartError that says what to do about it."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,18 +13,21 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils.logging import disable_progress_bar
 
 from podium.errors import PodiumError
-from podium.models import architectures, devices, facts
+from podium.models import architectures, calibration, devices, facts
 from podium.models.base import ModelInfo
 from podium.models.cross_encoder import CrossEncoder, Forward
 from podium.models.families.table import own_code, recipe_of
 from podium.models.folder import Folder, first_line, read, refused
+from podium.models.linear.calibration import WORST_SHARE
 from podium.models.network.heads import make_head
 from podium.models.network.packed import PackedForward
 from podium.models.network.padded import PaddedForward
+from podium.models.network.tensors import listed
 from podium.models.network.weights import build, config_of
 from podium.models.recipe import Pair, Recipe
 from podium.models.text import files
-from podium.models.text.tokenizer import make
+from podium.models.text.pairs import PairTokenizer
+from podium.models.text.tokenizer import PromptTokenizer, make
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +73,7 @@ def load(
         built = build(
             folder,
             recipe,
-            dtype=computed_in,
+            dtype=torch.float32 if computed_in == torch.int8 else computed_in,
             device=on,
             trust_remote_code=trust_remote_code,
             allow_pickle=allow_pickle,
@@ -92,11 +96,20 @@ def load(
         forward: Forward
         if architectures.packable(network):
             forward = PackedForward(network, head, recipe, on, computed_in)
+        elif computed_in == torch.int8:
+            raise refused(
+                f"dtype `int8` is for models that are packed, and {architecture} cannot be; set "
+                "PODIUM_DTYPE to float32 or to auto"
+            )
         else:
             logger.warning(
                 "%s cannot be packed: it is served padded, which is slower on mixed lengths", architecture
             )
             forward = PaddedForward(network, head, recipe, on, computed_in)
+        notes: tuple[str, ...] = ()
+        if isinstance(forward, PackedForward) and computed_in == torch.int8:
+            notes = _in_integers(forward, text)
+            weights = forward.weights_bytes()
     devices.keep_freed_memory()
     info = ModelInfo(
         uri=uri,
@@ -119,9 +132,34 @@ def load(
         instruction_use=recipe.instruction_use,
         activation=recipe.activation,
         weights_bytes=weights,
-        notes=(*recipe.notes, *text.notes),
+        notes=(*recipe.notes, *text.notes, *notes),
     )
     return CrossEncoder(info, text, forward, recipe)
+
+
+def _in_integers(forward: PackedForward, text: PairTokenizer | PromptTokenizer) -> tuple[str, ...]:
+    """Serve a model's linear layers in integers; return what a user ought to know of it."""
+    started = time.monotonic()
+    texts = calibration.pairs()
+    asked, offered = (text.queries([pair[0] for pair in texts]), text.documents([pair[1] for pair in texts]))
+    encodings = [text.pair(query, document) for query, document in zip(asked, offered, strict=True)]
+    with torch.inference_mode():
+        found = forward.to_integers(encodings)
+    kept = [name for name, settled in found.items() if not settled.near]
+    logger.info(
+        "int8: the scales of %d layers were taken from %d pairs in %.1f s",
+        len(found),
+        len(encodings),
+        time.monotonic() - started,
+    )
+    if not kept:
+        return ()
+    note = (
+        f"{len(kept)} of {len(found)} layers stay in float32, as their output in integers differs by more "
+        f"than {WORST_SHARE:.0%}: {listed(kept)}"
+    )
+    logger.warning("int8: %s", note)
+    return (note,)
 
 
 def with_instruction(recipe: Recipe, instruction: str | None) -> Recipe:

@@ -25,7 +25,7 @@ _TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 
 
 _GELU_TANH = partial(gelu, approximate="tanh")
-_ACTIVATIONS: dict[str, tuple[str, str, Callable[[Tensor], Tensor]]] = {
+ACTIVATIONS: dict[str, tuple[str, str, Callable[[Tensor], Tensor]]] = {
     "none": ("none", "", lambda x: x),
     "gelu": ("gelu", "none", gelu),
     "gelu_tanh": ("gelu", "tanh", _GELU_TANH),
@@ -33,7 +33,7 @@ _ACTIVATIONS: dict[str, tuple[str, str, Callable[[Tensor], Tensor]]] = {
 }
 """What oneDNN calls them and their algorithm, and what they are."""
 
-_BINARIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"add": torch.add, "mul": torch.mul}
+BINARIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"add": torch.add, "mul": torch.mul}
 
 
 def activation_of(function: Callable[[Tensor], Tensor]) -> str | None:
@@ -41,7 +41,7 @@ def activation_of(function: Callable[[Tensor], Tensor]) -> str | None:
     x = torch.linspace(-4, 4, 65)
     with torch.no_grad():
         result = function(x)
-        for name, (_, _, known) in _ACTIVATIONS.items():
+        for name, (_, _, known) in ACTIVATIONS.items():
             if torch.allclose(result, known(x), rtol=0, atol=1e-6):
                 return name
     return None
@@ -56,6 +56,8 @@ class FusedLinear(nn.Module):
         self, weight: Tensor, bias: Tensor | None, activation: str = "none", binary: str = "add"
     ) -> None:
         super().__init__()
+        self.nbytes = weight.nbytes + (0 if bias is None else bias.nbytes)
+        """Bytes of its weights."""
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
         self.bias = None if bias is None else bias.contiguous()
         self.activation = activation
@@ -67,7 +69,7 @@ class FusedLinear(nn.Module):
         if other is not None:
             result: Tensor = operator.binary(x, other, self.weight, self.bias, self.binary)
         else:
-            name, algorithm, _ = _ACTIVATIONS[self.activation]
+            name, algorithm, _ = ACTIVATIONS[self.activation]
             result = operator(x, self.weight, self.bias, name, [], algorithm)
         return result
 
@@ -82,12 +84,12 @@ def fused(linear: nn.Linear, activation: str = "none", binary: str = "add") -> F
     bound = _TOLERANCE[weight.dtype] * max(1.0, float(expected.abs().max()))
     try:
         layer = FusedLinear(weight, bias, activation, binary)
-        differences = [layer(probe).float() - _ACTIVATIONS[activation][2](expected)]
+        differences = [layer(probe).float() - ACTIVATIONS[activation][2](expected)]
         if activation == "none":
             other = expected.flip(0).to(weight.dtype)
             if binary == "mul":  # by at most 1, so that the bound holds
                 other /= max(1.0, float(other.abs().max()))
-            differences.append(layer(probe, other).float() - _BINARIES[binary](expected, other.float()))
+            differences.append(layer(probe, other).float() - BINARIES[binary](expected, other.float()))
     except (RuntimeError, AttributeError, NotImplementedError) as error:
         logger.warning("oneDNN's fused linear layer is not available, the plain one serves: %s", error)
         return None
@@ -95,6 +97,10 @@ def fused(linear: nn.Linear, activation: str = "none", binary: str = "add") -> F
         logger.warning("oneDNN's fused linear layer disagrees with the plain one, which serves")
         return None
     return layer
+
+
+Fuse = Callable[..., nn.Module | None]
+"""`fused`, or another function of its arguments, whose layers take what a FusedLinear takes."""
 
 
 def merged(linears: list[nn.Linear]) -> nn.Linear:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from podium.models.attention.attend import attend, attend_ends
 from podium.models.attention.rule import Rule
 from podium.models.layout import Layout
-from podium.models.linear.onednn import FusedLinear, activation_of, fused, merged
+from podium.models.linear.onednn import Fuse, activation_of, merged
 from podium.models.network import rotary
 from podium.models.network.modernbert import as_llama
 from podium.models.network.rotary import RootMeanSquare, Turned, root_mean_square
@@ -32,7 +32,7 @@ _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 class Layer(nn.Module):
     """A decoder layer over a packed batch: (1, rows, h) → (1, rows, h), or (1, p, h) by its `end`."""
 
-    def __init__(self, layer: Any, rule: Rule, *, fuse: bool) -> None:
+    def __init__(self, layer: Any, rule: Rule, *, make: Fuse | None) -> None:
         """Take over the weights of transformers' `layer`. Raises ValueError where it is of another kind."""
         super().__init__()
         attention, mlp = layer.self_attn, layer.mlp
@@ -45,23 +45,23 @@ class Layer(nn.Module):
         self.width = attention.head_dim
         linears = [attention.q_proj, attention.k_proj, attention.v_proj]
         self.heads, self.kv, _ = (linear.out_features // self.width for linear in linears)
-        self.product = _product(merged(linears), fuse=fuse)
+        self.product = _product(merged(linears), make=make)
         norms = _head_norms(attention)
         self.turned = Turned(*zip(norms, [self.heads, self.kv][: len(norms)], strict=True))
-        self.output = _product(attention.o_proj, fuse=fuse)
-        self.gated = Gated(mlp.gate_proj, mlp.up_proj, mlp.act_fn, fuse=fuse)
-        self.down = _product(mlp.down_proj, fuse=fuse)
+        self.output = _product(attention.o_proj, make=make)
+        self.gated = Gated(mlp.gate_proj, mlp.up_proj, mlp.act_fn, make=make)
+        self.down = _product(mlp.down_proj, make=make)
         self.attention_type: str | None = None
         self.end: End | None = None
         self.query: nn.Module | None = None
         self.turned_query: nn.Module | None = None
 
-    def keep(self, end: End, layer: Any, *, fuse: bool) -> None:
+    def keep(self, end: End, layer: Any, *, make: Fuse | None) -> None:
         """Compute one token of each pair only, from now on: its first, or its last."""
         attention = layer.self_attn
         self.end = end
-        self.query = _product(attention.q_proj, fuse=fuse)
-        self.product = _product(merged([attention.k_proj, attention.v_proj]), fuse=fuse)
+        self.query = _product(attention.q_proj, make=make)
+        self.product = _product(merged([attention.k_proj, attention.v_proj]), make=make)
         norms = _head_norms(attention)
         self.turned_query = Turned(*((norm, self.heads) for norm in norms[:1]))
         self.turned = Turned(*((norm, self.kv) for norm in norms[1:]))
@@ -92,8 +92,9 @@ class Layer(nn.Module):
 
 def _added(product: nn.Module, x: Tensor, residual: Tensor, norm: nn.Module | None) -> Tensor:
     """Return what a layer's half adds to its residual, and the residual."""
-    if isinstance(product, FusedLinear) and norm is None:
-        return product.forward(x, residual)
+    if not isinstance(product, nn.Linear) and norm is None:
+        both: Tensor = product(x, residual)
+        return both
     result: Tensor = product(x)
     return residual + (result if norm is None else norm(result))
 
@@ -101,27 +102,28 @@ def _added(product: nn.Module, x: Tensor, residual: Tensor, norm: nn.Module | No
 class Gated(nn.Module):
     """`activation(gate(x)) * up(x)`: (…, h) → (…, inner)."""
 
-    def __init__(self, gate: nn.Linear, up: nn.Linear, activation: Any, *, fuse: bool) -> None:
+    def __init__(self, gate: nn.Linear, up: nn.Linear, activation: Any, *, make: Fuse | None) -> None:
         super().__init__()
-        name = activation_of(activation) if fuse else None
-        self.gate = None if name is None else fused(gate, name)
-        self.up = None if self.gate is None else fused(up, binary="mul")
+        name = None if make is None else activation_of(activation)
+        self.gate = None if name is None or make is None else make(gate, name)
+        self.up = None if self.gate is None or make is None else make(up, binary="mul")
         self.activation = activation
-        self.both = nn.Identity() if self.up is not None else _product(merged([gate, up]), fuse=fuse)
+        self.both = nn.Identity() if self.up is not None else _product(merged([gate, up]), make=make)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what goes down."""
         if self.gate is not None and self.up is not None:
-            return self.up.forward(x, self.gate.forward(x))
+            both: Tensor = self.up(x, self.gate(x))
+            return both
         gate, up = self.both(x).chunk(2, -1)
         result: Tensor = self.activation(gate) * up
         return result
 
 
-def _product(linear: nn.Linear, *, fuse: bool) -> nn.Module:
+def _product(linear: nn.Linear, *, make: Fuse | None) -> nn.Module:
     if not isinstance(linear, nn.Linear):
         raise TypeError(f"a {type(linear).__name__}, where a linear layer is expected")
-    return (fused(linear) if fuse else None) or linear
+    return (None if make is None else make(linear)) or linear
 
 
 def _head_norms(attention: Any) -> list[RootMeanSquare]:
@@ -142,26 +144,26 @@ def _norm(norm: Any) -> nn.Module:
 
 
 @torch.no_grad()
-def pack(base: Any, device: torch.device, *, causal: bool, end: End | None) -> bool:
+def pack(base: Any, device: torch.device, make: Fuse | None, *, causal: bool, end: End | None) -> bool:
     """Replace the layers of a base model, in place; return whether the last one now computes `end` alone.
 
-    The base model already attends by the packed attention, and lies on `device`.
+    The base model already attends by the packed attention, and lies on `device`. `make` makes its products,
+    which stay plain ones where it is None.
     """
     layers = getattr(base, "layers", None)
     if not isinstance(layers, nn.ModuleList) or not hasattr(base, "rotary_emb"):
         return False
-    fuse = device.type == "cpu"
     kept = False
     for index, layer in enumerate(layers):
         try:
             parts = as_llama(layer)
             probe = Probe(base, layer, parts, device, causal=causal)
-            replacement = Layer(parts, probe.rule, fuse=fuse).eval()
+            replacement = Layer(parts, probe.rule, make=make).eval()
             same = probe.agrees(replacement)
             # under a window only a last token's attention is known to lie at the end of its keys
             near = end == "first" and probe.rule.window is not None
             if same and end is not None and index == len(layers) - 1 and not near:
-                replacement.keep(end, parts, fuse=fuse)
+                replacement.keep(end, parts, make=make)
                 kept = True
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
             logger.info("layer %d stays as it is: %s", index, error)

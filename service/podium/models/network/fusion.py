@@ -12,32 +12,38 @@ from torch import Tensor, nn
 from podium.models.attention.attend import attend
 from podium.models.attention.rule import Rule
 from podium.models.layout import Layout
-from podium.models.linear.onednn import FusedLinear, fused, merged
+from podium.models.linear.calibration import Undecided
+from podium.models.linear.int8 import Int8Linear
+from podium.models.linear.onednn import Fuse, fused, merged
 
 
-def fuse(module: nn.Module) -> None:
-    """Fuse, in place, what can be fused below `module`, the base of a packed model on the CPU."""
+def fuse(module: nn.Module, make: Fuse = fused) -> None:
+    """Fuse, in place, what can be fused below `module`, the base of a packed model on the CPU, with layers
+    that `make` makes.
+    """
     for name, child in list(module.named_children()):
-        replacement = _replacement(child)
+        if isinstance(child, Undecided):
+            continue
+        replacement = _replacement(child, make)
         if replacement is None:
-            fuse(child)
+            fuse(child, make)
         else:
             setattr(module, name, replacement)
 
 
-def _replacement(module: nn.Module) -> nn.Module | None:
+def _replacement(module: nn.Module, make: Fuse) -> nn.Module | None:
     """Return what takes the place of a module; None where it stays and its children are looked at."""
     children = dict(module.named_children())
     match len(children), children:
         case 4, {"query": nn.Linear() as q, "key": nn.Linear() as k, "value": nn.Linear() as v, "dropout": _}:
-            product = fused(merged([q, k, v]))
+            product = make(merged([q, k, v]))
             return product and FusedSelfAttention(product, module)
         case 2, {"dense": nn.Linear() as dense, "intermediate_act_fn": activation} if _is_gelu(activation):
-            return fused(dense, "gelu")
+            return make(dense, "gelu")
         case 3, {"dense": nn.Linear() as dense, "LayerNorm": norm, "dropout": _}:
-            product = fused(dense)
+            product = make(dense)
             return product and FusedOutput(product, norm)
-    return fused(module) if isinstance(module, nn.Linear) else None
+    return make(module) if isinstance(module, nn.Linear) else None
 
 
 def _is_gelu(activation: nn.Module) -> bool:
@@ -49,7 +55,7 @@ def _is_gelu(activation: nn.Module) -> bool:
 class FusedSelfAttention(nn.Module):
     """Query, key and value as one product, then attention inside each pair."""
 
-    def __init__(self, product: FusedLinear, attention: Any) -> None:
+    def __init__(self, product: nn.Module, attention: Any) -> None:
         super().__init__()
         self.product = product
         self.heads = attention.num_attention_heads
@@ -66,7 +72,7 @@ class FusedSelfAttention(nn.Module):
 class FusedOutput(nn.Module):
     """`norm(dense(x) + residual)`."""
 
-    def __init__(self, product: FusedLinear, norm: nn.Module) -> None:
+    def __init__(self, product: nn.Module, norm: nn.Module) -> None:
         super().__init__()
         self.product = product
         self.norm = norm
@@ -75,3 +81,12 @@ class FusedOutput(nn.Module):
         """Return (1, rows, hidden)."""
         result: Tensor = self.norm(self.product(hidden_states, input_tensor))
         return result
+
+
+def link(base: nn.Module) -> None:
+    """Let layers in integers hand results on as integers where a layer of that kind alone reads them."""
+    for module in base.modules():
+        children = dict(module.named_children())
+        match children.get("intermediate"), getattr(children.get("output"), "product", None):
+            case Int8Linear() as first, Int8Linear(reading=reading) if reading.plain:
+                first.gives = reading

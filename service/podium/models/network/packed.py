@@ -6,7 +6,7 @@ that knows where pairs begin. Then each pair's states are reduced to the one tha
 the model's own head, in float32.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,10 @@ from podium.models.attention.attend import attend
 from podium.models.attention.rule import Rule
 from podium.models.base import Encoding
 from podium.models.layout import Layout
+from podium.models.linear import calibration
+from podium.models.linear.calibration import Settled, Undecided
+from podium.models.linear.int8 import Int8Linear
+from podium.models.linear.onednn import Fuse, FusedLinear, fused
 from podium.models.network import decoder, fusion
 from podium.models.network.deberta import PackedDeberta
 from podium.models.network.ends import keep_firsts
@@ -45,14 +49,17 @@ class PackedForward:
     def __init__(
         self, network: Any, head: nn.Module, recipe: Recipe, device: torch.device, dtype: torch.dtype
     ) -> None:
-        """Take over `network`, whose base model is of `dtype`, and its head, made by `heads.make_head`."""
+        """Take over `network`, whose base model is of `dtype`, and its head, made by `heads.make_head`.
+
+        For int8 it is of float32, and `to_integers` is to be called before anything is scored.
+        """
         base = network.base_model
         config = base.config
         self._device = device
         self._positions = architectures.positions(base)
         self._segments = architectures.has_segments(network, told=recipe.segments)
         self._max_tokens = CPU_TOKENS if device.type == "cpu" else None
-        self._score_bytes = config.num_attention_heads * dtype.itemsize
+        self._score_bytes = config.num_attention_heads * (4 if dtype == torch.int8 else dtype.itemsize)
         if getattr(base, "pooler", None) is not None:
             base.pooler = None  # the head has it
         self._causal = recipe.attention == "causal"
@@ -60,10 +67,34 @@ class PackedForward:
         self._share = self._causal and recipe.state == "last"
         self._fixed = {"use_cache": False} if hasattr(config, "use_cache") else {}
         base.eval().requires_grad_(False).to(device)
-        base, kept = _prepared(base, recipe, device)
+        self._integers = dtype == torch.int8
+        make = None if device.type != "cpu" else Undecided if self._integers else fused
+        base, kept = _prepared(base, recipe, device, make)
         self._base = base
         self._reduced = Reduced(base, recipe.state, kept=kept)
         self._head = head.to(device)
+
+    def to_integers(
+        self, encodings: Sequence[Encoding], known: Mapping[str, Settled] | None = None
+    ) -> dict[str, Settled]:
+        """Serve linear layers in 8-bit integers from now on; return what was found of each, by its name.
+
+        `known` is what an earlier call returned; without it the pairs are scored, and layers settled in turn.
+        """
+        base = self._reduced.base
+        found = dict(known) if known else calibration.calibrate(base, lambda: self.logits(encodings))
+        calibration.settle(base, found)
+        fusion.link(base)
+        self._head = calibration.InBlocks(self._head, calibration.FEW)
+        return found
+
+    def weights_bytes(self) -> int:
+        """Return the bytes of the weights in memory, once they are integers."""
+        modules = [*self._reduced.modules(), *self._head.modules()]
+        parameters = [*self._reduced.parameters(), *self._head.parameters()]
+        return sum(parameter.nbytes for parameter in parameters) + sum(
+            module.nbytes for module in modules if isinstance(module, Int8Linear | FusedLinear)
+        )
 
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of the pairs, (n,) float32, in order."""
@@ -77,12 +108,12 @@ class PackedForward:
         return sum(laid.tokens for laid in self._sequences(encodings))
 
     def _sequences(self, encodings: Sequence[Encoding]) -> Iterator[Laid]:
-        return sequences(encodings, self._max_tokens, share=self._share)
+        return sequences(encodings, self._max_tokens, share=self._share, single=self._integers)
 
     def _sequence(self, laid: Laid, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of the pairs of one sequence, in its order."""
         lengths = np.array([len(ids) for ids in laid.ids])
-        layout = Layout(lengths, self._device, self._score_bytes, laid.prefixes)
+        layout = Layout(lengths, self._device, self._score_bytes, laid.prefixes, apart=self._integers)
         ids = layout.filled(np.concatenate(laid.ids))
         inputs = {"input_ids": self._tensor(ids), "position_ids": self._tensor(self._numbered(ids, layout))}
         if self._segments:
@@ -108,7 +139,7 @@ class PackedForward:
         return torch.from_numpy(values).unsqueeze(0).to(self._device, non_blocking=True)
 
 
-def _prepared(base: Any, recipe: Recipe, device: torch.device) -> tuple[Any, bool]:
+def _prepared(base: Any, recipe: Recipe, device: torch.device, make: Fuse | None) -> tuple[Any, bool]:
     """Return a base model that takes packed pairs, and whether its last layer computes only what is read."""
     first = recipe.state == "first"
     if architectures.disentangled(base.config):
@@ -119,9 +150,11 @@ def _prepared(base: Any, recipe: Recipe, device: torch.device) -> tuple[Any, boo
         if layers is not None:
             keep_firsts(layers)
         end = None if recipe.state == "mean" else recipe.state
-        kept = layers is not None or decoder.pack(base, device, causal=recipe.attention == "causal", end=end)
-    if device.type == "cpu":
-        fusion.fuse(base)
+        kept = layers is not None or decoder.pack(
+            base, device, make, causal=recipe.attention == "causal", end=end
+        )
+    if make is not None:
+        fusion.fuse(base, make)
     return base, kept
 
 

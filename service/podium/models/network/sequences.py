@@ -39,15 +39,18 @@ class _Tree(NamedTuple):
         return len(self.ids) + sum(len(ids) for _, ids in self.branches)
 
 
-def sequences(encodings: Sequence[Encoding], max_tokens: int | None, *, share: bool) -> Iterator[Laid]:
+def sequences(
+    encodings: Sequence[Encoding], max_tokens: int | None, *, share: bool, single: bool = False
+) -> Iterator[Laid]:
     """Yield the sequences that compute a batch, each pair in one of them.
 
     A sequence has no more than `max_tokens` tokens, but for one pair alone; so a prefix whose branches do not
-    fit one is laid down in several. `share`: whether prefixes are shared at all.
+    fit one is laid down in several. `share`: whether prefixes are shared at all. `single`: whether a pair is
+    laid down as a prefix and its branch also where no other pair shares the prefix.
     """
     held: list[_Tree] = []
     tokens = 0
-    for tree in _trees(encodings, max_tokens, share=share):
+    for tree in _trees(encodings, max_tokens, share=share, single=single):
         if held and max_tokens is not None and tokens + tree.tokens > max_tokens:
             yield _laid(held)
             held, tokens = [], 0
@@ -57,7 +60,9 @@ def sequences(encodings: Sequence[Encoding], max_tokens: int | None, *, share: b
         yield _laid(held)
 
 
-def _trees(encodings: Sequence[Encoding], max_tokens: int | None, *, share: bool) -> Iterator[_Tree]:
+def _trees(
+    encodings: Sequence[Encoding], max_tokens: int | None, *, share: bool, single: bool
+) -> Iterator[_Tree]:
     """Yield whole pairs in ascending order of length, so that neighbours are alike, then trees."""
     families: dict[tuple[int, bytes], list[int]] = {}
     wholes: list[int] = []
@@ -68,15 +73,18 @@ def _trees(encodings: Sequence[Encoding], max_tokens: int | None, *, share: bool
             families.setdefault((shared, prefix), []).append(index)
         else:
             wholes.append(index)
-    wholes += [members[0] for members in families.values() if len(members) == 1]
+    fewest = 1 if single else 2
+    wholes += [members[0] for members in families.values() if len(members) < fewest]
     for index in sorted(wholes, key=lambda i: len(encodings[i].ids)):
         yield _Tree(encodings[index].ids, [], index)
     for members in families.values():
-        if len(members) > 1:
-            yield from _parts(encodings, members, max_tokens)
+        if len(members) >= fewest:
+            yield from _parts(encodings, members, max_tokens, fewest)
 
 
-def _parts(encodings: Sequence[Encoding], members: list[int], max_tokens: int | None) -> Iterator[_Tree]:
+def _parts(
+    encodings: Sequence[Encoding], members: list[int], max_tokens: int | None, fewest: int
+) -> Iterator[_Tree]:
     """Yield the pairs of one prefix as one tree, or as several, each of which has the prefix."""
     shared = _shared(encodings[members[0]])
     prefix = encodings[members[0]].ids[:shared]
@@ -85,16 +93,16 @@ def _parts(encodings: Sequence[Encoding], members: list[int], max_tokens: int | 
     for index in sorted(members, key=lambda i: len(encodings[i].ids)):
         own = encodings[index].ids[shared:]
         if branches and max_tokens is not None and tokens + len(own) > max_tokens:
-            yield _tree(prefix, branches)
+            yield _tree(prefix, branches, fewest)
             branches, tokens = [], shared
         branches.append((index, own))
         tokens += len(own)
-    yield _tree(prefix, branches)
+    yield _tree(prefix, branches, fewest)
 
 
-def _tree(prefix: Ids, branches: list[tuple[int, Ids]]) -> _Tree:
-    """Return a tree; a single branch and its prefix are a whole pair."""
-    if len(branches) == 1:
+def _tree(prefix: Ids, branches: list[tuple[int, Ids]], fewest: int) -> _Tree:
+    """Return a tree; fewer branches than `fewest`, which is one, and their prefix are a whole pair."""
+    if len(branches) < fewest:
         [(index, own)] = branches
         return _Tree(np.concatenate((prefix, own)), [], index)
     return _Tree(prefix, branches, -1)

@@ -1,0 +1,186 @@
+"""From a float layer to its form in integers: which range its activations have on a text for calibration, and
+whether that form is near enough.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from podium.models.linear.int8 import Int8Linear, Reading
+from podium.models.linear.onednn import ACTIVATIONS, BINARIES, fused
+
+WORST_SHARE = 0.15
+"""A layer whose output in integers differs from float32 by more than this stays in float32: the length of the
+difference relative to the output's, as the root mean square over tokens."""
+
+_CLIPPED = (0.0, 1e-5, 1e-4, 5e-4, 2e-3)
+"""Shares of activations beyond each end of a range that are tried; that with the nearest output is taken."""
+_TRIED_ROWS = 256
+_SAMPLED_ROWS = 512
+_FEWEST_ROWS = 256
+"""A layer that sees fewer rows of the text stays in float32: it computes one token of each pair, which is
+little work, and so few do not tell its range."""
+_BLOCK, FEW = 64, 16
+"""Rows of a block in float32: of all tokens, and of one token of each pair."""
+_BALANCES = (0.5, 0.75)
+"""Shares of the differences between channels that are moved from activations into weights."""
+_WORTH = 0.8
+"""Channels are rounded apart where that leaves less than this of the difference."""
+
+
+class Settled(NamedTuple):
+    """What was found of a layer: how it reads its input, and how far its output then is from float32's."""
+
+    reading: Reading
+    share: float
+
+    @property
+    def near(self) -> bool:
+        """Whether it is near enough to be served; also false for what is not a number."""
+        return self.share <= WORST_SHARE
+
+
+class Undecided(nn.Module):
+    """A layer in float32 until it is known how it is served: `activation(linear(x))`, or `linear(x)` with
+    another tensor added to it or multiplied with it.
+    """
+
+    def __init__(self, linear: nn.Linear, activation: str = "none", binary: str = "add") -> None:
+        super().__init__()
+        self.linear: nn.Linear | None = linear
+        self.activation = activation
+        self.binary = binary
+        self.watched = False
+        self.found: Settled | None = None
+        self.becomes: nn.Module | None = None
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """Return (…, out) for x (…, in); the first x while `watched` settles the layer."""
+        if self.linear is None:
+            raise RuntimeError("a layer that is settled is called again before it is replaced")
+        if not self.watched:
+            y = self.linear(x)
+            return ACTIVATIONS[self.activation][2](y) if other is None else BINARIES[self.binary](y, other)
+        layer = self._float()
+        rows = x.flatten(0, -2)
+        if len(rows) < _FEWEST_ROWS:
+            self.becomes = InBlocks(layer, FEW)
+        else:
+            self.found, best = _nearest(self, rows, layer)
+            self.becomes = best if self.found.near else InBlocks(layer, _BLOCK)
+        self.linear = None  # its weights are let go before the next layer's come into memory
+        result: Tensor = layer(x, other)
+        return result
+
+    def settle(self, found: Settled | None) -> nn.Module:
+        """Return how the layer is served by what was found of it, in float32 where nothing was."""
+        if self.becomes is None:
+            if found is None or not found.near:
+                self.becomes = InBlocks(self._float(), FEW if found is None else _BLOCK)
+            else:
+                self.becomes = self.rounded(found.reading)
+            self.linear = None
+        return self.becomes
+
+    def rounded(self, reading: Reading) -> Int8Linear:
+        """Return the layer in integers."""
+        assert self.linear is not None
+        return Int8Linear(self.linear.weight, self.linear.bias, reading, self.activation, self.binary)
+
+    def _float(self) -> nn.Module:
+        assert self.linear is not None
+        layer = fused(self.linear, self.activation, self.binary)
+        return Undecided(self.linear, self.activation, self.binary) if layer is None else layer
+
+
+class InBlocks(nn.Module):
+    """A module in float32 on rows in blocks of one size: its products have the same last bits however many
+    rows there are.
+    """
+
+    def __init__(self, module: nn.Module, block: int) -> None:
+        super().__init__()
+        self.module = module
+        self.block = block
+
+    def forward(self, *given: Tensor | None) -> Tensor:
+        """Return (…, out) for (…, in) each."""
+        wanted = [x for x in given if x is not None]
+        rows = wanted[0].flatten(0, -2)
+        missing = -len(rows) % self.block
+        padded = [nn.functional.pad(x.flatten(0, -2), (0, 0, 0, missing)) for x in wanted]
+        parts = [
+            self.module(*part) for part in zip(*(torch.split(x, self.block) for x in padded), strict=True)
+        ]
+        result = torch.cat(parts)[: len(rows)]
+        return result.view(*wanted[0].shape[: wanted[0].dim() - 1], *result.shape[1:])
+
+
+def undecided(base: nn.Module) -> dict[str, Undecided]:
+    """Return the layers that are to be settled, by their names."""
+    return {name: module for name, module in base.named_modules() if isinstance(module, Undecided)}
+
+
+def calibrate(base: nn.Module, run: Callable[[], object]) -> dict[str, Settled]:
+    """Settle each layer in turn while `run` computes a text in float32; return what was found."""
+    layers = undecided(base)
+    for layer in layers.values():
+        layer.watched = True
+    run()
+    return {name: layer.found for name, layer in layers.items() if layer.found is not None}
+
+
+def settle(base: nn.Module, found: Mapping[str, Settled]) -> None:
+    """Put what each layer becomes in its place."""
+    for name, layer in undecided(base).items():
+        parent, _, own = name.rpartition(".")
+        setattr(base.get_submodule(parent), own, layer.settle(found.get(name)))
+
+
+def _nearest(layer: Undecided, x: Tensor, exact: nn.Module) -> tuple[Settled, Int8Linear]:
+    """Return how x, (rows, in), is read with the output nearest to float32's, and the layer then."""
+    tried = x[:: max(1, len(x) // _TRIED_ROWS)]
+    wanted = exact(tried)
+    best, rounded = _clipped(layer, x, tried, wanted, None, None)
+    low, high = x.amin(0), x.amax(0)
+    shift = (low + high) / 2
+    largest = ((high - low) / 2).clamp(min=1e-5)
+    assert layer.linear is not None
+    weights = layer.linear.weight.abs().amax(0).clamp(min=1e-5)
+    worth = _WORTH * best.share
+    for balance in _BALANCES:
+        factor = largest**balance / weights ** (1 - balance)
+        found, candidate = _clipped(layer, x, tried, wanted, shift, factor)
+        if found.share < min(worth, best.share):
+            best, rounded = found, candidate
+    return best, rounded
+
+
+def _clipped(
+    layer: Undecided, x: Tensor, tried: Tensor, wanted: Tensor, shift: Tensor | None, factor: Tensor | None
+) -> tuple[Settled, Int8Linear]:
+    """Return the best range of x when its channels are shifted and divided so, and the layer with it."""
+    sample = x[:: max(1, len(x) // _SAMPLED_ROWS)]
+    if shift is not None and factor is not None:
+        x, sample = (x - shift) / factor, (sample - shift) / factor
+    ordered = sample.flatten().sort().values
+    lengths = wanted.norm(dim=1).clamp(min=1e-6)
+    best: Settled | None = None
+    rounded: Int8Linear | None = None
+    for share in _CLIPPED:
+        beyond = int(share * len(ordered))
+        low, high = (ordered[beyond], ordered[-1 - beyond]) if beyond else (x.min(), x.max())
+        reading = Reading(min(float(low), 0.0), max(float(high), 0.0), shift, factor)
+        if rounded is None:
+            rounded = layer.rounded(reading)
+        rounded.read(reading)
+        error = (rounded(tried) - wanted).norm(dim=1) / lengths
+        found = Settled(reading, float(error.square().mean().sqrt()))
+        if best is None or found.share < best.share:
+            best = found
+    assert best is not None
+    assert rounded is not None
+    rounded.read(best.reading)
+    return best, rounded

@@ -1,0 +1,84 @@
+"""A packed model in 8-bit integers: near to float32, and each score the same whatever its neighbours."""
+
+import numpy as np
+import pytest
+import torch
+from models.networks import DECODERS, build, encodings, parts, prefixed
+
+from podium.models.linear.int8 import Int8Linear, largest_weight
+from podium.models.network.packed import PackedForward
+
+pytestmark = pytest.mark.skipif(
+    largest_weight() is None,
+    reason="needs a processor on which oneDNN's products of 8-bit integers are exact",
+)
+
+ENCODER = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "initializer_range": 0.05,
+}
+RELATIVE = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 32}
+FAMILIES = {
+    "bert": {"model_type": "bert", **ENCODER},
+    "modernbert": {"model_type": "modernbert", **ENCODER, "classifier_pooling": "cls"},
+    "deberta": {"model_type": "deberta-v2", **ENCODER, **RELATIVE},
+    "qwen3": {**DECODERS["qwen3"], "initializer_range": 0.05},
+}
+LENGTHS = [*range(2, 120, 3), 230, 300]
+
+
+def pairs_of(family, seed):
+    if family == "qwen3":
+        return prefixed(LENGTHS, 30, seed) + prefixed([40], 25, seed + 1)
+    return encodings(LENGTHS, seed)
+
+
+def forward(family, dtype):
+    state = {"attention": "causal", "state": "last"} if family == "qwen3" else {}
+    model, head, recipe = parts(build(FAMILIES[family]), torch.float32, **state)
+    return PackedForward(model, head, recipe, torch.device("cpu"), dtype)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request):
+    """A family, its model in integers, and what was found of its layers."""
+    integers = forward(request.param, torch.int8)
+    with torch.inference_mode():
+        found = integers.to_integers(pairs_of(request.param, seed=3))
+    return request.param, integers, found
+
+
+@torch.inference_mode()
+def test_scores_are_near_to_those_of_float32(family):
+    name, integers, found = family
+    pairs = pairs_of(name, seed=7)
+    wanted, got = forward(name, torch.float32).logits(pairs), integers.logits(pairs)
+    assert len(found) >= 8
+    assert sum(isinstance(module, Int8Linear) for module in integers._reduced.modules()) >= 8
+    assert not np.array_equal(got, wanted)
+    assert float(np.abs(got - wanted).max()) < 0.2 * float(wanted.std())
+
+
+@torch.inference_mode()
+def test_a_pair_has_the_same_bits_alone_and_among_others(family):
+    name, integers, _ = family
+    pairs = pairs_of(name, seed=7)
+    among = integers.logits(pairs)
+    for number in (0, 5, 17, 38, len(pairs) - 1):
+        assert integers.logits([pairs[number]])[0] == among[number]
+    assert np.array_equal(integers.logits(pairs[10:30]), among[10:30])
+
+
+@torch.inference_mode()
+def test_what_was_found_once_makes_the_same_model_again(family):
+    name, integers, found = family
+    again = forward(name, torch.int8)
+    again.to_integers([], found)
+    pairs = pairs_of(name, seed=7)[:10]
+    assert np.array_equal(again.logits(pairs), integers.logits(pairs))
