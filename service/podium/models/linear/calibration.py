@@ -17,8 +17,9 @@ difference relative to the output's, as the root mean square over tokens."""
 
 _CLIPPED = (0.0, 1e-5, 1e-4, 5e-4, 2e-3)
 """Shares of activations beyond each end of a range that are tried; that with the nearest output is taken."""
-_TRIED_ROWS = 256
-_SAMPLED_ROWS = 512
+_TRIED_ROWS = 128
+_SAMPLED = 1 << 17
+"""Activations that tell a range, at most."""
 _FEWEST_ROWS = 256
 """A layer that sees fewer rows of the text stays in float32: it computes one token of each pair, which is
 little work, and so few do not tell its range."""
@@ -162,7 +163,7 @@ def _clipped(
     layer: Undecided, x: Tensor, tried: Tensor, wanted: Tensor, shift: Tensor | None, factor: Tensor | None
 ) -> tuple[Settled, Int8Linear]:
     """Return the best range of x when its channels are shifted and divided so, and the layer with it."""
-    sample = x[:: max(1, len(x) // _SAMPLED_ROWS)]
+    sample = x[:: max(1, x.numel() // _SAMPLED)]
     if shift is not None and factor is not None:
         x, sample = (x - shift) / factor, (sample - shift) / factor
     ordered = sample.flatten().sort().values
