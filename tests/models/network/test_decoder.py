@@ -180,8 +180,8 @@ class SeesNeighbour(Layout):
 class RestartsAtZero(Layout):
     """Positions of a branch start at 0."""
 
-    def __init__(self, *arguments) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments, **named) -> None:
+        super().__init__(*arguments, **named)
         self.positions = self.filled(np.arange(self.total) - np.repeat(self.starts, self.lengths))
 
 
@@ -204,8 +204,8 @@ def test_the_bound_notices_a_prefix_that_is_cut_one_token_short(monkeypatch):
     forward = packed(model, **CAUSAL)
     whole = laying._tree
 
-    def short(prefix, branches):
-        return whole(prefix[:-1] if len(branches) > 1 else prefix, branches)
+    def short(prefix, branches, fewest):
+        return whole(prefix[:-1] if len(branches) > 1 else prefix, branches, fewest)
 
     monkeypatch.setattr(laying, "_tree", short)
     assert difference(forward.logits(PAIRS), wanted) > 10 * BOUND

@@ -216,8 +216,8 @@ class SeesNeighbour(Layout):
 class RunsOn(Layout):
     """Positions do not restart at each pair."""
 
-    def __init__(self, *arguments) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments, **named) -> None:
+        super().__init__(*arguments, **named)
         self.positions = self.filled(np.arange(self.total))
 
 
