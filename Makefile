@@ -19,6 +19,10 @@ help: ## show this list
 	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[dev]'
 	@touch $@ .venv/.service
 
+.venv/.bench: pyproject.toml | .venv/.dev
+	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[bench]'
+	@touch $@
+
 run: .venv/.service ## set everything up and serve the built-in model on port 8080
 	PODIUM_PORT=$(PORT) PODIUM_LOG_FORMAT=console $(BIN)/podium serve
 
@@ -31,8 +35,8 @@ lint: .venv/.dev ## check style, types and import contracts
 test: lint ## set everything up, lint, and run every test; ARGS="tests/cli -x" for some
 	$(if $(ARGS),$(BIN)/pytest $(ARGS),PYTEST=$(BIN)/pytest tests/run.sh)
 
-bench: .venv/.dev ## measure speed beside Sentence Transformers; FULL=1 for more
-	$(BIN)/podium bench $(if $(FULL),--full)
+bench: .venv/.bench ## measure speed beside Sentence Transformers and ONNX Runtime; FULL=1 for more, ARGS="--budget 8m"
+	$(BIN)/podium bench $(if $(FULL),--full --budget 30m) $(ARGS)
 
 soak: .venv/.dev ## everything at once against the service for MINUTES=30, then look whether all is well
 	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),30)
