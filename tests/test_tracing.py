@@ -50,6 +50,22 @@ with serving(FakeModel(), cache_bytes=2**20) as server:
     assert server.post("/v2/rerank", body).status == 200
     assert server.post("/nothing/secret", body).status == 404
 """
+TOGETHER = """
+from concurrent.futures import ThreadPoolExecutor
+from fakes import FakeModel
+from serving import serving, until
+model = FakeModel()
+with serving(model) as server, ThreadPoolExecutor() as callers:
+    def ask(document, trace):
+        parent = f"00-{trace * 32}-b7ad6b7169203331-01"
+        return server.post("/v2/rerank", {"query": "q", "documents": [document]}, traceparent=parent).status
+    first = callers.submit(ask, "block", "1")
+    until(model.blocked.is_set)
+    others = [callers.submit(ask, "waits", "2"), callers.submit(ask, "too", "3")]
+    until(lambda: server.metric("podium_queue_pairs") == 2)
+    model.unblock()
+    assert [each.result() for each in (first, *others)] == [200] * 3
+"""
 ONE_SPAN = """
 with tracing.TRACER.start_as_current_span("one"):
     pass
@@ -80,6 +96,11 @@ def spans(received: list[ExportTraceServiceRequest]) -> list:
     ]  # fmt: skip
 
 
+def values(span) -> dict[str, object]:
+    """The attributes of a span."""
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes}
+
+
 @pytest.fixture(scope="module")
 def served(collector):
     """The spans of three requests: one that is scored, one that the cache answers, one that is a 404."""
@@ -89,8 +110,11 @@ def served(collector):
 def test_a_request_is_one_trace_with_spans_for_tokenization_queue_and_inference(served):
     mine = [span for span in served if span.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"]
     by_name = {span.name: span for span in mine}
-    assert set(by_name) == {"POST /v2/rerank", "tokenization", "queue", "inference"}
-    server = by_name.pop("POST /v2/rerank")
+    assert set(by_name) == {"POST /v2/rerank", "tokenization", "queue", "inference", "batch"}
+    server, batch = by_name.pop("POST /v2/rerank"), by_name.pop("batch")
+    assert batch.parent_span_id == by_name["inference"].span_id
+    assert values(batch) == {"podium.pairs": 2, "podium.tokens": 7}
+    assert values(by_name["inference"]) == {"podium.batches": 1}
     assert server.parent_span_id.hex() == "b7ad6b7169203331"
     for span in by_name.values():
         assert span.parent_span_id == server.span_id
@@ -105,9 +129,19 @@ def test_a_request_is_one_trace_with_spans_for_tokenization_queue_and_inference(
 
 def test_cached_and_unknown_requests_are_traces_of_one_span_and_none_holds_texts(served):
     names = sorted(span.name for span in served)
-    assert names == ["POST", "POST /v2/rerank", "POST /v2/rerank", "inference", "queue", "tokenization"]
+    stages = ["batch", "inference", "queue", "tokenization"]
+    assert names == ["POST", "POST /v2/rerank", "POST /v2/rerank", *stages]
     assert len({span.trace_id for span in served}) == 3
     assert "secret" not in str(served)
+
+
+def test_a_batch_links_to_the_other_requests_in_it(collector):
+    found = spans(run_traced(collector, TOGETHER, OTEL_EXPORTER_OTLP_ENDPOINT="{url}"))
+    server = {span.trace_id.hex()[0]: span for span in found if span.name.startswith("POST")}
+    batches = {span.trace_id.hex()[0]: span for span in found if span.name == "batch"}
+    linked = {trace: [link.span_id for link in span.links] for trace, span in batches.items()}
+    assert linked == {"1": [], "2": [server["3"].span_id], "3": [server["2"].span_id]}
+    assert values(batches["2"])["podium.pairs"] == 2
 
 
 @pytest.mark.parametrize(

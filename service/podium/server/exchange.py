@@ -17,7 +17,7 @@ from podium.dialects.base import Dialect, superset
 from podium.dialects.table import dialect_of
 from podium.errors import Unavailable
 from podium.server.state import Phase, Service
-from podium.telemetry.tracing import TRACER, remote_context, tell, trace_id
+from podium.telemetry.tracing import TRACER, exemplar, remote_context, tell, trace_id
 
 log = logging.getLogger("podium.access")
 
@@ -125,7 +125,7 @@ class Border:
         seconds = time.monotonic() - exchange.started
         if exchange.dialect is not None:
             self._metrics.requests.labels(exchange.dialect, str(exchange.status)).inc()
-            self._metrics.request_duration_seconds.labels(exchange.dialect).observe(seconds)
+            self._metrics.request_duration_seconds.labels(exchange.dialect).observe(seconds, exemplar())
         probe = exchange.dialect is None and exchange.status < 400
         log.log(
             logging.DEBUG if probe else logging.INFO,

@@ -37,7 +37,7 @@ def rank_routes(service: Service) -> HTTPRouteHandler:
         exchange.spoken = dialect_of(request.scope["path"])
         exchange.dialect = exchange.spoken.name if exchange.spoken else "unknown"
         try:
-            with service.in_flight.share() as take:
+            with service.metrics.requests_in_flight.track_inprogress(), service.in_flight.share() as take:
                 return await _answer(service, request, take, exchange)
         except ClientGone:
             return ASGIResponse(status_code=CLIENT_GONE)
