@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -58,6 +59,10 @@ class Prometheus:
     def query(self, expression: str) -> list[Any]:
         """Return the series of an expression now, each with `metric` and `value`."""
         return [each for each in self.get("query", query=expression)["result"] if each["value"][1] != "NaN"]
+
+    def metrics(self) -> set[str]:
+        """Return the names of all metrics that its targets tell of, those without a series yet, too."""
+        return {_family(name) for name in self.get("metadata")}
 
     def has_data(self, expression: str) -> bool:
         """Whether an expression has a series that is a number."""
@@ -115,6 +120,18 @@ def dashboard(name: str) -> list[tuple[str, str]]:
     path = Path(__file__).parents[1] / "charts" / "podium" / "dashboards" / f"{name}.json"
     panels = json.loads(path.read_text())["panels"]
     return [(panel["title"], as_sent(target["expr"])) for panel in panels for target in panel["targets"]]
+
+
+def alert_metrics() -> set[str]:
+    """Return the metrics that alerts name."""
+    path = Path(__file__).parents[1] / "charts" / "podium" / "files" / "alerts.yaml"
+    rules = [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+    return {_family(name) for rule in rules for name in re.findall(r"\bpodium_\w+", rule["expr"])}
+
+
+def _family(name: str) -> str:
+    """Return a metric's name as both formats have it: OpenMetrics leaves a counter's `_total` out."""
+    return name.removesuffix("_total")
 
 
 def as_sent(expression: str) -> str:

@@ -18,6 +18,8 @@ RECONCILES = Counter(
     "podium_operator_reconciles", "Looks at a Reranker: success, or error (it is tried again).", ["result"],
     registry=REGISTRY,
 )  # fmt: skip
+for _result in ("success", "error"):
+    RECONCILES.labels(result=_result)  # 0 from the start, so that the first one is an increase
 RECONCILE_SECONDS = Histogram(
     "podium_operator_reconcile_seconds", "Seconds of one look at a Reranker.", registry=REGISTRY,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
@@ -26,6 +28,8 @@ WRITES = Counter(
     "podium_operator_writes", "Writes to the API server: apply, patch, delete, status, event.", ["what"],
     registry=REGISTRY,
 )  # fmt: skip
+for _what in ("apply", "patch", "delete", "status", "event"):
+    WRITES.labels(what=_what)
 QUEUE_DEPTH = Gauge(
     "podium_operator_queue_depth", "Rerankers that are due and wait for a worker.", registry=REGISTRY
 )

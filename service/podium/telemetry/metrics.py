@@ -175,6 +175,9 @@ class Metrics:
             registry=registry,
         )
 
+        for reason in ("empty", "time", "tokens"):
+            self.batches.labels(reason)  # 0 from the start, so that the first one is an increase
+
     def follow(self, **sources: Callable[[], float]) -> None:
         """Read gauges, by their names here, from their owner when they are scraped."""
         for name, read in sources.items():
