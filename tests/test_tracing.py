@@ -1,5 +1,6 @@
 """Traces, received by a collector on loopback."""
 
+import gzip
 import http.server
 import os
 import subprocess
@@ -8,21 +9,31 @@ import threading
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from prometheus_client import CollectorRegistry
 
 from podium.telemetry import tracing
+from podium.telemetry.metrics import SECONDS
+from podium.telemetry.otlp import pushing
 
 
 class Collector(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Receive)
         self.received: list[ExportTraceServiceRequest] = []
+        self.metrics: list[ExportMetricsServiceRequest] = []
 
 
 class _Receive(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        sent = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["content-length"])))
-        self.server.received.append(sent)
+        sent = self.rfile.read(int(self.headers["content-length"]))
+        if self.headers.get("content-encoding") == "gzip":
+            sent = gzip.decompress(sent)
+        if self.path == "/v1/metrics":
+            self.server.metrics.append(ExportMetricsServiceRequest.FromString(sent))
+        else:
+            self.server.received.append(ExportTraceServiceRequest.FromString(sent))
         self.send_response(200)
         self.end_headers()
 
@@ -66,6 +77,16 @@ with serving(model) as server, ThreadPoolExecutor() as callers:
     model.unblock()
     assert [each.result() for each in (first, *others)] == [200] * 3
 """
+PUSHED = """
+from fakes import FakeModel
+from podium.telemetry.otlp import pushing
+from serving import serving, until
+with serving(FakeModel()) as server:
+    end = pushing(os.environ, server.service.metrics.registry)
+    assert server.post("/v2/rerank", {"query": "q", "documents": ["secret", "two"]}).status == 200
+    until(lambda: server.metric("podium_requests_total", dialect="cohere", status="200") == 1)
+    end()
+"""
 ONE_SPAN = """
 with tracing.TRACER.start_as_current_span("one"):
     pass
@@ -83,6 +104,7 @@ tracing.configure(os.environ)
 tracing.shutdown()
 """
     collector.received.clear()
+    collector.metrics.clear()
     url = f"http://127.0.0.1:{collector.server_port}"
     told = {name: value.format(url=url) for name, value in environment.items()}
     subprocess.run([sys.executable, "-c", program], env={**os.environ, **told}, check=True, timeout=120)
@@ -121,10 +143,17 @@ def test_a_request_is_one_trace_with_spans_for_tokenization_queue_and_inference(
         assert server.start_time_unix_nano - 1e6 <= span.start_time_unix_nano <= span.end_time_unix_nano
         assert span.end_time_unix_nano <= server.end_time_unix_nano + 1e6
     assert by_name["queue"].end_time_unix_nano == by_name["inference"].start_time_unix_nano
-    attributes = {each.key: each.value for each in server.attributes}
-    assert attributes["http.response.status_code"].int_value == 200
-    assert attributes["http.route"].string_value == "/v2/rerank"
-    assert attributes["podium.dialect"].string_value == "cohere"
+    assert values(server) == {
+        "http.request.method": "POST",
+        "http.route": "/v2/rerank",
+        "url.path": "/v2/rerank",
+        "http.response.status_code": 200,
+        "podium.dialect": "cohere",
+        "podium.documents": 2,
+        "gen_ai.operation.name": "rerank",
+        "gen_ai.response.model": "builtin",
+        "gen_ai.usage.input_tokens": 7,
+    }
 
 
 def test_cached_and_unknown_requests_are_traces_of_one_span_and_none_holds_texts(served):
@@ -175,6 +204,51 @@ def test_the_service_has_the_name_that_the_variables_give_it(collector, environm
 )
 def test_traces_are_off_unless_an_endpoint_is_set(collector, environment):
     assert run_traced(collector, ONE_SPAN, **environment) == []
+
+
+@pytest.fixture(scope="module")
+def pushed(collector):
+    """The metrics that came last, and by name, of a service that ranked two documents."""
+    run_traced(collector, PUSHED, OTEL_EXPORTER_OTLP_ENDPOINT="{url}", OTEL_METRICS_EXPORTER="otlp")
+    (told,) = collector.metrics[-1].resource_metrics
+    assert {each.key: each.value.string_value for each in told.resource.attributes}[
+        "service.name"
+    ] == "podium"
+    return {metric.name: metric for metric in told.scope_metrics[0].metrics}
+
+
+def test_metrics_are_pushed_where_the_variable_asks_for_them_at_the_end_too(pushed):
+    (point,) = pushed["podium_requests"].sum.data_points
+    assert pushed["podium_requests"].sum.is_monotonic
+    assert values(point) == {"dialect": "cohere", "status": "200"}
+    assert point.as_double == 1
+    assert pushed["podium_queue_pairs"].gauge.data_points[0].as_double == 0
+    assert "secret" not in str(pushed)
+
+
+def test_a_pushed_histogram_counts_each_observation_in_one_bucket(pushed):
+    metric = pushed["podium_request_duration_seconds"]
+    (point,) = metric.histogram.data_points
+    assert metric.unit == "s"
+    assert values(point) == {"dialect": "cohere"}
+    assert (point.count, sum(point.bucket_counts)) == (1, 1)
+    assert list(point.explicit_bounds) == list(SECONDS)
+    assert len(point.bucket_counts) == len(SECONDS) + 1
+    assert point.sum > 0
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param({}, id="by default"),
+        pytest.param({"OTEL_METRICS_EXPORTER": "prometheus"}, id="another"),
+        pytest.param({"OTEL_METRICS_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "true"}, id="disabled"),
+    ],
+)
+def test_no_metrics_are_pushed_unless_asked_for(environment):
+    before = threading.active_count()
+    pushing(environment, CollectorRegistry())()
+    assert threading.active_count() == before
 
 
 def test_a_collector_that_is_away_is_nobodys_trouble(collector):

@@ -43,7 +43,15 @@ class Exchange:
     spoken: Dialect | None = None
     """The API once it is known; its failures are told in its own words."""
     documents: int | None = None
+    model: str | None = None
+    tokens: int | None = None
+    """Tokens that the model reads of its pairs, and its name, where they were ranked."""
     status: int = 500
+
+    @property
+    def told(self) -> dict[str, str | int | None]:
+        """What its span tells of it."""
+        return {name: getattr(self, name) for name in ("dialect", "documents", "model", "tokens")}
 
 
 def exchange_of(scope: Any) -> Exchange:
@@ -99,7 +107,7 @@ class Border:
                     await _answer(tagged_send, *superset(RuntimeError()))
             finally:
                 route = None if exchange.status == NOT_FOUND else path
-                tell(span, method, route, exchange.status, exchange.dialect)
+                tell(span, method, route, exchange.status, **exchange.told)
                 self._account(method, path, exchange)
 
     def _is_last(self, status: int, headers: Mapping[str, str]) -> bool:

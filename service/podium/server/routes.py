@@ -74,6 +74,7 @@ async def _answer(
     ranking_ = service.ready_reranker().rank(ask)
     del raw, reading, ask  # nothing of the texts is kept twice while the request waits
     ranking = await while_connected(ranking_, request.receive)
+    exchange.model, exchange.tokens = service.served_name, ranking.usage.tokens
     content = msgspec.json.encode(dialect.respond(body, ranking, context))
     truncated = str(ranking.usage.truncated_documents)
     return ASGIResponse(body=content, headers={"x-podium-truncated-documents": truncated})

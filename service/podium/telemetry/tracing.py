@@ -8,11 +8,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from time import monotonic_ns, time_ns
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
 
 BATCH_SPANS = 64
 """Batches of a request that have a span, the first ones; a large request has hundreds."""
@@ -33,15 +36,21 @@ def configure(environment: Mapping[str, str]) -> None:
         return
     # Imported here: half a second of start-up that most installations do not need.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    # Merged in this order: what the variables say of the service wins over the name that we give it.
-    resource = Resource({SERVICE_NAME: "podium"}).merge(OTELResourceDetector().detect())
-    provider = TracerProvider(resource=Resource.create().merge(resource), shutdown_on_exit=False)
+    provider = TracerProvider(resource=resource(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+
+
+def resource() -> "Resource":
+    """Return who sends: OpenTelemetry's Resource of this process."""
+    from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
+
+    # Merged in this order: what the variables say of the service wins over the name that we give it.
+    named = Resource({SERVICE_NAME: "podium"}).merge(OTELResourceDetector().detect())
+    return Resource.create().merge(named)
 
 
 def shutdown() -> None:
@@ -79,15 +88,25 @@ def exemplar() -> dict[str, str] | None:
     return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"} if context else None
 
 
-def tell(span: trace.Span, method: str, path: str | None, status: int, dialect: str | None) -> None:
-    """Name a request's span and say how the request ended; `path` is None where it is none of ours."""
+def tell(span: trace.Span, method: str, path: str | None, status: int, **told: str | int | None) -> None:
+    """Name a request's span and say how the request ended; `path` is None where it is none of ours.
+
+    `told`: `dialect` and `documents`, and the `model` and `tokens` of a request that was ranked.
+    """
     if not span.is_recording():
         return
     attributes = {
         "http.request.method": method,
         "http.route": path,
+        "url.path": path,
         "http.response.status_code": status,
-        "podium.dialect": dialect,
+        "error.type": str(status) if status >= 500 else None,
+        "podium.dialect": told.get("dialect"),
+        "podium.documents": told.get("documents"),
+        # OpenTelemetry has no word for it among its operations; a word of one's own is allowed.
+        "gen_ai.operation.name": "rerank" if told.get("dialect") else None,
+        "gen_ai.response.model": told.get("model"),
+        "gen_ai.usage.input_tokens": told.get("tokens"),
     }
     span.set_attributes({name: value for name, value in attributes.items() if value is not None})
     if path is not None:
