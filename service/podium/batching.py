@@ -202,3 +202,12 @@ def learn_speed(tokens_per_s: float, tokens: int, seconds: float, budget: int) -
     if tokens < budget / 2 and seconds < BATCH_S:
         return tokens_per_s
     return tokens_per_s + 0.5 * (tokens / max(seconds, 1e-6) - tokens_per_s)
+
+
+def ended_by(budget: int, most: int, *, left: bool) -> str:
+    """Return why a batch holds no more: `empty`, nothing waits any more (`left`); `tokens`, the device holds
+    no more than `most`; `time`, a larger one would take longer than BATCH_S.
+    """
+    if not left:
+        return "empty"
+    return "tokens" if budget >= most else "time"

@@ -101,6 +101,12 @@ def _quota() -> int:
     return 1 << 16 if quota == "max" else math.ceil(int(quota) / int(period))
 
 
+def device_memory(device: str) -> tuple[int, int]:
+    """Return the bytes of a CUDA device's memory that are used, by whichever process, and that are free."""
+    free, whole = torch.cuda.mem_get_info(device)
+    return whole - free, free
+
+
 def give_back_freed_memory() -> None:
     """Let glibc hand each large block back as soon as it is freed, until `keep_freed_memory` is called.
 

@@ -29,6 +29,7 @@ from podium.server.startup import load_model, start
 from podium.server.state import Phase, Service
 from podium.settings import SettingError, Settings
 from podium.telemetry import logs, tracing
+from podium.telemetry.otlp import pushing
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +193,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         keep_alive_timeout_s=settings.keep_alive_timeout_s,
     )
     starting = asyncio.create_task(_start(service))
+    end_pushing = pushing(os.environ, service.metrics.registry)
     try:
         if settings.preload:
             await asyncio.wait((starting, signals.asked), return_when=asyncio.FIRST_COMPLETED)
@@ -205,6 +207,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         for task in (starting, signals.asked, signals.urged):
             task.cancel()
         service.close()
+        end_pushing()
 
 
 async def _start(service: Service) -> None:

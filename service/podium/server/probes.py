@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from litestar import get
+from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
@@ -48,9 +48,10 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
         return _json({"status": "ok", "model": service.served_name, "device": info.device})
 
     @get("/metrics")
-    async def metrics() -> ASGIResponse:
-        """Prometheus' text format."""
-        return ASGIResponse(body=service.metrics.exposition(), media_type="text/plain; version=0.0.4")
+    async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
+        """Prometheus' text format, or OpenMetrics where `Accept` asks for it."""
+        body, media_type = service.metrics.exposition(request.headers.get("accept", ""))
+        return ASGIResponse(body=body, headers={"content-type": media_type})
 
     @get(asked("/info"))
     async def info() -> ASGIResponse:

@@ -37,7 +37,7 @@ def rank_routes(service: Service) -> HTTPRouteHandler:
         exchange.spoken = dialect_of(request.scope["path"])
         exchange.dialect = exchange.spoken.name if exchange.spoken else "unknown"
         try:
-            with service.in_flight.share() as take:
+            with service.metrics.requests_in_flight.track_inprogress(), service.in_flight.share() as take:
                 return await _answer(service, request, take, exchange)
         except ClientGone:
             return ASGIResponse(status_code=CLIENT_GONE)
@@ -75,6 +75,7 @@ async def _answer(
     if not repeats:
         del raw
     ranking = await while_connected(ranking_, request.receive)
+    exchange.model, exchange.tokens = service.served_name, ranking.usage.tokens
     if not repeats:
         content = msgspec.json.encode(dialect.respond(body, ranking, context))
     else:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from podium.errors import PermanentStartError, PodiumError, Reason
 from podium.models.base import Model
 from podium.models.cross_encoder import CrossEncoder
+from podium.models.devices import device_memory
 from podium.models.load import load
 from podium.models.readiness import self_test, warm_up
 from podium.ranking import RankRequest
@@ -59,6 +60,8 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
     info = model.info
     labels = (service.served_name, info.revision or "", info.device, info.dtype)
     service.metrics.model_info.labels(*labels).set(1)
+    if info.device.startswith("cuda"):
+        service.metrics.follow_device_memory(lambda: device_memory(info.device))
     log.info(
         "%s is ready",
         service.served_name,
