@@ -11,7 +11,7 @@ from podium.errors import PairTooLong, TextTooLong
 from podium.models.base import Encoding, ModelInfo
 from podium.models.text.fitting import Limits
 from podium.models.text.reading import TEXT_CHARACTERS
-from podium.ranking import RankRequest
+from podium.ranking import RankRequest, Timing
 
 
 def limits_of(request: RankRequest, info: ModelInfo, max_windows: int = 64) -> Limits:
@@ -153,10 +153,11 @@ class Batch(NamedTuple):
 class Call:
     """One request that waits for its pairs. Used on the event loop only."""
 
-    def __init__(self, request: RankRequest, limits: Limits, due: float) -> None:
+    def __init__(self, request: RankRequest, limits: Limits, due: float, admitted: float) -> None:
         self.request = msgspec.structs.replace(request, queries=(), documents=())
         """How its pairs are read; their texts are in the pairs."""
         self.limits = limits
+        self._admitted = admitted
         self.order = due
         """Whoever has the least runs first."""
         self.scored: list[Scored | None] = [None] * len(request.documents)
@@ -164,8 +165,10 @@ class Call:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tokenization: tuple[float, float] | None = None
         """From when to when its texts were tokenized, seconds on the monotonic clock."""
-        self.batches: tuple[float, float] | None = None
-        """From the start of the first to the end of the last batch with one of its pairs, likewise."""
+        self.tokenized_s = 0.0
+        """Seconds of the tokenizer for them."""
+        self.batches: list[Batch] = []
+        """Those that have ended, with one of its pairs each."""
 
     def deliver(self, index: int, scored: Scored, batch: Batch | None = None) -> None:
         """Take the score of pair `index`; the last one completes the call."""
@@ -173,10 +176,19 @@ class Call:
             self.fail(too_long(index, scored.needed, self.limits))
         self.scored[index] = scored
         self.missing -= 1
-        if batch is not None:
-            self.batches = (self.batches[0] if self.batches else batch.started, batch.ended)
+        if batch is not None and (not self.batches or self.batches[-1] is not batch):
+            self.batches.append(batch)
         if self.missing == 0 and not self.done.done():
             self.done.set_result(None)
+
+    def timing(self, now: float) -> Timing:
+        """Return where its time went until `now`, when it is done."""
+        if not self.batches:
+            return Timing(0, 0, 0)
+        # A batch may have begun before it with a pair that it shares.
+        inference_s = sum(batch.ended - max(batch.started, self._admitted) for batch in self.batches)
+        queue_s = now - self._admitted - self.tokenized_s - inference_s
+        return Timing(max(0, queue_s), self.tokenized_s, inference_s)
 
     def fail(self, error: BaseException) -> None:
         """End the call with an error; the first one counts."""

@@ -100,7 +100,8 @@ class Reranker:
         finally:
             self._calls.discard(call)
             self._leave(call, iter(pairs))
-        stage_spans(call.tokenization, call.batches)
+        ran = call.batches
+        stage_spans(call.tokenization, (ran[0].started, ran[-1].ended) if ran else None)
         return self._ranking(call, request)
 
     def _understood(self, request: RankRequest) -> RankRequest:
@@ -134,7 +135,8 @@ class Reranker:
         )
         tokens = sum(size.tokens for size in sizes)
         priority = request.priority if self._allow_priority else 0
-        call = Call(request, limits, due_at(monotonic(), tokens, engine.tokens_per_s, priority))
+        now = monotonic()
+        call = Call(request, limits, due_at(now, tokens, engine.tokens_per_s, priority), now)
         engine.expect(windows, tokens)
         return call, sizes
 
@@ -246,7 +248,9 @@ class Reranker:
         usage = Usage(sum(each.tokens for each in scored), sum(each.cut for each in scored))
         self._metrics.documents_truncated.inc(usage.truncated_documents)
         spans = [each.spans for each in scored] if request.spans else None
-        return rank(logits, usage, top_n=request.top_n, raw_scores=request.raw_scores, spans=spans)
+        ranking = rank(logits, usage, top_n=request.top_n, raw_scores=request.raw_scores, spans=spans)
+        details = [(each.tokens, each.cut) for each in scored] if request.details else None
+        return replace(ranking, details=details, timing=call.timing(monotonic()))
 
     @property
     def active(self) -> int:
