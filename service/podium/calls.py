@@ -13,7 +13,7 @@ from podium.errors import PairTooLong, TextTooLong
 from podium.models.base import Encoding, ModelInfo
 from podium.models.text.fitting import Limits, most_windows
 from podium.models.text.reading import TEXT_CHARACTERS
-from podium.ranking import RankRequest
+from podium.ranking import RankRequest, Timing
 from podium.telemetry.tracing import sampled
 
 CHARACTERS_PER_TOKEN = 4
@@ -228,6 +228,8 @@ class Call:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tokenization: tuple[float, float] | None = None
         """From when to when its texts were tokenized, seconds on the monotonic clock."""
+        self.tokenized_s = 0.0
+        """Seconds of the tokenizer for them."""
         self.batches: list[Batch] = []
         """Those that have ended, with a window of its pairs each."""
 
@@ -250,6 +252,15 @@ class Call:
         self.missing -= 1
         if self.missing == 0 and not self.done.done():
             self.done.set_result(None)
+
+    def timing(self, now: float) -> Timing:
+        """Return where its time went until `now`, when it is done."""
+        if not self.batches:
+            return Timing(0, 0, 0)
+        # A batch may have begun before it with a pair that it shares.
+        inference_s = sum(batch.ended - max(batch.started, self._admitted) for batch in self.batches)
+        queue_s = now - self._admitted - self.tokenized_s - inference_s
+        return Timing(max(0, queue_s), self.tokenized_s, inference_s)
 
     def fail(self, error: BaseException) -> None:
         """End the call with an error; the first one counts."""

@@ -239,7 +239,9 @@ class Reranker:
         usage = Usage(sum(each.tokens for each in scored), sum(each.cut for each in scored))
         self._metrics.documents_truncated.inc(usage.truncated_documents)
         spans = [each.spans for each in scored] if request.spans else None
-        return rank(logits, usage, top_n=request.top_n, raw_scores=request.raw_scores, spans=spans)
+        ranking = rank(logits, usage, top_n=request.top_n, raw_scores=request.raw_scores, spans=spans)
+        details = [(each.tokens, each.cut) for each in scored] if request.details else None
+        return replace(ranking, details=details, timing=call.timing(monotonic()))
 
     @property
     def active(self) -> int:

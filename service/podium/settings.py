@@ -119,6 +119,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cors_origins: Annotated[
         str, Meta(description="origins allowed in browsers, separated by commas, or `*`")
     ] = ""
+    page: Annotated[
+        Literal["on", "off"], Meta(description="a page that ranks, at `/` for browsers; `off`: `/` is JSON")
+    ] = "on"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least level that is logged")
     ] = "info"

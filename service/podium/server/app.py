@@ -22,6 +22,7 @@ from podium.dialects.table import dialect_of
 from podium.errors import InvalidRequest, MethodNotAllowed, NotFound
 from podium.server.docs import docs_routes
 from podium.server.exchange import Border, exchange_of
+from podium.server.pages import PAGES, file_routes
 from podium.server.probes import OPEN, probe_routes
 from podium.server.protocol import Server, make_server
 from podium.server.routes import failure, rank_routes
@@ -43,12 +44,12 @@ def create_app(service: Service) -> Border:
 
     # Litestar runs a guard that is not async in a thread: measured, a third of what a request costs here.
     async def need_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        if connection.scope["path"] not in OPEN or connection.scope.get("method") == "POST":
+        if connection.scope["path"] not in _KEYLESS or connection.scope.get("method") == "POST":
             headers = connection.headers
             service.check_key(headers.get("authorization", ""), headers.get("api-key", ""))
 
     litestar = Litestar(
-        [rank_routes(service), *probe_routes(service), *docs_routes(service)],
+        [rank_routes(service), *probe_routes(service), *docs_routes(service), *file_routes(service)],
         guards=[need_key],
         exception_handlers={Exception: _answer_exception},
         cors_config=CORSConfig(allow_origins=origins, expose_headers=_TOLD) if origins else None,
@@ -59,7 +60,8 @@ def create_app(service: Service) -> Border:
     return Border(litestar, service)
 
 
-_TOLD = ["Retry-After", "X-Request-Id", "X-Podium-Truncated-Documents"]
+_KEYLESS = OPEN | PAGES
+_TOLD = ["Retry-After", "Server-Timing", "X-Request-Id", "X-Podium-Truncated-Documents"]
 """Headers that scripts of other origins may read."""
 
 

@@ -13,6 +13,7 @@ from litestar.response.base import ASGIResponse
 from podium.dialects.table import asked
 from podium.errors import Unavailable
 from podium.models.base import ModelInfo
+from podium.server.pages import html, is_browser, read
 from podium.server.state import START_RETRY_S, Service
 
 VERSION = version("podium-rerank")
@@ -23,6 +24,7 @@ OPEN = frozenset(asked("/livez", "/readyz", "/health", "/metrics", "/"))
 def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
     """Return the handlers that tell of the service."""
     created = int(time.time())
+    page = read("index.html") if service.settings.page == "on" else None
 
     @get(asked("/livez", "/v1/health/live", "/.well-known/live"))
     async def livez() -> ASGIResponse:
@@ -74,9 +76,11 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
         return _json(msgspec.to_builtins(_loaded(service)))
 
     @get("/")
-    async def root() -> ASGIResponse:
-        """What this is and where to read on."""
-        return _json(
+    async def root(request: Request[Any, Any, Any]) -> ASGIResponse:
+        """What this is and where to read on; in a browser a page that ranks."""
+        if page is not None and is_browser(request.headers.get("accept", "")):
+            return html(page)
+        answer = _json(
             {
                 "service": "podium",
                 "version": VERSION,
@@ -88,6 +92,8 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
                 "metrics": "/metrics",
             }
         )
+        answer.headers["vary"] = "Accept"
+        return answer
 
     return [livez, readyz, health, metrics, info, models, model, meta, root]
 

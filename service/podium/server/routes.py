@@ -16,7 +16,7 @@ from podium.dialects.base import Context, Dialect, decode, let_go, superset
 from podium.dialects.scanning import check_values
 from podium.dialects.table import ROUTES, TEXT_PATHS, dialect_of, recognise
 from podium.errors import InvalidRequest, PodiumError, Unauthorized
-from podium.ranking import Ranking, RankRequest
+from podium.ranking import Ranking, RankRequest, Timing
 from podium.server.body import ClientGone, read_body, while_connected
 from podium.server.exchange import CLIENT_GONE, Exchange, exchange_of
 from podium.server.state import Service
@@ -82,7 +82,10 @@ async def _answer(
         repeating = functools.partial(_repeat, dialect, raw, ranking, context)
         content = await service.decode(repeating) if large else repeating()
     truncated = str(ranking.usage.truncated_documents)
-    return ASGIResponse(body=content, headers={"x-podium-truncated-documents": truncated})
+    told = {"x-podium-truncated-documents": truncated}
+    if ranking.timing is not None:
+        told["server-timing"] = _server_timing(ranking.timing, time.monotonic() - exchange.started)
+    return ASGIResponse(body=content, headers=told)
 
 
 def _read(
@@ -115,6 +118,17 @@ def _repeat(dialect: Dialect, raw: bytes, ranking: Ranking, context: Context) ->
     a part of what they take as values. May run in another thread.
     """
     return msgspec.json.encode(dialect.respond(decode(dialect.body, raw), ranking, context))
+
+
+def _server_timing(timing: Timing, total_s: float) -> str:
+    """Return the header in which browsers show where the time went, in milliseconds."""
+    parts = {
+        "queue": timing.queue_s,
+        "tokenization": timing.tokenization_s,
+        "inference": timing.inference_s,
+        "total": total_s,
+    }
+    return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in parts.items())
 
 
 def failure(
