@@ -52,6 +52,9 @@ generate: .venv/.dev ## write anew what follows from other files: CRD, reference
 	$(BIN)/python tests/test_repository.py
 	$(BIN)/python charts/generate.py
 
+docs: .venv/.dev ## build the site of the documents into build/docs, with no network; a warning is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
+
 image: ## build the images of the service on the CPU and of the operator
 	docker build -t podium:dev-cpu --target service-cpu .
 	docker build -t podium-operator:dev --target operator .
@@ -59,4 +62,4 @@ image: ## build the images of the service on the CPU and of the operator
 image-cuda: ## build the image of the service on CUDA
 	docker build -t podium:dev --target service .
 
-.PHONY: help run lint test bench soak bench-operator e2e generate image image-cuda
+.PHONY: help run lint test bench soak bench-operator e2e generate docs image image-cuda
