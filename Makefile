@@ -56,6 +56,12 @@ generate: .venv/.dev ## write anew what follows from other files: CRD, reference
 	$(BIN)/python tests/test_repository.py
 	$(BIN)/python charts/generate.py
 
+audit: .venv/.dev ## check the installed dependencies against the published advisories
+	$(BIN)/pip-audit --skip-editable --progress-spinner off
+
+docs: .venv/.dev ## build the site of the documents into build/docs, with no network; a warning is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
+
 image: ## build the images of the service on the CPU and of the operator
 	docker build -t podium:dev-cpu --target service-cpu .
 	docker build -t podium-operator:dev --target operator .
@@ -63,4 +69,4 @@ image: ## build the images of the service on the CPU and of the operator
 image-cuda: ## build the image of the service on CUDA
 	docker build -t podium:dev --target service .
 
-.PHONY: help run lint test bench soak bench-operator e2e generate image image-cuda
+.PHONY: help run lint test bench soak bench-operator e2e generate audit docs image image-cuda
