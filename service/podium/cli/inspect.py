@@ -69,11 +69,11 @@ def inspect(
 
 def describe(fetched: Fetched, settings: "Settings", query: str, document: str) -> dict[str, Any]:
     """Load a model and return what is to be said of it; raises PermanentStartError where it is refused."""
+    from podium.loading import load_fetched
     from podium.models import inspection  # torch, which no help needs
     from podium.models.folder import read
     from podium.models.network.weights import config_of
     from podium.models.text import files
-    from podium.server.startup import load_fetched
     from podium.server.state import BATCH_TOKENS
 
     model = load_fetched(fetched, settings)

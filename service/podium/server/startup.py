@@ -10,22 +10,16 @@ from typing import TypeVar
 
 from podium.errors import PermanentStartError, PodiumError, Reason
 from podium.models.base import Model
-from podium.models.cross_encoder import CrossEncoder
-from podium.models.load import load
 from podium.models.readiness import self_test, warm_up
 from podium.ranking import RankRequest
 from podium.reranker import Reranker
 from podium.server.state import Phase, Service
 from podium.settings import Settings
-from podium.weights import marker
-from podium.weights.fetch import Fetched, fetch, verify
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MEASURED_PAIRS = 16
-PROGRESS_S = 5.0
-"""Seconds between two log lines of a download."""
 _TEXT = "The giant panda is a bear species endemic to China; it lives on bamboo in a few mountain ranges. "
 
 
@@ -92,51 +86,6 @@ async def in_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="podium-start", daemon=True).start()
     return await asyncio.wrap_future(done)
-
-
-def load_model(settings: Settings) -> Model:
-    """Fetch and load the model that the settings name."""
-    fetched = fetch(
-        settings.model,
-        settings.revision,
-        cache_dir=settings.cache_dir,
-        offline=settings.offline,
-        progress=_log_progress(settings.model),
-    )
-    return load_fetched(fetched, settings)
-
-
-def load_fetched(fetched: Fetched, settings: Settings) -> CrossEncoder:
-    """Load the model in a complete folder as the settings say; code that would run is looked at before."""
-    if settings.trust_remote_code:
-        verify(fetched)
-    marked = marker.read(fetched.folder)
-    return load(
-        fetched.folder,
-        uri=settings.model,
-        name=marked.uri if marked else None,
-        revision=fetched.revision,
-        family=settings.family,
-        device=settings.device,
-        dtype=settings.dtype,
-        max_length=settings.max_length,
-        instruction=settings.instruction,
-        trust_remote_code=settings.trust_remote_code,
-        allow_pickle=settings.allow_pickle,
-    )
-
-
-def _log_progress(model: str) -> Callable[[int, int], None]:
-    """Return a callback for `fetch` that logs how far a download is, now and then."""
-    last = time.monotonic()
-
-    def log_progress(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= PROGRESS_S:
-            last = time.monotonic()
-            log.info("fetching %s: %.0f of %.0f MB", model, done / 1e6, total / 1e6)
-
-    return log_progress
 
 
 def _tested(model: Model, strictness: str) -> Model:
