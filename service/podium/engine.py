@@ -15,7 +15,7 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.batching import Waiting, cost, first_budget, learn_speed, next_budget, plan_batch
+from podium.batching import BATCH_S, Waiting, cost, first_budget, learn_speed, next_budget, plan_batch
 from podium.cache import Scored
 from podium.calls import Batch, Call, Pair, Read, Window
 from podium.device import Health, Room, is_lost
@@ -50,9 +50,10 @@ class Engine:
         metrics: Metrics,
         on_done: Callable[[Pair, Scored | None], None],
         tokens_per_s: float | None = None,
+        batch_s: float = BATCH_S,
     ) -> None:
         self._model, self._loop, self._metrics, self._on_done = model, loop, metrics, on_done
-        self._room = Room(max_batch_tokens)
+        self._room, self._batch_s = Room(max_batch_tokens), batch_s
         self.health = Health()
         self._changed = threading.Condition()
         # Below: guarded by _changed.
@@ -184,7 +185,7 @@ class Engine:
         calls = list(self._groups)
         taken = plan_batch(
             [Waiting(call.order, self._groups[call]) for call in calls],
-            next_budget(self.tokens_per_s, self._room.tokens),
+            self._budget(),
             most=self._room.tokens,
             padded=self._model.pads,
         )
@@ -201,11 +202,13 @@ class Engine:
                 del self._groups[call]
         return [windows for windows in batch if windows]
 
+    def _budget(self) -> int:
+        return next_budget(self.tokens_per_s, self._room.tokens, self._batch_s)
+
     def _ask_for_more(self, call: Call) -> None:
         if call in self._more:
-            group, most = self._groups[call], self._room.tokens
-            budget = next_budget(self.tokens_per_s, most)
-            if not group or cost(group) < AHEAD * first_budget(group[0], budget, most):
+            group = self._groups[call]
+            if not group or cost(group) < AHEAD * first_budget(group[0], self._budget(), self._room.tokens):
                 self._more.pop(call)()
 
     def _score_or_fail(self, groups: Sequence[list[Window]]) -> None:
@@ -242,11 +245,10 @@ class Engine:
             log.critical("%s", self.health.lost)
 
     def _measure(self, encodings: Sequence[Encoding], batch: Batch) -> None:
-        seconds = batch.ended - batch.started
-        budget = next_budget(self.tokens_per_s, self._room.tokens)
-        computed = self._model.computed(encodings)
+        seconds, computed = batch.ended - batch.started, self._model.computed(encodings)
+        speed = self.tokens_per_s
+        self.tokens_per_s = learn_speed(speed, computed, seconds, self._budget(), self._batch_s)
         self._room.held(computed)
-        self.tokens_per_s = learn_speed(self.tokens_per_s, computed, seconds, budget)
         self._metrics.batch([len(encoding.ids) for encoding in encodings], computed, seconds)
 
     def _logits(self, encodings: Sequence[Encoding]) -> list[float]:
@@ -262,8 +264,7 @@ class Engine:
             if len(encodings) == 1:
                 raise
             half = len(encodings) // 2
-            budget = next_budget(self.tokens_per_s, self._room.tokens)
-            self._room.exceeded(self._model.computed(encodings), budget)
+            self._room.exceeded(self._model.computed(encodings), self._budget())
             log.warning("out of memory: batches hold %d tokens from now on", self._room.tokens)
         return np.concatenate([self._model.score(encodings[:half]), self._model.score(encodings[half:])])
 

@@ -74,7 +74,6 @@ def describe(fetched: Fetched, settings: "Settings", query: str, document: str) 
     from podium.models.folder import read
     from podium.models.network.weights import config_of
     from podium.models.text import files
-    from podium.server.state import BATCH_TOKENS
 
     model = load_fetched(fetched, settings)
     info, recipe, trusted = model.info, model.recipe, settings.trust_remote_code
@@ -84,7 +83,7 @@ def describe(fetched: Fetched, settings: "Settings", query: str, document: str) 
     pair = model.pair(asked, offered)
     ids = pair.ids.tolist()
     tokenizer = files.load(fetched.folder, config, trust_remote_code=trusted)
-    tokens = settings.max_batch_tokens or BATCH_TOKENS[info.device.partition(":")[0]]
+    tokens = settings.max_batch_tokens or info.max_batch_tokens
     batch = inspection.batch_bytes(config, tokens, 4 if info.dtype == "float32" else 2)
     return {
         "model": info.uri,
