@@ -8,8 +8,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+from fakes import INFO, FakeModel
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from models.folders import CHAT
@@ -163,6 +165,16 @@ def assert_one_line(error: StartError) -> None:
     assert error.exit_code in (42, 75)
     assert error.message.splitlines() == [error.message]
     assert 10 < len(error.message) < 2_000
+
+
+@pytest.mark.parametrize(("device", "measured"), [("cpu", False), ("cuda:0", True)])
+def test_an_accelerator_s_pace_comes_with_the_model(device, measured):
+    model = FakeModel(msgspec.structs.replace(INFO, device=device, max_batch_tokens=500))
+    same, pace = made(lambda _: model, Service(Settings(self_test="off")))
+    assert same is model
+    assert (pace is not None) is measured
+    assert pace is None or 0 < pace.batch_s <= 0.25
+    assert max(map(len, model.batches)) <= 8
 
 
 class PanicError(BaseException):

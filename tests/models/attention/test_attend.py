@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from podium.models import layout as layouts
 from podium.models.attention import attend as attention
-from podium.models.attention import pairwise, products, varlen
+from podium.models.attention import disentangled, pairwise, products, varlen
 from podium.models.attention.attend import attend, attend_ends
 from podium.models.attention.rule import Rule
 from podium.models.layout import ON_ACCELERATORS, ON_CPU
@@ -136,6 +136,22 @@ def test_launches_on_an_accelerator_do_not_grow_with_the_pairs(rule, ends):
 def test_launches_do_not_grow_with_the_branches_of_a_prefix():
     few, many = (launches([60, *[24] * n], CAUSAL, [-1, *[0] * n]) for n in (10, 400))
     assert few == many
+
+
+def test_launches_of_disentangled_attention_do_not_grow_with_the_pairs():
+    rows = [torch.empty(HEADS, 512, WIDTH, device="meta") for _ in range(2)]
+    relative = disentangled.Relative(*rows, disentangled.Distances(256, 0, 0))
+
+    def of(lengths) -> int:
+        laid = layout(lengths, torch.float32, device="meta")
+        given = [x.to("meta") for x in states(lengths, torch.float32)]
+        disentangled.attend(*given, laid, relative, scaling=0.25)  # what is made once
+        with Launches() as counted:
+            disentangled.attend(*given, laid, relative, scaling=0.25)
+        return counted.count
+
+    assert of([80] * 10) == of([80] * 200)
+    assert of([70, *[80] * 9]) == of([70, *[80] * 199])
 
 
 @pytest.mark.parametrize(
