@@ -14,7 +14,16 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.batching import Waiting, cost, ended_by, first_budget, learn_speed, next_budget, plan_batch
+from podium.batching import (
+    BATCH_S,
+    Waiting,
+    cost,
+    ended_by,
+    first_budget,
+    learn_speed,
+    next_budget,
+    plan_batch,
+)
 from podium.cache import Scored
 from podium.calls import Backlog, Batch, Call, Pair, Read, Window
 from podium.device import Health, Room, is_lost
@@ -49,9 +58,10 @@ class Engine:
         metrics: Metrics,
         on_done: Callable[[Pair, Scored | None], None],
         tokens_per_s: float | None = None,
+        batch_s: float = BATCH_S,
     ) -> None:
         self._model, self._loop, self._metrics, self._on_done = model, loop, metrics, on_done
-        self._room = Room(max_batch_tokens)
+        self._room, self._batch_s = Room(max_batch_tokens), batch_s
         self.health = Health()
         self._changed = threading.Condition()
         # Below: guarded by _changed.
@@ -87,7 +97,7 @@ class Engine:
     @property
     def batch_tokens(self) -> int:
         """Tokens of a batch that takes as long as one should, on what the device holds."""
-        return next_budget(self.tokens_per_s, self._room.tokens)
+        return next_budget(self.tokens_per_s, self._room.tokens, self._batch_s)
 
     def expect(self, windows: int, tokens: int) -> None:
         """Count what will be tokenized as waiting, or no longer where the numbers are negative."""
@@ -226,8 +236,8 @@ class Engine:
     def _measure(self, encodings: Sequence[Encoding], batch: Batch) -> None:
         seconds = batch.ended - batch.started
         budget = self.batch_tokens
+        self.tokens_per_s = learn_speed(self.tokens_per_s, batch.tokens, seconds, budget, self._batch_s)
         self._room.held(batch.tokens)
-        self.tokens_per_s = learn_speed(self.tokens_per_s, batch.tokens, seconds, budget)
         if batch.tokens >= budget / 2:
             self.best_tokens_per_s = max(self.best_tokens_per_s, batch.tokens / max(seconds, 1e-6))
         self._metrics.batch([len(encoding.ids) for encoding in encodings], batch.tokens, seconds)

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from podium.admission import admit
-from podium.batching import due_at
+from podium.batching import BATCH_S, due_at
 from podium.cache import Digests, Key, PairCache, Scored, pair_key
 from podium.calls import Call, Pair, Size, limits_of, sizes_of
 from podium.engine import Engine
@@ -49,6 +49,7 @@ class Reranker:
         cache_ttl_s: float = 300,
         max_windows: int = 64,
         tokens_per_s: float | None = None,
+        batch_s: float = BATCH_S,
     ) -> None:
         self.model = model
         self._max_windows = max_windows
@@ -68,6 +69,7 @@ class Reranker:
             metrics=metrics,
             on_done=self._on_done,
             tokens_per_s=tokens_per_s,
+            batch_s=batch_s,
         )
         self._tokenization = Tokenization(model, self._engine, metrics)
         engine = self._engine

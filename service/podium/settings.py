@@ -1,7 +1,7 @@
 """Every setting of the service: one struct, read once from a mapping of strings.
 
-A setting `max_length` is the variable `PODIUM_MAX_LENGTH` and the flag `--max-length`. Only `cli` and
-`server.app` read settings; what lies below is handed its values.
+A setting `max_length` is the variable `PODIUM_MAX_LENGTH` and the flag `--max-length`. Only `cli`,
+`server` and `loading` read settings; what lies below is handed its values.
 """
 
 import typing

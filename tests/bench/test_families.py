@@ -111,7 +111,7 @@ def test_the_operations_of_linear_layers_are_those_that_run(family, folders, mon
 
     counting(FusedLinear)
     counting(nn.Linear)
-    monkeypatch.setattr(model._forward, "_head", lambda states: states[:, 0])  # it is no part of them
+    monkeypatch.setattr(model.forward, "_head", lambda states: states[:, 0])  # it is no part of them
     model.score(batch)
     config = AutoConfig.from_pretrained(folders[family.name])
     whole = computed(config, model.recipe, batch)

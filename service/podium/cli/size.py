@@ -93,7 +93,7 @@ def size(
     with ends_by_reason(None):
         fetched = fetch_shown(settings)
         with console.status(f"Loading {escape(settings.model)} …"):
-            from podium.server.startup import load_fetched  # torch, which no help needs
+            from podium.loading import load_fetched  # torch, which no help needs
 
             model = load_fetched(fetched, settings)
     if tokens > model.info.max_length:
@@ -119,14 +119,13 @@ def measure(
     Raises click.UsageError where a pair cannot have so few tokens, OutOfMemory where a batch does not fit.
     """
     from podium.models.readiness import warm_up
-    from podium.server.state import BATCH_TOKENS
 
     warm_up(model)
     start = perf_counter()
     encodings = request(model, min(documents, 64), tokens)
     tokenization_s = (perf_counter() - start) * documents / len(encodings)
     encodings += [encodings[index % len(encodings)] for index in range(documents - len(encodings))]
-    most = settings.max_batch_tokens or BATCH_TOKENS[model.info.device.partition(":")[0]]
+    most = settings.max_batch_tokens or model.info.max_batch_tokens
     budget = min(1024, most)
     for _ in range(2):  # a large model is faster in larger batches: the second round has the engine's
         first = batches(model, encodings, budget)[0]

@@ -20,13 +20,14 @@ from litestar.handlers.base import BaseRouteHandler
 
 from podium.dialects.table import dialect_of
 from podium.errors import InvalidRequest, MethodNotAllowed, NotFound
+from podium.loading import load_model
 from podium.server.docs import docs_routes
 from podium.server.exchange import Border, exchange_of
 from podium.server.pages import PAGES, file_routes
 from podium.server.probes import OPEN, probe_routes
 from podium.server.protocol import Server, make_server
 from podium.server.routes import failure, rank_routes
-from podium.server.startup import load_model, start
+from podium.server.startup import start
 from podium.server.state import Phase, Service
 from podium.settings import SettingError, Settings
 from podium.telemetry import logs, tracing

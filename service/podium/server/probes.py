@@ -125,7 +125,7 @@ def _info(service: Service, model: ModelInfo) -> dict[str, Any]:
         "model_type": {"reranker": {"id2label": {"0": model.label}, "label2id": {model.label: 0}}},
         "max_concurrent_requests": settings.max_queue_pairs,
         "max_input_length": model.max_length,
-        "max_batch_tokens": service.batch_tokens(model.device),
+        "max_batch_tokens": service.batch_tokens(model),
         "max_batch_requests": None,
         "max_client_batch_size": settings.max_documents,
         "auto_truncate": True,

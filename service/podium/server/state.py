@@ -22,11 +22,6 @@ START_RETRY_S = 5
 """What callers are told to wait while a model loads; nobody knows how long it takes."""
 
 
-BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192, "cuda": 65_536}
-"""Tokens of a batch at most, by device. CPU: beyond it temporaries pass 32 MB, which glibc maps anew each
-time. CUDA: 65,536 tokens of bge-reranker-v2-m3 take 2 GB beside its weights."""
-
-
 class Phase(enum.StrEnum):
     """How far the service is; probes show the word."""
 
@@ -83,9 +78,9 @@ class Service:
             return self.phase.value
         return self.reranker.stuck
 
-    def batch_tokens(self, device: str) -> int:
-        """Return the tokens of a batch at most: the setting, else by device."""
-        return self.settings.max_batch_tokens or BATCH_TOKENS[device.partition(":")[0]]
+    def batch_tokens(self, model: ModelInfo) -> int:
+        """Return the tokens of a batch at most: the setting, else what the model's device has room for."""
+        return self.settings.max_batch_tokens or model.max_batch_tokens
 
     @property
     def served_name(self) -> str:
