@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from serving import Serving, serving
+from serving import Serving, serving, until
 
 from podium.models.base import Model
 from podium.server.startup import load_model
@@ -27,6 +27,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+WARM_S = 120
+"""What a test waits for a model to be warm; a browser beside it takes both cores for a while."""
 
 
 @contextlib.contextmanager
@@ -46,7 +48,9 @@ expect.set_options(timeout=20_000)
 @contextlib.contextmanager
 def builtin(**settings: Any) -> Iterator[Serving]:
     """Serve the built-in model, which is loaded once."""
-    with serving(_model(), **settings) as server:
+    with serving(_model(), ready=False, **settings) as server:
+        until(server.starting.done, WARM_S)
+        server.starting.result()
         yield server
 
 
