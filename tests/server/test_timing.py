@@ -6,7 +6,6 @@ import pytest
 from fakes import INFO, FakeModel
 from serving import serving
 
-from podium.cache import Scored
 from podium.calls import Batch, Call, limits_of
 from podium.ranking import RankRequest, Timing
 
@@ -29,10 +28,9 @@ async def test_a_call_tells_where_its_time_went(tokenized_s, batches, told):
     call = Call(ASK, limits_of(ASK, INFO), due=0, admitted=10.0)
     call.tokenized_s = tokenized_s
     for batch in batches:
-        call.missing = 2  # of a batch with two of its pairs
-        held = Batch(*batch)
-        call.deliver(0, Scored(0.0, 4, False, 4), held)
-        call.deliver(0, Scored(0.0, 4, False, 4), held)
+        held = Batch(*batch, pairs=2, tokens=8)
+        call.ran(held)  # for each of two of its pairs
+        call.ran(held)
     assert call.timing(now=20.0) == told
 
 
