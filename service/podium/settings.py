@@ -113,9 +113,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="text in answers of /rerank, /api/v1/rerank: on request, or always as …"),
     ] = "request"
     api_keys: Annotated[
-        str | None, Meta(description="accepted keys, separated by commas; default: none needed")
+        str | None,
+        Meta(description="accepted keys, separated by commas; `KEY # NAME` names one; default: none needed"),
     ] = None
-    api_keys_file: Annotated[str | None, Meta(description="file with one accepted key a line")] = None
+    api_keys_file: Annotated[
+        str | None, Meta(description="file with one accepted key, or `KEY # NAME`, a line")
+    ] = None
     cors_origins: Annotated[
         str, Meta(description="origins allowed in browsers, separated by commas, or `*`")
     ] = ""

@@ -47,7 +47,8 @@ def create_app(service: Service) -> Border:
     async def need_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         if connection.scope["path"] not in _KEYLESS or connection.scope.get("method") == "POST":
             headers = connection.headers
-            service.check_key(headers.get("authorization", ""), headers.get("api-key", ""))
+            name = service.check_key(headers.get("authorization", ""), headers.get("api-key", ""))
+            exchange_of(connection.scope).key = name
 
     litestar = Litestar(
         [rank_routes(service), *probe_routes(service), *docs_routes(service), *file_routes(service)],

@@ -42,6 +42,8 @@ class Exchange:
     """Name of the API, "unknown" where a rank request could not be told; None where nothing was ranked."""
     spoken: Dialect | None = None
     """The API once it is known; its failures are told in its own words."""
+    key: str | None = None
+    """Name of the API key, where it has one."""
     documents: int | None = None
     model: str | None = None
     tokens: int | None = None
@@ -133,6 +135,8 @@ class Border:
         seconds = time.monotonic() - exchange.started
         if exchange.dialect is not None:
             self._metrics.requests.labels(exchange.dialect, str(exchange.status)).inc()
+            if exchange.key is not None:
+                self._metrics.key_requests.labels(exchange.key, str(exchange.status)).inc()
             self._metrics.request_duration_seconds.labels(exchange.dialect).observe(seconds, exemplar())
         probe = exchange.dialect is None and exchange.status < 400
         log.log(

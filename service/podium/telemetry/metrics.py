@@ -35,6 +35,12 @@ class Metrics:
             ["dialect", "status"],
             registry=registry,
         )
+        self.key_requests = Counter(
+            "podium_key_requests_total",
+            "Rank requests answered, by the name of their API key and HTTP status; keys without one apart.",
+            ["key", "status"],
+            registry=registry,
+        )
         self.request_duration_seconds = Histogram(
             "podium_request_duration_seconds",
             "Seconds from the headers of a rank request to its answer.",
