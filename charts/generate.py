@@ -103,7 +103,7 @@ def operator_manifest(helm: str = "helm") -> str:
     """Return the namespace and the chart's objects, without the CRD."""
     command = [helm, "template", "podium", str(ROOT / "charts" / "podium"), "--namespace", NAMESPACE]
     rendered = subprocess.run(  # noqa: S603
-        [*command, "--set", "crds.enabled=false"], check=True, capture_output=True, text=True
+        [*command, "--no-hooks", "--set", "crds.enabled=false"], check=True, capture_output=True, text=True
     ).stdout
     namespace = {
         "apiVersion": "v1",

@@ -24,6 +24,7 @@ version = release = _PROJECT["version"]
 extensions = ["myst_parser"]
 myst_heading_anchors = 4
 html_theme = "furo"
+html_favicon = "icon.svg"
 html_title = f"Podium {version}"
 html_copy_source = False
 html_show_copyright = False
