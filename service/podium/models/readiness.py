@@ -75,7 +75,7 @@ def measure(
     (document,) = model.documents([" ".join([_RIGHT] * _MEASURED_LENGTH)])
     pair = model.pair(query, document)
     best: Pace | None = None
-    pairs = max(1, _FIRST_TOKENS // pair.tokens)
+    pairs = max(1, min(_FIRST_TOKENS, max_batch_tokens) // pair.tokens)
     while best is None or pairs * pair.tokens <= max_batch_tokens:
         batch = [pair] * pairs
         model.score(batch)
