@@ -65,7 +65,8 @@ def test_a_link_that_leads_nowhere_stops_the_build(link: str, tmp_path: Path) ->
     docs = tmp_path / "docs"
     docs.mkdir()
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copy(ROOT / "docs" / "conf.py", docs)
+    for file in ("conf.py", "icon.svg"):
+        shutil.copy(ROOT / "docs" / file, docs)
     (docs / "index.md").write_text("# Podium\n\nwell\n")
     assert build(docs, tmp_path / "good").returncode == 0
     (docs / "index.md").write_text(f"# Podium\n\n{link}\n")
