@@ -19,6 +19,10 @@ help: ## show this list
 	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[dev]'
 	@touch $@ .venv/.service
 
+.venv/.bench: pyproject.toml | .venv/.dev
+	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[bench]'
+	@touch $@
+
 run: .venv/.service ## set everything up and serve the built-in model on port 8080
 	PODIUM_PORT=$(PORT) PODIUM_LOG_FORMAT=console $(BIN)/podium serve
 
@@ -31,8 +35,8 @@ lint: .venv/.dev ## check style, types and import contracts
 test: lint ## set everything up, lint, and run every test; ARGS="tests/cli -x" for some
 	$(if $(ARGS),$(BIN)/pytest $(ARGS),PYTEST=$(BIN)/pytest tests/run.sh)
 
-bench: .venv/.dev ## measure speed beside Sentence Transformers; FULL=1 for more
-	$(BIN)/podium bench $(if $(FULL),--full)
+bench: .venv/.bench ## measure speed beside Sentence Transformers and ONNX Runtime; FULL=1 for more, ARGS="--budget 8m"
+	$(BIN)/podium bench $(if $(FULL),--full --budget 30m) $(ARGS)
 
 soak: .venv/.dev ## everything at once against the service for MINUTES=30, then look whether all is well
 	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),30)
@@ -52,6 +56,12 @@ generate: .venv/.dev ## write anew what follows from other files: CRD, reference
 	$(BIN)/python tests/test_repository.py
 	$(BIN)/python charts/generate.py
 
+audit: .venv/.dev ## check the installed dependencies against the published advisories
+	$(BIN)/pip-audit --skip-editable --progress-spinner off
+
+docs: .venv/.dev ## build the site of the documents into build/docs, with no network; a warning is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
+
 image: ## build the images of the service on the CPU and of the operator
 	docker build -t podium:dev-cpu --target service-cpu .
 	docker build -t podium-operator:dev --target operator .
@@ -59,4 +69,4 @@ image: ## build the images of the service on the CPU and of the operator
 image-cuda: ## build the image of the service on CUDA
 	docker build -t podium:dev --target service .
 
-.PHONY: help run lint test bench soak bench-operator e2e generate image image-cuda
+.PHONY: help run lint test bench soak bench-operator e2e generate audit docs image image-cuda

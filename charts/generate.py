@@ -2,17 +2,27 @@
 
 - `charts/podium/files/crd.yaml`: manifests/crd.yaml, byte for byte (a chart cannot read outside its folder)
 - `charts/*/README.md`: the table of values, from the comments in values.yaml
+- `charts/podium/dashboards/*.json`: Grafana's dashboards, from the tables in `charts/dashboards/`
 - `manifests/operator.yaml`: the chart with its defaults, for people without Helm (needs `helm` on the PATH)
 """
 
+import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "charts"))  # a script's own folder, also where a test loads it
+
+from dashboards.fleet import FLEET  # noqa: E402
+from dashboards.operator import OPERATOR  # noqa: E402
+from dashboards.panels import to_grafana  # noqa: E402
+from dashboards.service import SERVICE  # noqa: E402
+
 CHARTS = ("podium", "podium-rerankers")
 NAMESPACE = "podium-system"
 _BEGIN, _END = "<!-- values: made by charts/generate.py -->\n", "<!-- end of values -->\n"
@@ -80,11 +90,20 @@ def chart_crd() -> str:
     return (ROOT / "manifests" / "crd.yaml").read_text()
 
 
+def dashboards() -> dict[Path, str]:
+    """Return the file of each dashboard."""
+    folder = ROOT / "charts" / "podium" / "dashboards"
+    return {
+        folder / f"{each.name}.json": json.dumps(to_grafana(each), indent=2) + "\n"
+        for each in (SERVICE, FLEET, OPERATOR)
+    }
+
+
 def operator_manifest(helm: str = "helm") -> str:
     """Return the namespace and the chart's objects, without the CRD."""
     command = [helm, "template", "podium", str(ROOT / "charts" / "podium"), "--namespace", NAMESPACE]
     rendered = subprocess.run(  # noqa: S603
-        [*command, "--set", "crds.enabled=false"], check=True, capture_output=True, text=True
+        [*command, "--no-hooks", "--set", "crds.enabled=false"], check=True, capture_output=True, text=True
     ).stdout
     namespace = {
         "apiVersion": "v1",
@@ -111,6 +130,7 @@ def generated(helm: str = "helm") -> dict[Path, str]:
     """Return every generated file with the text that it should have."""
     texts = {ROOT / "charts" / chart / "README.md": readme(chart) for chart in CHARTS}
     texts[ROOT / "charts" / "podium" / "files" / "crd.yaml"] = chart_crd()
+    texts |= dashboards()
     texts[ROOT / "manifests" / "operator.yaml"] = operator_manifest(helm)
     return texts
 

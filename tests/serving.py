@@ -144,9 +144,9 @@ class Serving:
         return self.service.reranker
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
     """Wait until something holds that is bound to hold soon."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.005)

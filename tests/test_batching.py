@@ -256,6 +256,12 @@ def test_a_batch_takes_a_quarter_of_a_second_and_no_more_than_the_limit(speed, b
     assert next_budget(speed, 4_096) == budget
 
 
+def test_a_device_that_is_fast_in_small_batches_aims_at_them():
+    assert next_budget(400_000.0, 65_536, 0.02) == 8_000
+    # 20 ms are no short batch there, though they are less than a quarter of a second
+    assert learn_speed(400_000, 1_000, 0.02, 8_000, 0.02) == 225_000
+
+
 def test_the_speed_follows_full_batches_and_slow_ones():
     assert learn_speed(1_000, 250, 0.5, 250) == 750
     assert learn_speed(1_000, 10, 1.0, 250) == 505

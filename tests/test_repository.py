@@ -61,9 +61,18 @@ def test_the_answer_in_the_readme_is_the_one_that_the_builtin_model_gives():
 
 
 def test_every_page_that_a_document_links_to_exists():
-    for page in [README, *ROOT.glob("docs/**/*.md")]:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.relative_to(ROOT)} links to {link}"
+
+
+def test_contributing_names_files_and_commands_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for path in re.findall(r"`((?:service|operator|tests|docs)/[\w./*]+)`", text):
+        assert list(ROOT.glob(path.replace("NAME", "*"))), f"CONTRIBUTING.md names {path}"
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"\bmake ([a-z-]+)", text + (ROOT / "SECURITY.md").read_text())
+    assert set(named) <= targets
 
 
 def test_the_operator_folder_never_hides_the_standard_library():

@@ -143,7 +143,7 @@ async def test_a_request_is_admitted_whole_or_not_at_all():
         running_ = asyncio.create_task(reranker.rank(ask("block")))
         await until(lambda: model.batches != [])
         waiting = asyncio.create_task(reranker.rank(ask(*(f"a{n}" for n in range(6)))))
-        await until(lambda: reranker._engine.waiting_pairs == 6)
+        await until(lambda: reranker._engine.backlog.pairs == 6)
         with pytest.raises(Overloaded, match="6 pairs are waiting and this request has 5, the limit is 10"):
             await reranker.rank(ask(*(f"b{n}" for n in range(5))))
         model.unblock()

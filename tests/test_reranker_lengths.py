@@ -121,8 +121,8 @@ async def test_windows_wait_as_such_and_are_put_together_when_they_run():
         ahead = asyncio.create_task(reranker.rank(ask("ahead")))
         await until(lambda: model.batches != [])
         task = asyncio.create_task(reranker.rank(ask("w " * 1_000, overflow="chunk", max_chunks=10)))
-        await until(lambda: reranker._engine.waiting_tokens == 10 * 64)
-        assert (reranker._engine.waiting_pairs, model.pairs) == (10, 1 + 1)
+        await until(lambda: reranker._engine.backlog.tokens == 10 * 64)
+        assert (reranker._engine.backlog.pairs, model.pairs) == (10, 1 + 1)
         gate.release(2)
         await until(lambda: len(model.batches) == 3)
         assert model.pairs <= 1 + 1 + 2

@@ -34,7 +34,7 @@ async def test_a_prefix_counts_once_a_batch_and_in_usage_with_every_document():
 async def test_the_queue_counts_a_prefix_once_while_any_of_its_documents_waits():
     model = FakeModel(shares=True, gate=(gate := threading.Semaphore(0)))
     async with running(model, max_batch_tokens=24) as reranker:
-        waiting = lambda: (reranker._engine.waiting_pairs, reranker._engine.waiting_tokens)  # noqa: E731
+        waiting = lambda: (reranker._engine.backlog.pairs, reranker._engine.backlog.tokens)  # noqa: E731
         ahead = asyncio.create_task(reranker.rank(ask("ahead", query="other")))
         await until(lambda: model.batches != [] and waiting() == (0, 0))
         task = asyncio.create_task(reranker.rank(ask(*"abcdefghijklmnopqrst", query=QUERY)))

@@ -67,8 +67,8 @@ async def test_no_turn_of_the_event_loop_leaves_more_than_a_slice(turns):
 
         reranker._engine.abandon = noted
         leaving.cancel()
-        await until(lambda: reranker._engine.waiting_pairs == 0)
-        assert reranker._engine.waiting_tokens == 0
+        await until(lambda: reranker._engine.backlog.pairs == 0)
+        assert reranker._engine.backlog.tokens == 0
         model.unblock()
         await ahead
     assert max(turns.done.values()) <= LEAVING_PAIRS
@@ -79,11 +79,11 @@ async def test_a_request_counts_whole_while_it_is_entered():
     async with running(FakeModel(), max_queue_pairs=5_000, cache_bytes=2**20) as reranker:
         large = asyncio.create_task(reranker.rank(ask(*(f"{n}" for n in range(4_000)))))
         await asyncio.sleep(0)  # it has been admitted, and its first slice is in
-        assert reranker._engine.waiting_pairs == 4_000
+        assert reranker._engine.backlog.pairs == 4_000
         with pytest.raises(Overloaded, match="4000 pairs are waiting and this request has 1001"):
             await reranker.rank(ask(*(f"b{n}" for n in range(1_001))))
         await large
-        assert (reranker._engine.waiting_pairs, reranker._engine.waiting_tokens) == (0, 0)
+        assert (reranker._engine.backlog.pairs, reranker._engine.backlog.tokens) == (0, 0)
 
 
 @pytest.mark.parametrize("end", ["cancelled", "out of time"])
@@ -98,7 +98,7 @@ async def test_a_request_that_ends_while_it_is_entered_leaves_nothing_behind(end
         with pytest.raises((asyncio.CancelledError, DeadlineExceeded)):
             await task
         await until(lambda: not reranker._in_flight)
-        assert (reranker._engine.waiting_pairs, reranker._engine.waiting_tokens) == (0, 0)
+        assert (reranker._engine.backlog.pairs, reranker._engine.backlog.tokens) == (0, 0)
 
 
 async def test_documents_known_from_the_cache_or_from_others_are_counted_once():
@@ -110,5 +110,5 @@ async def test_documents_known_from_the_cache_or_from_others_are_counted_once():
         )
         rankings = await asyncio.gather(first, second)
         assert [len(each.scores) for each in rankings] == [3_000, 3_000]
-        assert (reranker._engine.waiting_pairs, reranker._engine.waiting_tokens) == (0, 0)
+        assert (reranker._engine.backlog.pairs, reranker._engine.backlog.tokens) == (0, 0)
     assert sum(map(len, model.batches)) == 3_000

@@ -5,18 +5,19 @@ import logging
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fakes import FakeModel
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from serving import serving, until
 
 from podium.telemetry import logs
-from podium.telemetry.metrics import Metrics
+from podium.telemetry.metrics import SECONDS, Metrics
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "metrics.md"
-ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| ?(\w*) \|( [^|]*|)\| (.+) \|$", re.MULTILINE)
-UNITS = ("seconds", "tokens", "pairs", "documents", "requests")
+ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| ?([\w/]*) \|( [^|]*|)\| (.+) \|$", re.MULTILINE)
 
 
 # The list.
@@ -139,6 +140,81 @@ def test_the_queue_is_empty_when_nothing_waits_and_the_start_is_told(server):
     assert server.metric("podium_startup_seconds") > 0
     assert server.metric("process_resident_memory_bytes") > 2**20
     assert server.metric("process_threads") > 2
+
+
+def test_a_wait_for_the_first_batch_is_measured_and_what_waits_is_seen(server):
+    model = server.service.reranker.model
+    with ThreadPoolExecutor() as callers:
+        first = callers.submit(rerank, server, "block")
+        until(model.blocked.is_set)
+        second = callers.submit(rerank, server, "later")
+        until(lambda: server.metric("podium_requests_in_flight") == 2)
+        until(lambda: server.metric("podium_queue_pairs") == 1)
+        assert server.metric("podium_queue_oldest_seconds") > 0
+        before = server.metric("podium_request_queue_seconds_count")
+        model.unblock()
+        first.result()
+        second.result()
+    until(lambda: server.metric("podium_requests_in_flight") == 0)
+    assert server.metric("podium_request_queue_seconds_count") == before + 2
+    assert server.metric("podium_queue_oldest_seconds") == 0
+    assert server.metric("podium_request_timeout_seconds") == 300
+
+
+def test_a_request_that_the_cache_answers_waits_for_no_batch(server):
+    rerank(server, "a")
+    change = Change(server)
+    rerank(server, "a")
+    assert change["podium_request_queue_seconds_count"] == 0
+    assert server.metric("podium_cache_bytes") > 0
+
+
+def test_batches_are_counted_by_what_ended_them(server):
+    before = server.metric("podium_batches_total", reason="empty")
+    rerank(server, "a", "b")
+    assert server.metric("podium_batches_total", reason="empty") == before + 1
+
+
+def test_what_memory_and_the_device_fail_of_is_counted(server):
+    model, change = server.service.reranker.model, Change(server)
+    model.oom_pairs = 1
+    rerank(server, "oom", "b")
+    assert (change["podium_split_batches_total"], change["podium_failed_batches_total"]) == (1, 0)
+    server.post("/v2/rerank", {"query": "q", "documents": ["raise"]})
+    assert change["podium_failed_batches_total"] == 1
+    assert change["podium_device_failures_total"] == 0, "the self-test behind it passes"
+
+
+# Formats.
+
+
+def test_openmetrics_is_told_on_request_with_exemplars_that_bear_the_callers_trace(server):
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    sent = {"traceparent": f"00-{trace}-{parent}-01"}
+    server.post("/v2/rerank", {"query": "q", "documents": ["new"]}, **sent)
+    until(lambda: server.metric("podium_requests_total", dialect="cohere", status="200") == 1)
+    asked = server.get("/metrics", accept="application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert asked.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert asked.raw.endswith(b"# EOF\n")
+    for name in ("podium_request_duration_seconds", "podium_request_queue_seconds"):
+        assert re.search(
+            rb'%s_bucket\{.*\} 1.0 # \{.*trace_id="%s"' % (name.encode(), trace.encode()), asked.raw
+        )
+    families = {family.name: family for family in openmetrics_families(asked.raw.decode())}
+    assert families["podium_requests"].type == "counter"
+    assert b"# {" not in server.get("/metrics").raw, "the older format knows no exemplars"
+
+
+def test_a_trace_that_nobody_keeps_is_no_exemplar(server):
+    sent = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"}
+    server.post("/v2/rerank", {"query": "q", "documents": ["new"]}, **sent)
+    until(lambda: server.metric("podium_requests_total", dialect="cohere", status="200") == 1)
+    assert b"trace_id" not in server.get("/metrics", accept="application/openmetrics-text").raw
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.01, 0.1, 1, 10, 60])
+def test_histograms_of_seconds_have_a_bound_at_each_decade(seconds):
+    assert seconds in SECONDS
 
 
 # Logs.

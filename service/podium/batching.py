@@ -22,8 +22,9 @@ MAX_PRIORITY = 10
 """Seconds by which callers may shift when their requests are due (see `due_at`)."""
 
 BATCH_S = 0.25
-"""What a batch aims at: a request that arrives waits for at most one. Measured: shorter batches cost a
-large model throughput, longer ones make small requests wait."""
+"""What a batch aims at: a request that arrives waits for at most one. Measured on CPUs: shorter batches cost
+a large model throughput, longer ones make small requests wait. On an accelerator the start measures what is
+enough, see `readiness.measure`; this is the most there."""
 
 WORTH_RUNNING = 0.25
 """Share of the budget from which a batch is large enough to run by itself. Where it ends a request it is then
@@ -188,17 +189,28 @@ def _wasteful(first: Work, before: Cost, then: Cost) -> bool:
     return not then.padded and first.shared > PREFIX_SHARE * (then.tokens - before.tokens)
 
 
-def next_budget(tokens_per_s: float, max_batch_tokens: int) -> int:
-    """Return the tokens of a batch that takes BATCH_S at this speed, at least 1."""
-    return max(1, min(max_batch_tokens, int(tokens_per_s * BATCH_S)))
+def next_budget(tokens_per_s: float, max_batch_tokens: int, batch_s: float = BATCH_S) -> int:
+    """Return the tokens of a batch that takes `batch_s` at this speed, at least 1."""
+    return max(1, min(max_batch_tokens, int(tokens_per_s * batch_s)))
 
 
-def learn_speed(tokens_per_s: float, tokens: int, seconds: float, budget: int) -> float:
+def learn_speed(
+    tokens_per_s: float, tokens: int, seconds: float, budget: int, batch_s: float = BATCH_S
+) -> float:
     """Return the speed, in tokens per second, after a batch of `tokens` took `seconds`.
 
     A batch that filled less than half of its budget and was quick says little of the speed: its time went
     into what every batch costs.
     """
-    if tokens < budget / 2 and seconds < BATCH_S:
+    if tokens < budget / 2 and seconds < batch_s:
         return tokens_per_s
     return tokens_per_s + 0.5 * (tokens / max(seconds, 1e-6) - tokens_per_s)
+
+
+def ended_by(budget: int, most: int, *, left: bool) -> str:
+    """Return why a batch holds no more: `empty`, nothing waits any more (`left`); `tokens`, the device holds
+    no more than `most`; `time`, a larger one would take longer than BATCH_S.
+    """
+    if not left:
+        return "empty"
+    return "tokens" if budget >= most else "time"

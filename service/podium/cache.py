@@ -60,6 +60,11 @@ class PairCache:
         self._entries: TTLCache[Key, Scored] = TTLCache(max_bytes, ttl_s, timer, _bytes)
         self.on = max_bytes >= ENTRY_BYTES
 
+    @property
+    def bytes(self) -> float:
+        """What the entries take, those that are too old and not dropped yet included."""
+        return self._entries.currsize
+
     def get(self, key: Key) -> Scored | None:
         """Return what is remembered of a pair."""
         return self._entries.get(key) if self.on else None

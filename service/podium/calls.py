@@ -1,17 +1,23 @@
 """The work on its way: a request's call, its pairs, and the windows that the model reads."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
+from opentelemetry.trace import SpanContext
 
 from podium.cache import Key, Scored
 from podium.errors import PairTooLong, TextTooLong
 from podium.models.base import Encoding, ModelInfo
-from podium.models.text.fitting import Limits
+from podium.models.text.fitting import Limits, most_windows
 from podium.models.text.reading import TEXT_CHARACTERS
-from podium.ranking import RankRequest
+from podium.ranking import RankRequest, Timing
+from podium.telemetry.tracing import sampled
+
+CHARACTERS_PER_TOKEN = 4
+"""Guess for texts that are not tokenized yet; English has 4 to 5, and the guess only orders and estimates."""
 
 
 def limits_of(request: RankRequest, info: ModelInfo, max_windows: int = 64) -> Limits:
@@ -25,6 +31,24 @@ def limits_of(request: RankRequest, info: ModelInfo, max_windows: int = 64) -> L
         windows=min(request.max_chunks or max_windows, max_windows) if request.overflow == "chunk" else None,
         spans=request.spans,
     )
+
+
+def sizes_of(request: RankRequest, limits: Limits, info: ModelInfo, *, shares: bool) -> "Sequence[Size]":
+    """Return a guess at the tokens of each pair, a prefix that all share only with the first one, and how
+    many windows it becomes at most.
+    """
+    queries, documents = request.queries, request.documents
+    windows = [1] * len(documents)
+    if limits.windows is not None:
+        beside = info.special_tokens + _bytes(request.instruction or "") + max(map(_bytes, queries))
+        windows = [most_windows(_bytes(document), limits, beside=beside) for document in documents]
+    characters = sum(min(len(query), TEXT_CHARACTERS) for query in queries) // len(queries)
+    query = info.special_tokens + characters // CHARACTERS_PER_TOKEN
+    most = limits.max_length * (limits.windows or 1)
+    guesses = [min(most, query + len(text) // CHARACTERS_PER_TOKEN) for text in documents]
+    if shares and len(queries) == 1:
+        guesses[1:] = [max(1, guess - query) for guess in guesses[1:]]
+    return list(map(Size, guesses, windows))
 
 
 def too_long(index: int, needed: int, limits: Limits) -> PairTooLong:
@@ -143,20 +167,60 @@ class Pair:
         return Scored(max(self.logits.values()), tokens, cut, reads[0].needed, tuple(spans))
 
 
-class Batch(NamedTuple):
-    """When a batch ran, in seconds on the monotonic clock."""
+class Backlog:
+    """How much waits for a batch; what is not tokenized yet by its guess. Guarded by the engine's lock."""
 
-    started: float
-    ended: float
+    def __init__(self) -> None:
+        self.pairs = self.tokens = 0
+        self._prefixes: Counter[bytes] = Counter()
+        """Waiting windows by their prefix: a prefix counts once among the waiting tokens."""
+
+    def expect(self, windows: int, tokens: int) -> None:
+        """Count what will be tokenized, or no longer where the numbers are negative."""
+        self.pairs += windows
+        self.tokens += tokens
+
+    def enter(self, window: Window) -> None:
+        """Count a window that begins to wait."""
+        self.expect(1, window.tokens)
+        if window.shared:
+            self.tokens -= window.shared if self._prefixes[window.prefix] else 0
+            self._prefixes[window.prefix] += 1
+
+    def leave(self, window: Window) -> bool:
+        """Let a window wait no longer; False where it did not."""
+        was_waiting, window.waiting = window.waiting, False
+        if was_waiting:
+            self.expect(-1, -window.tokens)
+            if window.shared:
+                self._prefixes[window.prefix] -= 1
+                if self._prefixes[window.prefix]:
+                    self.tokens += window.shared
+                else:
+                    del self._prefixes[window.prefix]
+        return was_waiting
+
+
+class Batch:
+    """A batch that was scored: when, in seconds on the monotonic clock, how much, and for whom."""
+
+    __slots__ = ("ended", "pairs", "requests", "started", "tokens")
+
+    def __init__(self, started: float, ended: float, pairs: int, tokens: int) -> None:
+        self.started, self.ended, self.pairs, self.tokens = started, ended, pairs, tokens
+        self.requests: list[SpanContext] = []
+        """The spans of its requests that are traced. Used on the event loop only."""
 
 
 class Call:
     """One request that waits for its pairs. Used on the event loop only."""
 
-    def __init__(self, request: RankRequest, limits: Limits, due: float) -> None:
+    def __init__(self, request: RankRequest, limits: Limits, due: float, admitted: float) -> None:
         self.request = msgspec.structs.replace(request, queries=(), documents=())
         """How its pairs are read; their texts are in the pairs."""
         self.limits = limits
+        self._admitted = admitted
+        self._span = sampled()
         self.order = due
         """Whoever has the least runs first."""
         self.scored: list[Scored | None] = [None] * len(request.documents)
@@ -164,21 +228,46 @@ class Call:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tokenization: tuple[float, float] | None = None
         """From when to when its texts were tokenized, seconds on the monotonic clock."""
-        self.batches: tuple[float, float] | None = None
-        """From the start of the first to the end of the last batch with one of its pairs, likewise."""
+        self.tokenized_s = 0.0
+        """Seconds of the tokenizer for them."""
+        self.batches: list[Batch] = []
+        """Those that have ended, with a window of its pairs each."""
 
-    def deliver(self, index: int, scored: Scored, batch: Batch | None = None) -> None:
+    def waited_s(self, now: float) -> float:
+        """Return the seconds from its admission to its first batch, to `now` where none has ended."""
+        return (self.batches[0].started if self.batches else now) - self._admitted
+
+    def ran(self, batch: Batch) -> None:
+        """Take note of a batch with a window of one of its pairs."""
+        if not self.batches or self.batches[-1] is not batch:
+            self.batches.append(batch)
+            if self._span is not None:
+                batch.requests.append(self._span)
+
+    def deliver(self, index: int, scored: Scored) -> None:
         """Take the score of pair `index`; the last one completes the call."""
         if scored.cut and not self.request.truncate:
             self.fail(too_long(index, scored.needed, self.limits))
         self.scored[index] = scored
         self.missing -= 1
-        if batch is not None:
-            self.batches = (self.batches[0] if self.batches else batch.started, batch.ended)
         if self.missing == 0 and not self.done.done():
             self.done.set_result(None)
+
+    def timing(self, now: float) -> Timing:
+        """Return where its time went until `now`, when it is done."""
+        if not self.batches:
+            return Timing(0, 0, 0)
+        # A batch may have begun before it with a pair that it shares.
+        inference_s = sum(batch.ended - max(batch.started, self._admitted) for batch in self.batches)
+        queue_s = now - self._admitted - self.tokenized_s - inference_s
+        return Timing(max(0, queue_s), self.tokenized_s, inference_s)
 
     def fail(self, error: BaseException) -> None:
         """End the call with an error; the first one counts."""
         if not self.done.done():
             self.done.set_exception(error)
+
+
+def _bytes(text: str) -> int:
+    text = text[: TEXT_CHARACTERS + 1]
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -50,20 +50,19 @@ class Health:
         """Count a batch that was scored."""
         self._failures = 0
 
-    def failed(self, error: Exception, test: Callable[[], object]) -> None:
-        """Count a batch that failed with `error`, if `test` on the device fails, too.
+    def failed(self, error: Exception, test: Callable[[], object]) -> bool:
+        """Count a batch that failed with `error`, if `test` on the device fails, too; return whether it did.
 
         A caller whose texts make the model fail must not be able to end the service with them.
         """
         if is_lost(error):
             self.lost = f"the device is lost ({_sentence(error)}); the process must be started anew"
-            return
+            return True
         try:
             test()
         except Exception as other:  # noqa: BLE001 whatever a model raises
             if is_lost(other):
-                self.failed(other, test)
-                return
+                return self.failed(other, test)
             self._failures += 1
         else:
             self._failures = 0
@@ -72,6 +71,7 @@ class Health:
                 f"{FAILURES} batches in a row and the self-tests behind them failed "
                 f"({type(error).__name__}); the process must be started anew"
             )
+        return self._failures > 0
 
 
 def is_lost(error: BaseException) -> bool:

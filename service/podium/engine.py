@@ -8,16 +8,24 @@ import asyncio
 import logging
 import math
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.batching import Waiting, cost, first_budget, learn_speed, next_budget, plan_batch
+from podium.batching import (
+    BATCH_S,
+    Waiting,
+    cost,
+    ended_by,
+    first_budget,
+    learn_speed,
+    next_budget,
+    plan_batch,
+)
 from podium.cache import Scored
-from podium.calls import Batch, Call, Pair, Read, Window
+from podium.calls import Backlog, Batch, Call, Pair, Read, Window
 from podium.device import Health, Room, is_lost
 from podium.errors import ModelFailed, OutOfMemory
 from podium.models.base import Encoding, Model
@@ -50,21 +58,20 @@ class Engine:
         metrics: Metrics,
         on_done: Callable[[Pair, Scored | None], None],
         tokens_per_s: float | None = None,
+        batch_s: float = BATCH_S,
     ) -> None:
         self._model, self._loop, self._metrics, self._on_done = model, loop, metrics, on_done
-        self._room = Room(max_batch_tokens)
+        self._room, self._batch_s = Room(max_batch_tokens), batch_s
         self.health = Health()
         self._changed = threading.Condition()
         # Below: guarded by _changed.
         self._groups: dict[Call, list[Window]] = {}
         self._more: dict[Call, Callable[[], object]] = {}
-        self._prefixes: Counter[bytes] = Counter()
-        """Waiting windows by their prefix: a prefix counts once among the waiting tokens."""
+        self.backlog = Backlog()
         self._closed = False
-        self.waiting_pairs = 0
-        self.waiting_tokens = 0
         self.running_since: float | None = None
         self.tokens_per_s = tokens_per_s or FIRST_SPEED
+        self.best_tokens_per_s = 0.0
         self._thread = threading.Thread(target=self._run, name="podium-engine", daemon=True)
 
     def start(self) -> None:
@@ -87,11 +94,15 @@ class Engine:
         since = self.running_since
         return 0.0 if since is None else monotonic() - since
 
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch that takes as long as one should, on what the device holds."""
+        return next_budget(self.tokens_per_s, self._room.tokens, self._batch_s)
+
     def expect(self, windows: int, tokens: int) -> None:
         """Count what will be tokenized as waiting, or no longer where the numbers are negative."""
         with self._changed:
-            self.waiting_pairs += windows
-            self.waiting_tokens += tokens
+            self.backlog.expect(windows, tokens)
 
     def submit(
         self,
@@ -108,9 +119,9 @@ class Engine:
             for pair, reads in pairs:
                 if not (pair.windows or pair.done):
                     pair.windows = [Window(pair, read) for read in reads]
-                    self._forget_guess(pair)
+                    self.backlog.expect(-pair.most_windows, -pair.tokens)
                     for window in pair.windows:
-                        self._enter_queue(window)
+                        self.backlog.enter(window)
                     pair.query, pair.document = "", b""
                 ready += [window for window in pair.windows if window.waiting]
             # Those of one prefix together, see `batching`. Longest first within a slice: neighbours of like
@@ -133,35 +144,10 @@ class Engine:
             self._more.pop(call, None)
             for pair in pairs:
                 if not (pair.windows or pair.done):
-                    self._forget_guess(pair)
+                    self.backlog.expect(-pair.most_windows, -pair.tokens)
                 pair.done = True
                 for window in pair.windows:
-                    self._leave_queue(window)
-
-    def _forget_guess(self, pair: Pair) -> None:
-        self.waiting_pairs -= pair.most_windows
-        self.waiting_tokens -= pair.tokens
-
-    def _enter_queue(self, window: Window) -> None:
-        self.waiting_pairs += 1
-        self.waiting_tokens += window.tokens
-        if window.shared:
-            self.waiting_tokens -= window.shared if self._prefixes[window.prefix] else 0
-            self._prefixes[window.prefix] += 1
-
-    def _leave_queue(self, window: Window) -> bool:
-        """Take a window out of the queue; False where it waits no longer."""
-        was_waiting, window.waiting = window.waiting, False
-        if was_waiting:
-            self.waiting_pairs -= 1
-            self.waiting_tokens -= window.tokens
-            if window.shared:
-                self._prefixes[window.prefix] -= 1
-                if self._prefixes[window.prefix]:
-                    self.waiting_tokens += window.shared
-                else:
-                    del self._prefixes[window.prefix]
-        return was_waiting
+                    self.backlog.leave(window)
 
     def _run(self) -> None:
         while (groups := self._next()) is not None:
@@ -184,7 +170,7 @@ class Engine:
         calls = list(self._groups)
         taken = plan_batch(
             [Waiting(call.order, self._groups[call]) for call in calls],
-            next_budget(self.tokens_per_s, self._room.tokens),
+            budget := self.batch_tokens,
             most=self._room.tokens,
             padded=self._model.pads,
         )
@@ -193,18 +179,22 @@ class Engine:
             group = self._groups[call]
             if group and not positions:
                 continue
-            batch.append([group[position] for position in positions if self._leave_queue(group[position])])
+            batch.append([group[position] for position in positions if self.backlog.leave(group[position])])
             for position in reversed(positions):
                 del group[position]
             self._ask_for_more(call)
             if not group:
                 del self._groups[call]
-        return [windows for windows in batch if windows]
+        batch = [windows for windows in batch if windows]
+        if batch:
+            reason = ended_by(budget, self._room.tokens, left=bool(self._groups))
+            self._metrics.batches.labels(reason).inc()
+        return batch
 
     def _ask_for_more(self, call: Call) -> None:
         if call in self._more:
             group, most = self._groups[call], self._room.tokens
-            budget = next_budget(self.tokens_per_s, most)
+            budget = self.batch_tokens
             if not group or cost(group) < AHEAD * first_budget(group[0], budget, most):
                 self._more.pop(call)()
 
@@ -225,8 +215,9 @@ class Engine:
             logits = self._logits(encodings)
         except Exception as error:
             log.exception("a batch of %d pairs failed", len(windows))
+            self._metrics.failed_batches.inc()
             return error
-        batch = Batch(started, monotonic())
+        batch = Batch(started, monotonic(), len(windows), self._model.computed(encodings))
         self.health.worked()
         self._measure(encodings, batch)
         self._hand_over(lambda: self._deliver(windows, logits, batch))
@@ -237,17 +228,19 @@ class Engine:
         pairs = [window.pair for windows in groups for window in windows]
         self._hand_over(lambda: self._fail(pairs, failure))
         self.running_since = monotonic()
-        self.health.failed(error, lambda: self_test(self._model))
+        if self.health.failed(error, lambda: self_test(self._model)):
+            self._metrics.device_failures.inc()
         if self.health.lost:
             log.critical("%s", self.health.lost)
 
     def _measure(self, encodings: Sequence[Encoding], batch: Batch) -> None:
         seconds = batch.ended - batch.started
-        budget = next_budget(self.tokens_per_s, self._room.tokens)
-        computed = self._model.computed(encodings)
-        self._room.held(computed)
-        self.tokens_per_s = learn_speed(self.tokens_per_s, computed, seconds, budget)
-        self._metrics.batch([len(encoding.ids) for encoding in encodings], computed, seconds)
+        budget = self.batch_tokens
+        self.tokens_per_s = learn_speed(self.tokens_per_s, batch.tokens, seconds, budget, self._batch_s)
+        self._room.held(batch.tokens)
+        if batch.tokens >= budget / 2:
+            self.best_tokens_per_s = max(self.best_tokens_per_s, batch.tokens / max(seconds, 1e-6))
+        self._metrics.batch([len(encoding.ids) for encoding in encodings], batch.tokens, seconds)
 
     def _logits(self, encodings: Sequence[Encoding]) -> list[float]:
         logits: list[float] = self._split_if_needed(encodings).tolist()
@@ -262,8 +255,8 @@ class Engine:
             if len(encodings) == 1:
                 raise
             half = len(encodings) // 2
-            budget = next_budget(self.tokens_per_s, self._room.tokens)
-            self._room.exceeded(self._model.computed(encodings), budget)
+            self._room.exceeded(self._model.computed(encodings), self.batch_tokens)
+            self._metrics.split_batches.inc()
             log.warning("out of memory: batches hold %d tokens from now on", self._room.tokens)
         return np.concatenate([self._model.score(encodings[:half]), self._model.score(encodings[half:])])
 
@@ -271,6 +264,8 @@ class Engine:
         """On the event loop: give each pair whose last window this was to those who wait for it."""
         for window, logit in zip(windows, logits, strict=True):
             pair = window.pair
+            for call, _ in pair.callers:
+                call.ran(batch)
             if not math.isfinite(logit):
                 self._fail([pair], ModelFailed("the model gave a score that is not a number"))
             pair.logits[window] = logit
@@ -280,14 +275,14 @@ class Engine:
             scored = pair.scored()
             self._on_done(pair, scored)
             for call, index in pair.callers:
-                call.deliver(index, scored, batch)
+                call.deliver(index, scored)
 
     def _fail(self, pairs: Sequence[Pair], error: Exception) -> None:
         for pair in pairs:
             with self._changed:
                 pair.done = True
                 for window in pair.windows:
-                    self._leave_queue(window)
+                    self.backlog.leave(window)
             self._on_done(pair, None)
             for call, _ in pair.callers:
                 call.fail(error)

@@ -157,6 +157,11 @@ class OutOfMemory(ModelFailed):
     """A batch did not fit into the device's memory."""
 
 
+def is_failure(error: BaseException) -> bool:
+    """Whether code failed: an Exception, or the panic of a library in Rust, which is none."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 class Reason(enum.StrEnum):
     """Why a download or a start failed; the operator copies these words into conditions."""
 

@@ -36,6 +36,8 @@ class RankRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Windows of a document at most, from its start; at least 1."""
     spans: bool = False
     """Tell the windows of each document and their scores in `Ranking.spans`."""
+    details: bool = False
+    """Tell the tokens of each pair, and whether it was cut, in `Ranking.details`."""
     instruction: str | None = None
     """What makes a document relevant, for models that take one; None: the model's own default."""
     priority: int = 0
@@ -51,6 +53,17 @@ class Usage(msgspec.Struct, frozen=True):
     """Pairs of which something was cut."""
 
 
+class Timing(msgspec.Struct, frozen=True):
+    """Where the seconds of a request went; all 0 where every pair came from the cache."""
+
+    queue_s: float
+    """The rest of its time from admission: waiting for the tokenizer, and while batches of others ran."""
+    tokenization_s: float
+    """Of the tokenizer for its texts; of a long request some of it passes while its batches run."""
+    inference_s: float
+    """Of the batches with one of its pairs, which may hold pairs of others, too."""
+
+
 class Ranking(msgspec.Struct, frozen=True):
     """The answer to a RankRequest of n documents."""
 
@@ -62,6 +75,11 @@ class Ranking(msgspec.Struct, frozen=True):
     spans: Sequence[Sequence[tuple[int, int, float]]] | None = None
     """For each document, in input order, its windows as (start, end, score), in code points of its text, end
     exclusive, scores in [0, 1]; None unless `RankRequest.spans` was set."""
+    details: Sequence[tuple[int, bool]] | None = None
+    """For each document, in input order, the tokens of its pair, special ones included, and whether something
+    of it was cut; None unless `RankRequest.details` was set."""
+    timing: Timing | None = None
+    """None where nobody waited, as for one that was not ranked by `Reranker`."""
 
 
 def rank(

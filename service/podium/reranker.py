@@ -10,23 +10,19 @@ import numpy as np
 from msgspec.structs import replace
 
 from podium.admission import admit
-from podium.batching import due_at
+from podium.batching import BATCH_S, due_at
 from podium.cache import Digests, Key, PairCache, Scored, pair_key
-from podium.calls import Call, Pair, Size, limits_of
+from podium.calls import Call, Pair, Size, limits_of, sizes_of
 from podium.engine import Engine
 from podium.errors import DeadlineExceeded, PodiumError, Unavailable
 from podium.models.base import Model
-from podium.models.text.fitting import Limits, most_windows
-from podium.models.text.reading import TEXT_CHARACTERS, keep_readable
+from podium.models.text.reading import keep_readable
 from podium.ranking import Ranking, RankRequest, Usage, rank
 from podium.telemetry.metrics import Metrics
-from podium.telemetry.tracing import stage_spans
+from podium.telemetry.tracing import exemplar, stage_spans
 from podium.tokenization import Tokenization
 
 log = logging.getLogger(__name__)
-
-CHARACTERS_PER_TOKEN = 4
-"""Guess for texts that are not tokenized yet; English has 4 to 5, and the guess only orders and estimates."""
 
 SLICE_CHARACTERS = 256 * 1024
 """What is clipped, hashed and looked up of a request before the event loop gets its turn: milliseconds."""
@@ -53,6 +49,7 @@ class Reranker:
         cache_ttl_s: float = 300,
         max_windows: int = 64,
         tokens_per_s: float | None = None,
+        batch_s: float = BATCH_S,
     ) -> None:
         self.model = model
         self._max_windows = max_windows
@@ -72,9 +69,20 @@ class Reranker:
             metrics=metrics,
             on_done=self._on_done,
             tokens_per_s=tokens_per_s,
+            batch_s=batch_s,
         )
         self._tokenization = Tokenization(model, self._engine, metrics)
-        metrics.follow_queue(lambda: self._engine.waiting_pairs, lambda: self._engine.waiting_tokens)
+        engine = self._engine
+        metrics.follow(
+            queue_pairs=lambda: engine.backlog.pairs,
+            queue_tokens=lambda: engine.backlog.tokens,
+            queue_oldest_seconds=lambda: self.oldest_s,
+            cache_bytes=lambda: self._cache.bytes,
+            tokens_per_second=lambda: engine.tokens_per_s,
+            best_tokens_per_second=lambda: engine.best_tokens_per_s,
+            batch_limit_tokens=lambda: engine.batch_tokens,
+            request_timeout_seconds=lambda: request_timeout_s,
+        )
         self._engine.start()
         self._tokenization.start()
 
@@ -99,6 +107,9 @@ class Reranker:
             raise DeadlineExceeded(self._request_timeout_s) from None
         finally:
             self._calls.discard(call)
+            if pairs:
+                waited_s = max(0.0, call.waited_s(monotonic()))
+                self._metrics.request_queue_seconds.observe(waited_s, exemplar())
             self._leave(call, iter(pairs))
         stage_spans(call.tokenization, call.batches)
         return self._ranking(call, request)
@@ -122,38 +133,22 @@ class Reranker:
         if self.stuck is not None:
             raise Unavailable(self.stuck, self._stall_timeout_s)
         limits = limits_of(request, self.model.info, self._max_windows)
-        sizes = self._sizes(request, limits)
+        sizes = sizes_of(request, limits, self.model.info, shares=self.model.shares)
         windows = sum(size.windows for size in sizes)
         admit(
             len(sizes),
             windows=windows,
-            waiting_pairs=engine.waiting_pairs,
-            waiting_tokens=engine.waiting_tokens,
+            waiting_pairs=engine.backlog.pairs,
+            waiting_tokens=engine.backlog.tokens,
             tokens_per_s=engine.tokens_per_s,
             max_queue_pairs=self._max_queue_pairs,
         )
         tokens = sum(size.tokens for size in sizes)
         priority = request.priority if self._allow_priority else 0
-        call = Call(request, limits, due_at(monotonic(), tokens, engine.tokens_per_s, priority))
+        now = monotonic()
+        call = Call(request, limits, due_at(now, tokens, engine.tokens_per_s, priority), now)
         engine.expect(windows, tokens)
         return call, sizes
-
-    def _sizes(self, request: RankRequest, limits: Limits) -> Sequence[Size]:
-        """Return a guess at the tokens of each pair, a prefix that all share only with the first one, and how
-        many windows it becomes at most.
-        """
-        info, queries, documents = self.model.info, request.queries, request.documents
-        windows = [1] * len(documents)
-        if limits.windows is not None:
-            beside = info.special_tokens + _bytes(request.instruction or "") + max(map(_bytes, queries))
-            windows = [most_windows(_bytes(document), limits, beside=beside) for document in documents]
-        characters = sum(min(len(query), TEXT_CHARACTERS) for query in queries) // len(queries)
-        query = info.special_tokens + characters // CHARACTERS_PER_TOKEN
-        most = limits.max_length * (limits.windows or 1)
-        guesses = [min(most, query + len(text) // CHARACTERS_PER_TOKEN) for text in documents]
-        if self.model.shares and len(queries) == 1:
-            guesses[1:] = [max(1, guess - query) for guess in guesses[1:]]
-        return list(map(Size, guesses, windows))
 
     async def _enter(
         self, call: Call, request: RankRequest, sizes: Sequence[Size], pairs: list[tuple[int, Pair]]
@@ -246,12 +241,20 @@ class Reranker:
         usage = Usage(sum(each.tokens for each in scored), sum(each.cut for each in scored))
         self._metrics.documents_truncated.inc(usage.truncated_documents)
         spans = [each.spans for each in scored] if request.spans else None
-        return rank(logits, usage, top_n=request.top_n, raw_scores=request.raw_scores, spans=spans)
+        ranking = rank(logits, usage, top_n=request.top_n, raw_scores=request.raw_scores, spans=spans)
+        details = [(each.tokens, each.cut) for each in scored] if request.details else None
+        return replace(ranking, details=details, timing=call.timing(monotonic()))
 
     @property
     def active(self) -> int:
         """Requests admitted and not yet answered."""
         return len(self._calls)
+
+    @property
+    def oldest_s(self) -> float:
+        """Seconds since the admission of the oldest request of which no batch has ended yet, else 0."""
+        now = monotonic()
+        return max((call.waited_s(now) for call in list(self._calls) if not call.batches), default=0.0)
 
     @property
     def stuck(self) -> str | None:
@@ -287,8 +290,3 @@ class Reranker:
     def _fail_all(self, error: PodiumError) -> None:
         for call in list(self._calls):
             call.fail(error)
-
-
-def _bytes(text: str) -> int:
-    text = text[: TEXT_CHARACTERS + 1]
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

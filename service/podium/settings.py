@@ -1,7 +1,7 @@
 """Every setting of the service: one struct, read once from a mapping of strings.
 
-A setting `max_length` is the variable `PODIUM_MAX_LENGTH` and the flag `--max-length`. Only `cli` and
-`server.app` read settings; what lies below is handed its values.
+A setting `max_length` is the variable `PODIUM_MAX_LENGTH` and the flag `--max-length`. Only `cli`,
+`server` and `loading` read settings; what lies below is handed its values.
 """
 
 import typing
@@ -113,12 +113,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="text in answers of /rerank, /api/v1/rerank: on request, or always as …"),
     ] = "request"
     api_keys: Annotated[
-        str | None, Meta(description="accepted keys, separated by commas; default: none needed")
+        str | None,
+        Meta(description="accepted keys, separated by commas; `KEY # NAME` names one; default: none needed"),
     ] = None
-    api_keys_file: Annotated[str | None, Meta(description="file with one accepted key a line")] = None
+    api_keys_file: Annotated[
+        str | None, Meta(description="file with one accepted key, or `KEY # NAME`, a line")
+    ] = None
     cors_origins: Annotated[
         str, Meta(description="origins allowed in browsers, separated by commas, or `*`")
     ] = ""
+    page: Annotated[
+        Literal["on", "off"], Meta(description="a page that ranks, at `/` for browsers; `off`: `/` is JSON")
+    ] = "on"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least level that is logged")
     ] = "info"

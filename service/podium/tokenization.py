@@ -150,6 +150,7 @@ class Tokenization:
     def _account(self, job: _Job, started: float) -> None:
         ended = monotonic()
         job.call.tokenization = ((job.call.tokenization or (started, ended))[0], ended)
+        job.call.tokenized_s += ended - started
         self._metrics.tokenization_seconds.observe(ended - started)
 
     def _read_queries(self, job: _Job, pairs: Sequence[Pair]) -> None:

@@ -45,14 +45,14 @@ def test_a_family_is_scored_by_podium_and_by_sentence_transformers(family, folde
     own = beside.Podium(folders[family.name], family.name, "float32", pairs).turn(0)
     assert own.pairs > 0
     assert (own.computed < own.read) is (family.layout == "decoder")
-    reference = beside.Reference(folders[family.name], "float32", pairs[:3])
-    assert (reference.turn().pairs, reference.turn().pairs) == (3, 6)
+    reference = beside.Reference(folders[family.name], "float32", pairs)
+    assert (reference.turn(0).pairs, reference.turn(0).pairs) == (6, 12)
 
 
 def test_both_take_turns_and_their_table_says_how_many_times_faster(folders):
     pairs, texts = families.pairs_of(FAMILIES[0])
     found = beside.measure(
-        "qwen3-0.6b", folders["qwen3-0.6b"], "float32", pairs, pairs[:2], texts, turns=1, seconds=0
+        "qwen3-0.6b", folders["qwen3-0.6b"], "float32", pairs, texts, 0, reference=True, alike=True, turns=2
     )
     report = Report(
         machine="m", texts="", pairs=0, mean_tokens=0, limits_gflops={}, gflop_per_pair={}, beside=[found]
@@ -66,15 +66,17 @@ def test_both_take_turns_and_their_table_says_how_many_times_faster(folders):
 def test_without_sentence_transformers_a_family_is_measured_alone_or_left_out(name, tmp_path, monkeypatch):
     [family] = [small(family) for family in FAMILIES if family.name == name]
     monkeypatch.setattr(command.devices, "dtypes", lambda _: [torch.float32])
-    monkeypatch.setattr(beside.measure, "__defaults__", (1, 0.0))  # one turn, of one round
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "sentence_transformers" else find(name)
     )
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     report = Report(machine="m", texts="", pairs=0, mean_tokens=0, limits_gflops={}, gflop_per_pair={})
-    for _, run in command._family_steps(family, tmp_path, report):
-        run()
+    for step in command._family_steps(family, tmp_path, report):
+        step.run(0)
+    assert report.left_out == (
+        [f"{name}: Sentence Transformers, which writes it, is not installed"] if name == "ettin-17m" else []
+    )
     assert [one.reference_pairs_per_s for one in report.beside] == ([] if name == "ettin-17m" else [None])
 
 
@@ -109,7 +111,7 @@ def test_the_operations_of_linear_layers_are_those_that_run(family, folders, mon
 
     counting(FusedLinear)
     counting(nn.Linear)
-    monkeypatch.setattr(model._forward, "_head", lambda states: states[:, 0])  # it is no part of them
+    monkeypatch.setattr(model.forward, "_head", lambda states: states[:, 0])  # it is no part of them
     model.score(batch)
     config = AutoConfig.from_pretrained(folders[family.name])
     whole = computed(config, model.recipe, batch)

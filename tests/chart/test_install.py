@@ -120,6 +120,22 @@ def test_a_supported_configuration_installs(plane: ControlPlane, release: Helm, 
         assert (plane.get(path) is not None) is ("namespaced" in values.name)
 
 
+def test_what_helm_test_makes_is_taken_by_a_restricted_namespace(plane: ControlPlane, release: Helm) -> None:
+    install(release)
+    wait_for("the kind is served", lambda: plane.get("/apis/podium.sh/v1alpha1"))
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    metadata = {"name": "restricted", "labels": labels}
+    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    # What a controller manager would have made by now.
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    plane.apply(account, namespace="restricted")
+    hooks = list(yaml.safe_load_all(release("get", "hooks", "podium", "-n", "podium-system")))
+    assert sorted(body["kind"] for body in hooks) == ["Pod", "Reranker"]
+    for body in hooks:
+        body["metadata"]["namespace"] = "restricted"
+        assert plane.apply(body, namespace="restricted")["metadata"]["uid"]
+
+
 def test_models_come_and_go_with_a_release_of_their_own(plane: ControlPlane, release: Helm) -> None:
     install(release)
     values = str(CHARTS / "podium-rerankers" / "ci" / "two-values.yaml")

@@ -104,6 +104,88 @@ def test_the_gpu_image_is_the_other_tag_of_the_same_repository_by_default() -> N
     assert environment["PODIUM_OPERATOR_RERANKER_GPU_IMAGE"] == "r/podium:0.1.0"
 
 
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("repository", "registry", "image"),
+    [
+        pytest.param("ghcr.io/a/b", "", "ghcr.io/a/b", id="none"),
+        pytest.param("ghcr.io/a/b", "r.example.com/mirror/", "r.example.com/mirror/a/b", id="in-its-place"),
+        pytest.param("localhost/a", "r:5000", "r:5000/a", id="localhost"),
+        pytest.param("host:5000/a", "r", "r/a", id="port"),
+        pytest.param("a/b", "r", "r/a/b", id="a-repository-without-registry"),
+    ],
+)
+def test_a_registry_for_all_stands_in_place_of_each_images_own(
+    repository: str, registry: str, image: str
+) -> None:
+    pulled = {"repository": repository, "digest": DIGEST}
+    values = {
+        "global": {"imageRegistry": registry},
+        "image": {**pulled, "tag": "1"},
+        "rerankerImage": {**pulled, "gpu": {"digest": DIGEST}},
+    }
+    container = operator(template("podium", values=values))
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert container["image"] == f"{image}@{DIGEST}", "a digest stands in place of the tag"
+    assert environment["PODIUM_OPERATOR_RERANKER_IMAGE"] == f"{image}@{DIGEST}"
+    assert environment["PODIUM_OPERATOR_RERANKER_GPU_IMAGE"] == f"{image}@{DIGEST}"
+
+
+def test_a_name_of_ones_own_is_in_every_name_and_selector() -> None:
+    objects = template(
+        "podium", values={"nameOverride": "rank", "networkPolicy": {"operator": {"enabled": True}}}
+    )
+    deployment = only(objects, "Deployment")
+    assert deployment["metadata"]["name"] == "podium-rank"
+    selected = {"app.kubernetes.io/name": "rank", "app.kubernetes.io/instance": "podium"}
+    assert deployment["spec"]["selector"]["matchLabels"] == selected
+    assert only(objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == selected
+    assert only(template("podium"), "Deployment")["metadata"]["name"] == "podium-operator"
+
+
+def test_extra_objects_are_templates_of_the_release() -> None:
+    extra = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "{{ .Release.Name }}-extra"},
+        "data": {"image": '{{ include "podium.image" . }}'},
+    }
+    made = only(template("podium", values={"extraObjects": [extra, extra | {"kind": "Secret"}]}), "ConfigMap")
+    assert made["metadata"]["name"] == "podium-extra"
+    assert made["data"]["image"].startswith("ghcr.io/podium-rerank/podium-operator:")
+
+
+def test_the_operators_policy_lets_in_who_scrapes_and_out_to_dns_and_the_api_server() -> None:
+    policies = {"operator": {"enabled": True, "apiServer": [{"ipBlock": {"cidr": "10.0.0.1/32"}}]}}
+    policy = only(
+        template("podium", values={"networkPolicy": policies, "monitoringNamespace": "m"}), "NetworkPolicy"
+    )
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    (scraped,) = policy["spec"]["ingress"]
+    assert scraped["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "m"}
+    dns, server = policy["spec"]["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert server == {"to": policies["operator"]["apiServer"], "ports": [{"port": 443}, {"port": 6443}]}
+    assert not [body for body in template("podium") if body["kind"] == "NetworkPolicy"]
+
+
+@pytest.mark.parametrize("namespaces", [[], ["team-a"]], ids=["everywhere", "namespaced"])
+def test_helm_test_asks_a_reranker_that_the_operator_looks_after(namespaces: list[str]) -> None:
+    objects = template("podium", values={"watchNamespaces": namespaces, "rbac": {"aggregate": False}})
+    hooks = {
+        body["kind"]: body for body in objects if "helm.sh/hook" in body["metadata"].get("annotations", {})
+    }
+    assert set(hooks) == {"Reranker", "Pod"}
+    where = namespaces[0] if namespaces else "podium-system"
+    assert {body["metadata"]["namespace"] for body in hooks.values()} == {where}
+    assert {body["metadata"]["annotations"]["helm.sh/hook"] for body in hooks.values()} == {"test"}
+    (container,) = hooks["Pod"]["spec"]["containers"]
+    assert f"http://{hooks['Reranker']['metadata']['name']}.{where}.svc/v2/rerank" in container["args"][0]
+    assert container["image"] == "ghcr.io/podium-rerank/podium:0.1.0-cpu"
+
+
 @pytest.mark.parametrize(("chart", "values"), [entry for entry in CI if entry.values[0] == "podium"])
 def test_the_operator_may_do_no_more_than_it_must(chart: str, values: Path) -> None:
     roles = [body for body in template(chart, "-f", values) if body["kind"] in ("Role", "ClusterRole")]

@@ -282,6 +282,20 @@ def test_relevant_spans_are_told_best_first_when_asked_for(spans: Any, told: Any
     assert result.get("relevant_spans") == expected
 
 
+@pytest.mark.parametrize("asked", [True, "true", False, None])
+def test_details_are_told_of_each_document_when_asked_for(asked: Any) -> None:
+    raw = json.dumps({"query": "q", "documents": ["a", "b"], "return_details": asked}).encode()
+    dialect = table.recognise("/v2/rerank", {}, raw)
+    body = decode(dialect.body, raw)
+    wanted = asked in (True, "true")
+    assert dialect.parse(body).details is wanted
+    details = [(7, False), (64, True)] if wanted else None
+    ranking = Ranking([0.1, 0.9], [1, 0], Usage(71, 1), details=details)
+    results = msgspec.to_builtins(dialect.respond(body, ranking, CONTEXT))["results"]
+    told = [(result.get("tokens"), result.get("truncated")) for result in results]
+    assert told == ([(64, True), (7, False)] if wanted else [(None, None)] * 2)
+
+
 def test_the_setting_document_stands_above_the_request() -> None:
     raw = json.dumps({"query": "q", "documents": [{"text": "a", "id": 1}, "b"], "top_n": 2}).encode()
     dialect = table.recognise("/rerank", {}, raw)

@@ -48,7 +48,7 @@ def speak(path: str, headers: Mapping[str, str], raw: bytes) -> RankRequest | No
     ranking = rank(logits, Usage(7, 0), top_n=request.top_n, raw_scores=request.raw_scores)
     answer = msgspec.json.encode(dialect.respond(body, ranking, CONTEXT))
     msgspec.json.decode(answer, type=dialect.answer)
-    if not dialect.keeps_texts(body, CONTEXT):
+    if not dialect.repeats_texts(body, CONTEXT):
         let_go(body)
         assert msgspec.json.encode(dialect.respond(body, ranking, CONTEXT)) == answer
     return request

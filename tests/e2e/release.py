@@ -21,9 +21,21 @@ class Release:
         self, *, service_image: str | None = None, operator_image: str | None = None, overlay: str = "safe"
     ) -> None:
         """Install or upgrade as a user does, and wait until the operator is ready."""
+        values = self.values(service_image=service_image, operator_image=operator_image, overlay=overlay)
+        given = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+        where = ["-n", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s"]
+        # Several runs of pytest may share a cluster, and Helm refuses a release that another one is at.
+        with Path(os.environ["PODIUM_E2E_KUBECONFIG"]).open() as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            self.helm("upgrade", "--install", "podium", str(CHART), *where, *given)
+
+    def values(
+        self, *, service_image: str | None = None, operator_image: str | None = None, overlay: str = "safe"
+    ) -> dict[str, str]:
+        """Return the values of the release, by their paths."""
         operator = (operator_image or self.operator_image).rpartition(":")
         service = (service_image or self.service_image).rpartition(":")
-        values = {
+        return {
             "image.repository": operator[0],
             "image.tag": operator[2],
             "rerankerImage.repository": service[0],
@@ -36,12 +48,6 @@ class Release:
             # Failed downloads are tried again soon: the tests wait for it.
             "settings.download_retry_max_s": "15",
         }
-        given = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
-        where = ["-n", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s"]
-        # Several runs of pytest may share a cluster, and Helm refuses a release that another one is at.
-        with Path(os.environ["PODIUM_E2E_KUBECONFIG"]).open() as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            self.helm("upgrade", "--install", "podium", str(CHART), *where, *given)
 
     def uninstall(self) -> None:
         """Uninstall as a user does."""

@@ -72,7 +72,7 @@ if [ $# -gt 0 ]; then
 fi
 
 # Most of a test is waiting for a pod to start, so three sets of files run beside each other, what asks for GPUs in one
-# of them; then comes what needs the cluster for itself: one test has a minute to keep to, two files take nodes or the
+# of them; then comes what needs the cluster for itself: one test has a minute to keep to, one installs, two files take nodes or the
 # operator away.
 logs=$(mktemp -d)
 beside() {
@@ -92,5 +92,5 @@ for started in $running; do
 done
 running=
 rm -r "$logs"
-"$python" -m pytest $minute tests/e2e/test_nodes.py tests/e2e/test_release.py || failed="$failed alone"
+"$python" -m pytest $minute tests/e2e/test_documents.py tests/e2e/test_nodes.py tests/e2e/test_release.py || failed="$failed alone"
 [ -z "$failed" ] || { echo "tests/e2e: failed:$failed" >&2; exit 1; }

@@ -47,6 +47,12 @@ def test_uninstalling_leaves_rerankers_and_pods_and_installing_again_takes_them_
     assert before["metadata"]["uid"] in {pod["metadata"]["uid"] for pod in namespace.pods("left")}
 
 
+def test_helm_test_ranks_through_a_reranker_and_leaves_nothing(release: Release) -> None:
+    said = release.helm("test", "podium", "-n", OPERATOR_NAMESPACE, "--timeout", "5m")
+    assert "Succeeded" in said
+    assert not Namespace(OPERATOR_NAMESPACE).objects("rerankers")
+
+
 def operator_pods() -> list[Object]:
     """Return the pods of the operator that are not going."""
     found = Namespace(OPERATOR_NAMESPACE).objects("pods")

@@ -60,6 +60,7 @@ def test_a_batch_goes_through_to_float32_logits_on_the_device(fields, recipe, dt
     with FakeTensorMode(allow_non_fake_inputs=True) if BUILT else nullcontext():
         if BUILT:
             monkeypatch.setattr(nn.Module, "to", lambda module, to: move(module, to=to))
+            monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)  # there is no driver
         forward = PackedForward(*taken, DEVICE, dtype)
         head = forward._head
 

@@ -1,5 +1,7 @@
 import ctypes
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -30,10 +32,12 @@ def test_auto_takes_cuda_then_mps_then_the_processor(cuda, mps, device, monkeypa
     [
         ("cuda", True, [torch.bfloat16, torch.float16, torch.float32]),
         ("cuda", False, [torch.float16, torch.float32]),
-        ("mps", False, [torch.float16, torch.float32]),
+        ("mps", False, [torch.float32, torch.float16]),
     ],
 )
-def test_half_precision_is_taken_on_accelerators(device, native, dtypes, monkeypatch):
+def test_half_precision_is_taken_by_itself_on_cuda_and_where_it_is_asked_for_on_mps(
+    device, native, dtypes, monkeypatch
+):
     # emulated bfloat16 is slower than float16
     monkeypatch.setattr(
         torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation
@@ -116,3 +120,53 @@ def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda _: Library(has_mallopt=False))
     monkeypatch.setattr(devices.sys, "platform", "linux")
     keep_freed_memory()
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("free", "kept", "bytes_a_token", "tokens"),
+    [
+        pytest.param(70 * GIB, 0, 32 << 10, 65_536, id="a large card"),
+        pytest.param(2 * GIB, 0, 32 << 10, 32_768, id="a small one"),
+        pytest.param(1 * GIB, 1 * GIB, 32 << 10, 32_768, id="what torch keeps counts as free"),
+        pytest.param(6 * GIB, 0, 102_400, 31_457, id="8B in 24 GB"),
+        pytest.param(0, 0, 32 << 10, 16, id="a full one"),
+    ],
+)
+def test_a_batch_on_a_card_fits_what_is_free(free, kept, bytes_a_token, tokens, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 80 * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 3 * GIB + kept)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 3 * GIB)
+    assert devices.batch_tokens(torch.device("cuda:0"), bytes_a_token) == tokens
+    assert tokens == 16 or tokens * bytes_a_token <= (free + kept) / 2 or tokens == 65_536
+
+
+def test_a_batch_on_mps_fits_what_metal_recommends(monkeypatch):
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 5 * GIB)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 5 * GIB - (128 << 20))
+    assert devices.batch_tokens(torch.device("mps"), 32 << 10) == 2_048
+
+
+def test_a_batch_on_the_cpu_has_4096_tokens():
+    assert devices.batch_tokens(CPU, 1 << 20) == 4_096
+
+
+@pytest.mark.parametrize(
+    ("device", "pinned", "options"),
+    [("cuda:0", True, {"non_blocking": True}), ("mps", False, {}), ("cpu", False, {})],
+)
+def test_a_copy_is_not_waited_for_only_on_cuda_and_from_pinned_memory(device, pinned, options, monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: calls.append("pinned") or tensor)
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda tensor, where, **how: calls.append((str(where), how)) or tensor
+    )
+    devices.placed(np.arange(3), torch.device(device))
+    assert calls == [*(["pinned"] if pinned else []), (device, options)]
+
+
+def test_nothing_else_goes_to_a_device_without_waiting():
+    sources = Path(devices.__file__).parents[1].rglob("*.py")
+    assert [file.name for file in sources if "non_blocking" in file.read_text()] == ["devices.py"]

@@ -1,8 +1,10 @@
 """Keys, browsers, unknown paths and wrong methods."""
 
+import re
+
 import pytest
 from fakes import FakeModel
-from serving import serving
+from serving import serving, until
 
 from podium.dialects.table import ROUTES
 from podium.server.state import read_keys
@@ -67,12 +69,12 @@ def test_an_unknown_key_is_a_401_that_says_what_to_send(keyed, headers):
         assert answer.status == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.body["message"].startswith("invalid API key: send one of the configured keys")
-    for path in ("/info", "/v1/models", "/docs", "/openapi.json"):
+    for path in ("/info", "/v1/models"):
         assert keyed.get(path, **headers).status == 401
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/metrics", "/"])
-def test_probes_and_scrapers_need_no_key(keyed, path):
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/metrics", "/", "/docs", "/openapi.json"])
+def test_probes_scrapers_and_readers_need_no_key(keyed, path):
     assert keyed.get(path).status == 200
     assert keyed.get(path, "HEAD").status == 200
 
@@ -86,6 +88,24 @@ def test_a_connection_goes_on_after_a_401(keyed):
     with keyed.client() as client:
         assert client.post("/v2/rerank", GOOD).status == 401
         assert client.post("/v2/rerank", GOOD, api_key="first").status == 200
+
+
+def test_requests_are_counted_by_the_name_of_their_key(tmp_path):
+    file = tmp_path / "keys"
+    file.write_text("abc # team b\n#odd\n")
+    with serving(FakeModel(), api_keys="x=y: # team-a, plain", api_keys_file=str(file)) as server:
+        for key in ("x=y:", "x=y:", "abc", "#odd", "plain"):
+            assert server.post("/v2/rerank", GOOD, authorization=f"Bearer {key}").status == 200
+        assert server.post("/v2/rerank", b"", api_key="abc").status == 400
+        for key in ("team-a", "# team-a", "x=y: # team-a"):
+            assert server.post("/v2/rerank", GOOD, api_key=key).status == 401
+        until(lambda: server.metric("podium_key_requests_total", key="team b", status="400") == 1)
+        page = server.get("/metrics").raw
+    counted = re.findall(rb'podium_key_requests_total\{key="(.*?)",status="(\d+)"\} (\S+)', page)
+    assert sorted(counted) == [
+        (b"team b", b"200", b"1.0"), (b"team b", b"400", b"1.0"), (b"team-a", b"200", b"2.0"),
+    ]  # fmt: skip
+    assert b"x=y" not in page
 
 
 def test_without_keys_everything_is_open_whatever_is_sent(server):

@@ -10,8 +10,9 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from serving import serving
 
+from podium.dialects.clients import CLIENTS
 from podium.dialects.table import ROUTES, rules_of
-from podium.server.docs import page
+from podium.server.docs import GROUPS, page
 from podium.server.openapi import dialects, openapi
 from podium.server.probes import OPEN
 
@@ -82,9 +83,25 @@ def test_paths_that_need_no_key_say_so(document):
 def test_the_page_holds_no_foreign_url_and_loads_nothing():
     text = page()
     assert re.findall(r"(?:https?:)?//[\w.-]+\.\w+", text) == []
-    assert re.findall(r"<(?:script|img|iframe|link)[^>]*\b(?:src|href)=\"(?!data:)", text) == []
+    assert re.findall(r"<(?:script|img|iframe|link)[^>]*\b(?:src|href)=\"(?!data:|page/)", text) == []
     assert "@import" not in text
     assert "<!-- " not in text
+
+
+def test_every_dialect_stands_in_one_group_of_the_page():
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(dialects())
+
+
+def test_the_page_tells_first_which_api_is_spoken_for_each_client_and_on_each_path():
+    text = page()
+    which = text[text.index('id="which"') : text.index('id="apis"')]
+    for client in CLIENTS:
+        assert f"<tr data-find><td>{client.name}<td><code data-base='{client.base}'>" in which
+    for path in ROUTES:
+        assert f"<code>{path.replace(':path', '')}</code>" in which
+        for rule in rules_of(path):
+            assert f"<a href='#{rule.dialect.name}'>" in which
 
 
 def test_the_page_shows_every_dialect_with_its_fields_and_its_example():

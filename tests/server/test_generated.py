@@ -11,7 +11,7 @@ from serving import Client, serving
 
 from podium.dialects.base import Dialect
 from podium.dialects.table import ROUTES, rules_of
-from podium.server.startup import load_model
+from podium.loading import load_model
 from podium.settings import Settings
 
 BODIES = 2_000

@@ -11,9 +11,9 @@ from fakes import INFO, FakeModel
 from serving import request, serving, until
 
 from podium.errors import PermanentStartError, Reason
+from podium.loading import load_model
 from podium.server import app
 from podium.server.app import serve
-from podium.server.startup import load_model
 from podium.server.state import Service
 from podium.settings import Settings
 
@@ -26,11 +26,11 @@ def untrained(tmp_path_factory) -> Path:
     torch = pytest.importorskip("torch")
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
+    from podium.loading import load_model
     from podium.models.readiness import self_test
-    from podium.server.startup import load_model
 
     folder = tmp_path_factory.mktemp("untrained")
-    builtin = Path(load_model.__code__.co_filename).parents[1] / "builtin"
+    builtin = Path(load_model.__code__.co_filename).parent / "builtin"
     tokenizer = AutoTokenizer.from_pretrained(builtin)
     tokenizer.save_pretrained(folder)
     config = BertConfig(

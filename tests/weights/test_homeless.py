@@ -105,7 +105,7 @@ import pwd, sys
 def unknown(uid): raise KeyError(uid)
 pwd.getpwuid = unknown
 from podium.cli import main
-from podium.server.startup import load_model
+from podium.loading import load_model
 from podium.settings import Settings
 load_model(Settings())
 sys.argv = ["podium", "rank", "panda", "--json"]

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from hub import Hub
 
+from podium import loading
 from podium.errors import PermanentStartError, Reason, StartError
-from podium.server import startup
 from podium.settings import Settings
 from podium.weights import marker
 from podium.weights.fetch import fetch, verify
@@ -178,14 +178,14 @@ def test_what_was_changed_since_is_refused_by_name(coded, name, content, when):
 def test_whoever_loads_a_model_looks_at_code_that_would_run(coded, monkeypatch, trusted):
     """Serving, `podium rank` and `podium inspect` load by the same function."""
     loaded: list[object] = []
-    monkeypatch.setattr(startup, "load", lambda folder, **_: loaded.append(folder))
+    monkeypatch.setattr(loading, "load", lambda folder, **_: loaded.append(folder))
     (coded.folder / "modeling.py").write_bytes(b"import os\n")
     settings = Settings(model=str(coded.folder), trust_remote_code=trusted, revision="0" * 40)
     if trusted:
         with pytest.raises(PermanentStartError, match=r"modeling\.py is not what was fetched"):
-            startup.load_fetched(coded, settings)
+            loading.load_fetched(coded, settings)
     else:
-        startup.load_fetched(coded, settings)
+        loading.load_fetched(coded, settings)
     assert bool(loaded) is not trusted
 
 

@@ -2,16 +2,19 @@
 {{- define "podium.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
-{{- else if hasSuffix "operator" .Release.Name -}}
+{{- else -}}
+{{- $name := .Values.nameOverride | default "operator" -}}
+{{- if hasSuffix $name .Release.Name -}}
 {{- .Release.Name | trunc 63 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-operator" (.Release.Name | trunc 54 | trimSuffix "-") -}}
+{{- printf "%s-%s" (.Release.Name | trunc (int (sub 62 (len $name))) | trimSuffix "-") $name -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{/* Labels that select the operator's pod: fixed for life, a Deployment's selector is immutable. */}}
 {{- define "podium.selector" -}}
-app.kubernetes.io/name: podium-operator
+app.kubernetes.io/name: {{ .Values.nameOverride | default "podium-operator" }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
@@ -33,16 +36,38 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
+{{/* A whole image: (list context repository tag digest). A digest stands in place of the tag, and global.imageRegistry
+in place of the registry, which is what precedes the first slash where it has a dot or a port, or is localhost. */}}
+{{- define "podium.reference" -}}
+{{- $context := index . 0 -}}
+{{- $repository := index . 1 -}}
+{{- with ($context.Values.global).imageRegistry -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "") -}}
+{{- end -}}
+{{- if index . 3 -}}
+{{ $repository }}@{{ index . 3 }}
+{{- else -}}
+{{ $repository }}:{{ index . 2 }}
+{{- end -}}
+{{- end -}}
+
 {{- define "podium.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- with .Values.image -}}
+{{- include "podium.reference" (list $ .repository (.tag | default $.Chart.AppVersion) .digest) -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "podium.rerankerImage" -}}
-{{ .Values.rerankerImage.repository }}:{{ .Values.rerankerImage.tag | default (printf "%s-cpu" .Chart.AppVersion) }}
+{{- with .Values.rerankerImage -}}
+{{- include "podium.reference" (list $ .repository (.tag | default (printf "%s-cpu" $.Chart.AppVersion)) .digest) -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "podium.rerankerGpuImage" -}}
-{{ .Values.rerankerImage.gpu.repository | default .Values.rerankerImage.repository }}:{{ .Values.rerankerImage.gpu.tag | default .Chart.AppVersion }}
+{{- $repository := .Values.rerankerImage.gpu.repository | default .Values.rerankerImage.repository -}}
+{{- with .Values.rerankerImage.gpu -}}
+{{- include "podium.reference" (list $ $repository (.tag | default $.Chart.AppVersion) .digest) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* What the operator may do: files/rules.yaml without the add-ons that are off. */}}

@@ -21,7 +21,6 @@ def deployment(
     """
     rollout = reranker.spec.rollout
     number, mode = (0, FIXED) if parked else replicas(reranker, live)
-    startup_s = reranker.spec.probes.startup_timeout_seconds
     gpu = reranker.spec.gpu is not None
     optional = {
         "minReadySeconds": rollout.min_ready_seconds or None,
@@ -43,7 +42,7 @@ def deployment(
         "spec": {
             "selector": {"matchLabels": selector(reranker)},
             "revisionHistoryLimit": 3,
-            "progressDeadlineSeconds": rollout.progress_deadline_seconds or startup_s * 6 // 5 + 60,
+            "progressDeadlineSeconds": reranker.progress_deadline_s,
             "strategy": {
                 "type": "RollingUpdate",
                 "rollingUpdate": {

@@ -30,6 +30,12 @@ class Reranker(msgspec.Struct, frozen=True, kw_only=True):
             return self.spec.autoscaling.min_replicas
         return 1 if self.spec.replicas is None else self.spec.replicas
 
+    @property
+    def progress_deadline_s(self) -> int:
+        """Seconds without progress until a roll is stuck."""
+        startup_s = self.spec.probes.startup_timeout_seconds
+        return self.spec.rollout.progress_deadline_seconds or startup_s * 6 // 5 + 60
+
 
 def read_reranker(body: Mapping[str, Any]) -> Reranker:
     """Return the resource as a value; msgspec.ValidationError names the field of the spec that is wrong."""

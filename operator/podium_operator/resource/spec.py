@@ -173,7 +173,8 @@ class Auth(Base, frozen=True, kw_only=True):
     """Who may ask."""
 
     api_keys_secret_ref: Annotated[
-        SecretKey | None, doc("Accepted API keys, comma-separated. Absent: no key is needed.")
+        SecretKey | None,
+        doc("Accepted API keys, comma-separated; `KEY # NAME` names one in metrics. Absent: none is needed."),
     ] = None
 
 

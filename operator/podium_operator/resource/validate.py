@@ -51,6 +51,7 @@ FREE_SETTINGS = frozenset(
         "max_length",
         "max_queue_pairs",
         "max_windows",
+        "page",
         "preload",
         "request_timeout_s",
         "self_test",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from podium_operator.run.metrics import REGISTRY
 
@@ -23,8 +23,9 @@ async def serve(host: str, port: int, *, healthy: Check, ready: Check) -> tuple[
     async def readyz(_: web.Request) -> web.Response:
         return _answer(ready())
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(request: web.Request) -> web.Response:
+        encode, media_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(REGISTRY), headers={"Content-Type": media_type})
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)

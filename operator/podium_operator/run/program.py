@@ -12,7 +12,7 @@ from podium_operator.run.cluster import ApiError, Cluster, Unreachable
 from podium_operator.run.health import HUNG_AFTER_S, serve
 from podium_operator.run.hearing import Hearing
 from podium_operator.run.lease import Lease
-from podium_operator.run.metrics import QUEUE_DEPTH
+from podium_operator.run.metrics import FLEET, QUEUE_DEPTH, STUCK_SECONDS
 from podium_operator.run.reconcile import Reconciler
 from podium_operator.run.sweep import Sweep
 from podium_operator.run.watches import make_registry, watch_settings
@@ -46,6 +46,7 @@ class Program:
         self._lease = Lease(cluster, settings.lease, holder, changed=self._turned)
         self._leads, self._term = False, -1
         QUEUE_DEPTH.set_function(self._queue.depth)
+        STUCK_SECONDS.set_function(self._queue.longest_s)
 
     async def run(self) -> bool:
         """Serve health, work and watch until a signal comes (False) or the add-ons change (True)."""
@@ -165,6 +166,8 @@ class Program:
                 self._reconciler.forget()
             self._term = self._lease.transitions
             self._look_at_all()
+        else:
+            FLEET.clear()
 
     def _look_at_all(self) -> None:
         for key in self._store.rerankers():

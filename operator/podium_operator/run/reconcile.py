@@ -15,7 +15,7 @@ from podium_operator.resource.names import KIND
 from podium_operator.resource.source import model_source, own_claim_name
 from podium_operator.resource.status import read_status
 from podium_operator.run.cluster import ApiError, Cluster
-from podium_operator.run.metrics import CONDITIONS, RECONCILE_SECONDS, RECONCILES
+from podium_operator.run.metrics import FLEET, RECONCILE_SECONDS, RECONCILES
 from podium_operator.run.reporting import Reporter
 from podium_operator.run.turns import Turns
 from podium_operator.run.writing import Writer
@@ -87,7 +87,7 @@ class Reconciler:
             body = self._store.reranker(key)
             if body is None or body["metadata"].get("deletionTimestamp"):
                 self._memories.pop(key, None)
-                CONDITIONS.forget(*key)
+                FLEET.forget(*key)
                 return None
             if round_ == 0:
                 claim = await self._foreign_claim(body)

@@ -12,7 +12,7 @@ from podium_operator.decision import Decision
 from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.status import RerankerStatus, read_status
 from podium_operator.run.cluster import ApiError, Cluster, Unreachable
-from podium_operator.run.metrics import CONDITIONS, UNDECLARED_FIELDS, WRITES
+from podium_operator.run.metrics import FLEET, UNDECLARED_FIELDS, WRITES
 from podium_operator.seen.kinds import RERANKER
 from podium_operator.seen.store import Key, Store
 from podium_operator.tell.events import Transition, event_body, transitions
@@ -36,8 +36,7 @@ class Reporter:
         before = read_status(body)
         generation = body["metadata"].get("generation", 0)
         after = make_status(decision.view, before, generation, decision.pinned, self._wall())
-        statuses = {condition.type: condition.status for condition in after.conditions}
-        CONDITIONS.set(*key, statuses, after.up_to_date)
+        FLEET.set(decision.view.reranker, after)
         if after == before:
             return
         try:

@@ -51,6 +51,8 @@ class Sweep:
         self._owed: dict[tuple[Kind, str | None], dict[Listing, float]] = {}
         self._lost: set[tuple[Kind, str | None]] = set()
         self._ahead: dict[Kind, float] = {}
+        for kind in kinds:
+            WATCH_BEHIND.labels(kind=kind.name).set(0)
 
     def deaf(self) -> list[str]:
         """Return the kinds whose watch is silent, or does not deliver what two lists have shown."""
@@ -113,4 +115,5 @@ class Sweep:
         lost = any(now - since >= _LOST_AFTER_S for since in owed.values())
         (self._lost.add if lost else self._lost.discard)(target)
         self._owed[target] = owed
-        WATCH_BEHIND.labels(kind=kind.name).set(len(owed))
+        behind = sum(len(found) for (other, _), found in self._owed.items() if other is kind)
+        WATCH_BEHIND.labels(kind=kind.name).set(behind)

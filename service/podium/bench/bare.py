@@ -55,6 +55,7 @@ class Bare:
             way=Way(
                 model=self._name,
                 way=f"bare {info.dtype}",
+                pairs=pairs,
                 pairs_per_s=pairs / self._seconds,
                 share=work / self._seconds / self._limit.operations_per_s if info.device == "cpu" else None,
             ),

@@ -2,8 +2,9 @@
 from minute to minute, and both see the same of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
@@ -22,8 +23,9 @@ from podium.models.base import Encoding
 from podium.models.load import load
 
 TURNS = 3
-TURN_S = 4.0
-"""Seconds of one turn of Podium; one of Sentence Transformers takes what its pairs take."""
+
+LEAST_PAIRS = 6
+"""Pairs that Sentence Transformers is given at least."""
 
 MOST_TOKENS = 4096
 """Tokens of a batch at most, where a prefix takes it beyond the engine's 250 ms."""
@@ -52,34 +54,38 @@ class Podium:
         self._encodings = encode(self._model, pairs)
         self._batches = self._cut()
         self._count = Count()
+        self._work = self._score_for_ever()
 
     def turn(self, seconds: float) -> Count:
-        """Score all pairs, again and again for so many seconds; return what was done in all turns."""
+        """Work on for so many seconds, one batch at least; return what was done in all turns."""
         end = self._count.seconds + seconds
-        self._round()
+        next(self._work)
         while self._count.seconds < end:
-            self._round()
+            next(self._work)
         return self._count
 
-    def _round(self) -> None:
-        start = perf_counter()
-        encode(self._model, self._pairs)  # as the reference does each time, too
-        took = perf_counter() - start
-        for batch in self._batches:
+    def _score_for_ever(self) -> Iterator[None]:
+        """Tokenize the pairs, as the reference does each time, too, and score them batch by batch."""
+        while True:
             start = perf_counter()
-            self._model.score(batch)
-            took += perf_counter() - start
-            self._limit.time_product()
-            done = self._count
-            self._count = Count(
-                pairs=done.pairs + len(batch),
-                seconds=done.seconds + took,
-                operations=done.operations + computed(self._config, self._model.recipe, batch),
-                read=done.read + sum(len(encoding.ids) for encoding in batch),
-                computed=done.computed + self._model.computed(batch),
-                limit=self._limit.operations_per_s,
-            )
-            took = 0.0
+            encode(self._model, self._pairs)
+            took = perf_counter() - start
+            for batch in self._batches:
+                start = perf_counter()
+                self._model.score(batch)
+                took += perf_counter() - start
+                self._limit.time_product()
+                done = self._count
+                self._count = Count(
+                    pairs=done.pairs + len(batch),
+                    seconds=done.seconds + took,
+                    operations=done.operations + computed(self._config, self._model.recipe, batch),
+                    read=done.read + sum(len(encoding.ids) for encoding in batch),
+                    computed=done.computed + self._model.computed(batch),
+                    limit=self._limit.operations_per_s,
+                )
+                took = 0.0
+                yield
 
     def _cut(self) -> list[list[Encoding]]:
         """Return the batches of the engine, which aim at its 250 ms but hold enough pairs for a prefix."""
@@ -105,16 +111,25 @@ class Reference:
         self._encoder = CrossEncoder(str(folder), model_kwargs={"dtype": dtype})
         self._pairs = list(pairs)
         self._count = Count()
-        self._encoder.predict(self._pairs[:2], show_progress_bar=False)
+        self._fit = 0
 
-    def turn(self) -> Count:
-        """Score the pairs once; return what was done in all turns."""
-        start = perf_counter()
-        self._encoder.predict(self._pairs, show_progress_bar=False)
-        self._count = Count(
-            self._count.pairs + len(self._pairs), self._count.seconds + perf_counter() - start
-        )
+    def turn(self, seconds: float) -> Count:
+        """Score as many pairs as fit into about so many seconds, later the same ones again; return what was
+        done in all turns.
+        """
+        if not self._fit:
+            self._predict(LEAST_PAIRS)
+            rate = LEAST_PAIRS / self._predict(LEAST_PAIRS)
+            # lengths go round in threes
+            self._fit = max(LEAST_PAIRS, min(int(rate * seconds), len(self._pairs)) // 3 * 3)
+        took = self._predict(self._fit)
+        self._count = Count(self._count.pairs + len(self._pairs[: self._fit]), self._count.seconds + took)
         return self._count
+
+    def _predict(self, pairs: int) -> float:
+        start = perf_counter()
+        self._encoder.predict(self._pairs[:pairs], show_progress_bar=False)
+        return perf_counter() - start
 
 
 def measure(
@@ -122,28 +137,39 @@ def measure(
     folder: Path,
     dtype: str,
     pairs: Sequence[Pair],
-    reference: Sequence[Pair],
     texts: str,
+    seconds: float,
+    *,
+    reference: bool,
+    alike: bool = False,
     turns: int = TURNS,
-    seconds: float = TURN_S,
 ) -> Beside:
-    """Measure a model on `pairs`, and Sentence Transformers on those of `reference`, which may be none."""
-    theirs = Count()
+    """Measure a model, and Sentence Transformers if it is the `reference`, for about so many seconds in all.
+
+    Both score the same pairs, as many as Sentence Transformers has time for; Podium all of them if they are
+    `alike`, in that each costs the reference the same.
+    """
     on_cpu = devices.choose_device("auto").type == "cpu"
-    with (
-        _apart(Podium, folder, name, dtype, pairs) as own,
-        _apart(Reference, folder, dtype, reference) as other,
-    ):
-        for _ in range(turns):
-            count = own.submit(_turn, seconds).result()
+    turn_s = seconds / turns / (2 if reference else 1)
+    with ExitStack() as stack:
+        theirs = Count()
+        if reference:
+            other = stack.enter_context(_apart(Reference, folder, dtype, pairs))
+            theirs = other.submit(_turn, turn_s).result()
+        own_pairs = pairs if alike or not reference else pairs[: theirs.pairs]
+        own = stack.enter_context(_apart(Podium, folder, name, dtype, own_pairs))
+        count = own.submit(_turn, turn_s).result()
+        for _ in range(turns - 1):
             if reference:
-                theirs = other.submit(_turn).result()
+                theirs = other.submit(_turn, turn_s).result()
+            count = own.submit(_turn, turn_s).result()
     return Beside(
         model=name,
         dtype=dtype,
         texts=texts,
         read_tokens=count.read / count.pairs,
         computed_tokens=count.computed / count.pairs,
+        pairs=count.pairs,
         pairs_per_s=count.pairs / count.seconds,
         reference_pairs_per_s=theirs.pairs / theirs.seconds if reference else None,
         share=count.operations / count.seconds / count.limit if on_cpu else None,

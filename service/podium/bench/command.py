@@ -1,6 +1,7 @@
 """`podium bench`."""
 
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -19,29 +21,58 @@ from rich.progress import Progress
 
 from podium.bench import bare, beside, families, load, reference, table
 from podium.bench.families import FAMILIES, Family
-from podium.bench.results import Report
+from podium.bench.results import Beside, Report, Way
 from podium.bench.server import serving
-from podium.bench.shapes import SHAPES, Shape, folder_of
+from podium.bench.shapes import CLIENTS, SHAPES, Shape, folder_of
 from podium.bench.texts import Pair, pairs
 from podium.models import devices
+from podium.settings import DEFAULT_CACHE
+from podium.weights.fetch import expanded
 
-ALONE_S = 12.0
-"""Seconds of the bare model where it is not served: less would catch one whim of the host."""
+LEAST_S = 0.5
+"""Seconds for one part of the budget at least, where loading has taken what it had."""
 
-BESIDE_S = 5.0
-"""Seconds of the bare model before and after each figure over HTTP, which is compared with both: the host
-sways from minute to minute."""
 
-FAIR_S = 20.0
-"""Seconds of the fairness run; it ends with the requests that are then under way."""
+class Step(NamedTuple):
+    """What is measured at a time."""
 
-Step = tuple[str, Callable[[], None]]
+    model: str
+    description: str
+    parts: float
+    """Its parts of the budget; those of all steps share it. 0 for what is no measuring and comes on top."""
+    run: Callable[[float], None]
+    """Measure for about so many seconds, and add to the report."""
+
+
+class Seconds(click.ParamType[float]):
+    """`90s`, `8m` or `1h` as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds; fail with what is accepted."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value))
+        if found is None or not float(found[1]):
+            self.fail(f"`{value}` is no duration; write 90s, 8m or 1h", param, ctx)
+        return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 @click.command
+@click.option(
+    "--budget",
+    type=Seconds(),
+    default="15m",
+    show_default=True,
+    help="Time for all of it: a slower machine measures fewer pairs in the same time.",
+)
 @click.option("--full", is_flag=True, help="1,000 pairs in place of 200, and every dtype over HTTP.")
 @click.option(
-    "--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON here too."
+    "--json",
+    "output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write JSON here too, anew after each step.",
 )
 @click.option(
     "--model",
@@ -50,11 +81,11 @@ Step = tuple[str, Callable[[], None]]
     type=click.Choice([one.name for one in (*SHAPES, *FAMILIES)]),
     help="Only this one; may be given several times.",
 )
-def bench(full: bool, output: Path | None, names: tuple[str, ...]) -> None:
-    """Measure Podium on this machine, beside the machine's limit and Sentence Transformers.
+def bench(budget: float, full: bool, output: Path | None, names: tuple[str, ...]) -> None:
+    """Measure Podium on this machine, beside the machine's limit, Sentence Transformers and ONNX Runtime.
 
-    Ends within half an hour, two thirds of it for the families' models (longer with --full). Other programs
-    that run meanwhile falsify it.
+    Rows are printed as they come. Models are exported to ONNX once and kept in the cache for the next run.
+    Other programs that run meanwhile falsify all of it.
     """
     start = perf_counter()
     texts, source = pairs(1000 if full else 200)
@@ -67,28 +98,36 @@ def bench(full: bool, output: Path | None, names: tuple[str, ...]) -> None:
         gflop_per_pair={},
     )
     with tempfile.TemporaryDirectory() as scratch, Progress(console=Console(stderr=True)) as progress:
-        steps: list[tuple[Shape | Family, Step]] = [
-            (shape, step)
+        steps = [
+            step
             for shape in SHAPES
             if not names or shape.name in names
             for step in _steps(shape, Path(scratch), texts, report, full=full)
         ]
         steps += [
-            (family, step)
+            step
             for family in FAMILIES
             if not names or family.name in names
             for step in _family_steps(family, Path(scratch), report)
         ]
         task = progress.add_task("", total=len(steps))
-        for shape, (description, run) in steps:
-            progress.update(task, description=f"{shape.name}: {description}")
-            run()
-            progress.console.print(f"{shape.name}: {description}, after {perf_counter() - start:.0f} s")
+        end, left = start + budget, sum(step.parts for step in steps)
+        for step in steps:
+            progress.update(task, description=f"{step.model}: {step.description}")
+            begun, ways, besides = perf_counter(), len(report.ways), len(report.beside)
+            step.run(step.parts * max(LEAST_S, (end - begun) / left) if step.parts else 0)
+            left -= step.parts
+            if not step.parts:
+                end += perf_counter() - begun
+            report.seconds = perf_counter() - start
+            progress.console.print(f"{step.model}: {step.description}, after {report.seconds:.0f} s")
+            rows: list[Way | Beside] = [*report.ways[ways:], *report.beside[besides:]]
+            for row in rows:
+                progress.console.print(f"  {table.line(row)}", highlight=False)
+            if output is not None:
+                output.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
             progress.advance(task)
-    report.seconds = perf_counter() - start
     table.show(report, Console(width=None if sys.stdout.isatty() else 120))
-    if output is not None:
-        output.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 
 
 def _steps(
@@ -97,12 +136,18 @@ def _steps(
     """Yield what is measured of one model; each step adds to the report."""
     folder = folder_of(shape, scratch)
     dtypes = [devices.name(dtype) for dtype in devices.dtypes(devices.choose_device("auto"))]
+    exported: list[Path] = []
 
-    def usual() -> None:
-        # in a new process, where no earlier step left memory or threads
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            way = pool.submit(reference.measure, shape.name, folder, texts[: shape.reference_pairs]).result()
-        report.ways += [way] if way else []
+    def usual(seconds: float) -> None:
+        report.ways.append(_apart(reference.sentence_transformers, shape.name, folder, texts, seconds))
+
+    def export(_: float) -> None:
+        exported.extend(_apart(reference.export, folder, expanded(DEFAULT_CACHE)))
+
+    def onnx(number: int, seconds: float) -> None:
+        report.ways.append(
+            _apart(reference.onnx_runtime, shape.name, exported[number], folder, texts, seconds)
+        )
 
     def add(measured: bare.Measured) -> None:
         report.ways.append(measured.way)
@@ -110,33 +155,48 @@ def _steps(
         report.gflop_per_pair[shape.name] = measured.gflop_per_pair
         report.limits_gflops[measured.way.way.removeprefix("bare ")] = measured.limit_gflops
 
-    def unserved(dtype: str) -> None:
+    def unserved(dtype: str, seconds: float) -> None:
         with bare.apart(folder, shape.name, dtype, texts) as window:
-            add(window(ALONE_S))
+            add(window(seconds))
 
-    def served(dtype: str) -> None:
+    def served(dtype: str, seconds: float) -> None:
+        part = seconds / (1.5 * len(CLIENTS) + 2)
         with (
             bare.apart(folder, shape.name, dtype, texts) as window,
             serving(folder, dtype, scratch / "serve.log") as server,
         ):
-            load.throughput(server, shape.name, texts, 1, 1, 100)  # shapes that the warm-up did not have
-            ways = []
-            alone = [window(BESIDE_S)]
-            for clients, (requests, documents) in shape.requests.items():
-                way, tokens_per_s = load.throughput(server, shape.name, texts, clients, requests, documents)
-                alone.append(window(BESIDE_S))
-                beside = (alone[-2].tokens_per_s + alone[-1].tokens_per_s) / 2
-                ways.append(structs.replace(way, of_bare=tokens_per_s / beside))
+            # shapes that the warm-up did not have
+            load.throughput(server, shape.name, texts, 1, 10, part / 4)
+            ways: list[Way] = []
+            # the host sways: each figure is compared with the model right before and right after
+            alone = [window(part / 2)]
+            for clients, documents in CLIENTS.items():
+                way, tokens_per_s = load.throughput(server, shape.name, texts, clients, documents, part)
+                alone.append(window(part / 2))
+                around = (alone[-2].tokens_per_s + alone[-1].tokens_per_s) / 2
+                ways.append(structs.replace(way, of_bare=tokens_per_s / around))
             add(alone[-1])
             report.ways += ways
-            report.fairness.append(load.fairness(server, shape.name, texts, FAIR_S))
+            report.fairness.append(load.fairness(server, shape.name, texts, part))
 
-    yield "Sentence Transformers", usual
+    if reference.installed():
+        yield Step(shape.name, "Sentence Transformers", 1, usual)
+    else:
+        report.left_out.append(f"{shape.name}: Sentence Transformers is not installed")
+    if reference.installed("onnxruntime") and reference.installed("onnxscript"):
+        yield Step(shape.name, "export to ONNX", 0, export)
+        yield Step(shape.name, "ONNX Runtime float32", 1, partial(onnx, 0))
+        yield Step(shape.name, "ONNX Runtime int8", 1, partial(onnx, 1))
+    else:
+        report.left_out.append(
+            f"{shape.name}: ONNX Runtime is not installed (pip install 'podium-rerank[bench]')"
+        )
     for dtype in reversed(dtypes):
         if full or dtype == dtypes[0]:
-            yield f"bare and HTTP {dtype}", lambda dtype=dtype: served(dtype)  # type: ignore[misc]
+            parts = 1.5 * len(CLIENTS) + 2
+            yield Step(shape.name, f"bare and HTTP {dtype}", parts, partial(served, dtype))
         else:
-            yield f"bare {dtype}", lambda dtype=dtype: unserved(dtype)  # type: ignore[misc]
+            yield Step(shape.name, f"bare {dtype}", 1, partial(unserved, dtype))
 
 
 def _family_steps(family: Family, scratch: Path, report: Report) -> Iterator[Step]:
@@ -146,42 +206,55 @@ def _family_steps(family: Family, scratch: Path, report: Report) -> Iterator[Ste
     left out.
     """
     usual = reference.installed()
+    decoder = family.layout == "decoder"
 
     @cache
     def folder() -> Path:
         return families.folder_of(family, scratch)
 
-    def both(dtype: torch.dtype) -> None:
+    def write(_: float) -> None:
+        folder()
+
+    def both(dtype: str, seconds: float) -> None:
         chosen, texts = families.pairs_of(family)
-        # the same, but of a decoder's, which are all of one length
-        theirs = chosen[: family.pairs] if usual else []
         report.beside.append(
-            beside.measure(family.name, folder(), devices.name(dtype), chosen, theirs, texts)
+            beside.measure(
+                family.name, folder(), dtype, chosen, texts, seconds, reference=usual, alike=decoder
+            )
         )
 
-    def point(prefix: int, document: int, dtype: torch.dtype) -> None:
+    def point(prefix: int, document: int, dtype: str, seconds: float) -> None:
         # enough documents for batches of which the prefix is a small part
         chosen, texts = families.pairs_of(family, prefix, document, max(8, 8 * prefix // document))
         report.beside.append(
-            beside.measure(family.name, folder(), devices.name(dtype), chosen, [], texts, turns=1)
+            beside.measure(family.name, folder(), dtype, chosen, texts, seconds, reference=False, turns=1)
         )
 
-    dtypes = devices.dtypes(devices.choose_device("auto"))
     if family.layout == "modular" and not usual:
-        yield "left out, for Sentence Transformers is not installed", lambda: None
+        report.left_out.append(f"{family.name}: Sentence Transformers, which writes it, is not installed")
         return
+    dtypes = [devices.name(dtype) for dtype in devices.dtypes(devices.choose_device("auto"))]
+    yield Step(family.name, "random weights", 0, write)
     for dtype in reversed(dtypes):
-        yield f"beside Sentence Transformers {devices.name(dtype)}", partial(both, dtype)
-    if family.layout == "decoder":
+        yield Step(family.name, f"beside Sentence Transformers {dtype}", 3, partial(both, dtype))
+    if decoder:
         for prefix, document in families.CURVE:
-            yield f"prefix {prefix}, documents {document}", partial(point, prefix, document, dtypes[0])
+            description = f"prefix {prefix}, documents {document}"
+            yield Step(family.name, description, 0.5, partial(point, prefix, document, dtypes[0]))
+
+
+def _apart(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what `work` returns in a new process, where no earlier step left memory or threads."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def _machine() -> str:
-    """Return the processor's name and how many cores the model uses."""
+    """Return the processor's name, its widest instructions and how many cores the model uses."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{(names or [platform.machine()])[0]}, {devices.cores()} cores"
+    able = torch.backends.cpu.get_cpu_capability()
+    return f"{(names or [platform.machine()])[0]}, {able}, {devices.cores()} cores"

@@ -2,28 +2,18 @@
 
 import contextlib
 import http.client
-import itertools
 import json
 import socket
 import threading
-from collections.abc import Sequence
-from time import perf_counter
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import count
+from time import perf_counter, sleep
 
 import numpy as np
 
 from podium.bench.results import Fairness, Way
 from podium.bench.server import Server
 from podium.bench.texts import Pair
-
-
-class Asked(NamedTuple):
-    """What clients saw."""
-
-    seconds: list[float]
-    """Latency of each request."""
-    elapsed_s: float
-    """From the first request sent to the last answer read."""
 
 
 def body(pairs: Sequence[Pair], client: int, number: int, documents: int) -> bytes:
@@ -33,75 +23,113 @@ def body(pairs: Sequence[Pair], client: int, number: int, documents: int) -> byt
     return json.dumps({"query": f"{pairs[start][0]} {client} {number}", "documents": chosen}).encode()
 
 
-def ask(server: Server, bodies: Sequence[Sequence[bytes]], stop: threading.Event | None = None) -> Asked:
-    """Let one client a list of bodies send them one after another, all clients at once.
+class Client:
+    """One connection, on which a request follows the answer to the one before."""
 
-    With `stop`, each client goes round its list until that is set. Raises RuntimeError for an answer other
-    than 200.
+    def __init__(self, server: Server, pairs: Sequence[Pair], number: int, documents: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=3600)
+        self._bodies = (body(pairs, number, n, documents) for n in count())
+
+    def ask(self) -> float:
+        """Send the next request; return its latency in seconds. Raises RuntimeError where it is not answered
+        with 200.
+        """
+        request = next(self._bodies)
+        start = perf_counter()
+        self._connection.request("POST", "/v1/rerank", request, {"Content-Type": "application/json"})
+        response = self._connection.getresponse()
+        answer = response.read()
+        seconds = perf_counter() - start
+        if response.status != 200:
+            raise RuntimeError(f"the server answered {response.status}: {answer[:200]!r}")
+        return seconds
+
+    def leave(self) -> None:
+        """Close the connection, also while another thread waits for an answer."""
+        if self._connection.sock is not None:
+            with contextlib.suppress(OSError):
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def crowd(server: Server, pairs: Sequence[Pair], clients: int, documents: int) -> Iterator[list[float]]:
+    """Let clients send requests without pause; yield the latencies so far, to which each answer adds one.
+
+    At the end they leave, whatever they wait for: the last requests to a large model would take minutes.
+    Raises RuntimeError where one was not answered with 200.
     """
-    seconds: list[float] = []
-    failures: list[str] = []
+    latencies: list[float] = []
+    failures: list[Exception] = []
+    left = threading.Event()
 
-    def client(requests: Sequence[bytes]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=3600)
-        while True:
-            for request in requests:
-                if stop is not None and stop.is_set():
-                    return connection.close()
-                start = perf_counter()
-                connection.request("POST", "/v1/rerank", request, {"Content-Type": "application/json"})
-                response = connection.getresponse()
-                answer = response.read()
-                seconds.append(perf_counter() - start)
-                if response.status != 200:
-                    failures.append(f"{response.status}: {answer[:200]!r}")
-                    return connection.close()
-            if stop is None:
-                return connection.close()
+    def go_on(client: Client) -> None:
+        try:
+            while not left.is_set():
+                latencies.append(client.ask())
+        except (OSError, http.client.HTTPException, RuntimeError) as error:
+            if not left.is_set():
+                failures.append(error)
 
-    threads = [threading.Thread(target=client, args=(requests,)) for requests in bodies]
-    start = perf_counter()
+    asking = [Client(server, pairs, number, documents) for number in range(clients)]
+    threads = [threading.Thread(target=go_on, args=(client,)) for client in asking]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        yield latencies
+    finally:
+        left.set()
+        for client in asking:
+            client.leave()
+        for thread in threads:
+            thread.join()
     if failures:
-        raise RuntimeError(f"the server answered {failures[0]}")
-    return Asked(seconds, perf_counter() - start)
+        raise RuntimeError(f"a client failed: {failures[0]}")
 
 
 def throughput(
-    server: Server,
-    name: str,
-    pairs: Sequence[Pair],
-    clients: int,
-    requests: int,
-    documents: int,
+    server: Server, name: str, pairs: Sequence[Pair], clients: int, documents: int, seconds: float
 ) -> tuple[Way, float]:
-    """Return what `clients` clients saw, and the tokens per second."""
-    bodies = [[body(pairs, c, n, documents) for n in range(requests)] for c in range(clients)]
-    tokens = server.metric("podium_tokens_total")
+    """Return what clients saw in so many seconds, and the tokens per second that the server computed."""
+    added = None
     if clients == 1:
-        asked, added = _ask_alone(server, bodies[0])
+        start, before = perf_counter(), _done(server)
+        latencies, added = _one_by_one(server, pairs, documents, seconds)
+        took, after = perf_counter() - start, _done(server)
     else:
-        asked, added = ask(server, bodies), None
-    tokens = server.metric("podium_tokens_total") - tokens
-    p50, p95, p99 = (float(x) * 1000 for x in np.percentile(asked.seconds, [50, 95, 99]))
+        with crowd(server, pairs, clients, documents) as latencies:
+            first = _done(server)
+            while _done(server) == first:  # a large model's first batch
+                sleep(0.05)
+            start, before = perf_counter(), _done(server)
+            sleep(seconds)
+            took, after = perf_counter() - start, _done(server)
+            latencies = list(latencies)
+    p50, p95, p99 = (
+        (float(x) * 1000 for x in np.percentile(latencies, [50, 95, 99])) if latencies else (None,) * 3
+    )
     way = Way(
         model=name,
         way=f"HTTP, {clients} client{'s' * (clients > 1)} × {documents} documents",
-        pairs_per_s=clients * requests * documents / asked.elapsed_s,
+        pairs=int(after[0] - before[0]),
+        pairs_per_s=(after[0] - before[0]) / took,
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,
         added_ms=added,
         memory_mib=server.peak_memory_mib(),
     )
-    return way, tokens / asked.elapsed_s
+    return way, (after[1] - before[1]) / took
 
 
-def _ask_alone(server: Server, bodies: Sequence[bytes]) -> tuple[Asked, float]:
-    """Send requests one by one; return what was seen, and the median of what each took beyond the
+def _done(server: Server) -> tuple[float, float]:
+    """Return the pairs that the server has scored so far, and their tokens."""
+    return server.metric("podium_pairs_total"), server.metric("podium_tokens_total")
+
+
+def _one_by_one(
+    server: Server, pairs: Sequence[Pair], documents: int, seconds: float
+) -> tuple[list[float], float]:
+    """Send requests one after another; return the latencies, and the median of what each took beyond the
     server's own inference and tokenization, in milliseconds. No request waits for another one.
     """
 
@@ -109,40 +137,30 @@ def _ask_alone(server: Server, bodies: Sequence[bytes]) -> tuple[Asked, float]:
         names = ("podium_inference_seconds_sum", "podium_tokenization_seconds_sum")
         return sum(server.metric(name) for name in names)
 
-    seconds, added = [], []
-    for request in bodies:
+    client = Client(server, pairs, 0, documents)
+    latencies: list[float] = []
+    added = []
+    end = perf_counter() + seconds
+    while not latencies or perf_counter() < end:
         before = computing()
-        seconds += ask(server, [[request]]).seconds
-        added.append(seconds[-1] - (computing() - before))
-    return Asked(seconds, sum(seconds)), float(np.median(added)) * 1000
+        latencies.append(client.ask())
+        added.append(latencies[-1] - (computing() - before))
+    client.leave()
+    return latencies, float(np.median(added)) * 1000
 
 
 def fairness(server: Server, name: str, pairs: Sequence[Pair], seconds: float) -> Fairness:
-    """Return how long 10-document requests take alone, and beside two clients with 1,000 documents each."""
-    small = [[body(pairs, 99, number, 10) for number in range(40)]]
-    alone = ask(server, small)
-    stop = threading.Event()
-    crowd = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=3600) for _ in range(2)]
-    for client, connection in enumerate(crowd):
-        large = [body(pairs, client, number, 1000) for number in range(3)]
-        threading.Thread(target=_ask_without_pause, args=(connection, large), daemon=True).start()
-    threading.Timer(seconds, stop.set).start()
-    crowded = ask(server, small, stop)
-    for connection in crowd:  # their last requests would take a large model minutes
-        if connection.sock is not None:
-            connection.sock.shutdown(socket.SHUT_RDWR)
-    p50, p99 = np.percentile(crowded.seconds, [50, 99])
+    """Return how long 10-document requests take alone, for a quarter of the time, and beside two clients with
+    1,000 documents each.
+    """
+    alone, _ = _one_by_one(server, pairs, 10, seconds / 4)
+    with crowd(server, pairs, 2, 1000):
+        crowded, _ = _one_by_one(server, pairs, 10, seconds * 3 / 4)
+    p50, p99 = np.percentile(crowded, [50, 99])
     return Fairness(
         model=name,
-        alone_p99_ms=float(np.percentile(alone.seconds, 99)) * 1000,
+        requests=len(crowded),
+        alone_p99_ms=float(np.percentile(alone, 99)) * 1000,
         crowded_p50_ms=float(p50) * 1000,
         crowded_p99_ms=float(p99) * 1000,
     )
-
-
-def _ask_without_pause(connection: http.client.HTTPConnection, requests: Sequence[bytes]) -> None:
-    """Send requests one after another until the connection is closed."""
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        for request in itertools.cycle(requests):
-            connection.request("POST", "/v1/rerank", request, {"Content-Type": "application/json"})
-            connection.getresponse().read()

@@ -9,6 +9,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str
     way: str
     """`Sentence Transformers float32`, `bare bfloat16`, `HTTP, 8 clients`."""
+    pairs: int
+    """So many were scored."""
     pairs_per_s: float
     share: float | None = None
     """Operations of the scored tokens per second, of the machine's limit in the same dtype; CPU only. All
@@ -28,6 +30,8 @@ class Fairness(msgspec.Struct, frozen=True, kw_only=True):
     """10-document requests while two clients send 1,000-document requests without pause."""
 
     model: str
+    requests: int
+    """So many, beside the others."""
     alone_p99_ms: float
     crowded_p50_ms: float
     crowded_p99_ms: float
@@ -43,6 +47,8 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     """Of a pair, as the reference reads it."""
     computed_tokens: float
     """Of a pair, as Podium computes it: a shared prefix once a batch."""
+    pairs: int
+    """So many were scored by Podium."""
     pairs_per_s: float
     reference_pairs_per_s: float | None
     """Of Sentence Transformers; None where it was not measured."""
@@ -66,4 +72,6 @@ class Report(msgspec.Struct, kw_only=True):
     fairness: list[Fairness] = []
     beside: list[Beside] = []
     """The families, and after them the curve of a decoder."""
+    left_out: list[str] = []
+    """What was not measured, and why."""
     seconds: float = 0.0

@@ -14,15 +14,14 @@ class Shape(NamedTuple):
 
     name: str
     config: dict[str, Any] | None
-    reference_pairs: int
-    """Pairs that the slowest way is given, so that it takes some ten seconds."""
-    requests: dict[int, tuple[int, int]]
-    """Clients to requests of each and documents of a request: some 10 to 50 seconds of work."""
 
+
+CLIENTS = {1: 100, 8: 100, 64: 10}
+"""How many clients ask at once, and the documents of each request."""
 
 # The tokenizer is the built-in model's throughout: its ids lie below each of these vocabularies.
 SHAPES = (
-    Shape("builtin", None, 200, {1: (8, 100), 8: (3, 100), 64: (6, 10)}),
+    Shape("builtin", None),
     Shape(
         "MiniLM-L6",
         {
@@ -32,8 +31,6 @@ SHAPES = (
             "num_attention_heads": 12,
             "intermediate_size": 1536,
         },
-        100,
-        {1: (5, 100), 8: (2, 100), 64: (3, 10)},
     ),
     Shape(
         "bge-reranker-base",
@@ -45,8 +42,6 @@ SHAPES = (
             "pad_token_id": 1,
             "layer_norm_eps": 1e-5,
         },
-        24,
-        {1: (3, 100), 8: (1, 100), 64: (1, 10)},
     ),
 )
 

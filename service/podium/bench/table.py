@@ -3,7 +3,7 @@
 from rich.console import Console, Group
 from rich.table import Table
 
-from podium.bench.results import Report
+from podium.bench.results import Beside, Report, Way
 
 
 def show(report: Report, console: Console) -> None:
@@ -13,7 +13,21 @@ def show(report: Report, console: Console) -> None:
         _show_served(report, console)
     if report.beside:
         _show_beside(report, console)
+    for why in report.left_out:
+        console.print(why)
     console.print(f"measured in {report.seconds:.0f} s")
+
+
+def line(row: Way | Beside) -> str:
+    """Return one row in words, for those who watch."""
+    if isinstance(row, Way):
+        of = f", {row.share:.0%} of the limit" if row.share is not None else ""
+        of += f", {row.of_bare:.0%} of the bare model" if row.of_bare is not None else ""
+        return f"{row.model}, {row.way}: {row.pairs_per_s:.1f} pairs/s of {row.pairs}{of}"
+    theirs = row.reference_pairs_per_s
+    of = "" if theirs is None else f", {row.pairs_per_s / theirs:.2f} times Sentence Transformers"
+    of += f", {row.share:.0%} of the limit" if row.share is not None else ""
+    return f"{row.model}, {row.dtype}, {row.texts}: {row.pairs_per_s:.2f} pairs/s of {row.pairs}{of}"
 
 
 def _show_served(report: Report, console: Console) -> None:
@@ -28,12 +42,23 @@ def _show_served(report: Report, console: Console) -> None:
         )
     )
     table = Table("model", "way", box=None, pad_edge=False)
-    for heading in ("pairs/s", "of limit", "of bare", "p50 ms", "p95 ms", "p99 ms", "added ms", "MiB"):
+    for heading in (
+        "pairs",
+        "pairs/s",
+        "of limit",
+        "of bare",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "added ms",
+        "MiB",
+    ):
         table.add_column(heading, justify="right")
     for way in report.ways:
         table.add_row(
             way.model,
             way.way,
+            str(way.pairs),
             f"{way.pairs_per_s:.1f}",
             _percent(way.share),
             _percent(way.of_bare),
@@ -42,15 +67,16 @@ def _show_served(report: Report, console: Console) -> None:
     console.print(table)
     for fair in report.fairness:
         console.print(
-            f"{fair.model}: 10 documents beside two clients of 1,000 each: p50 {fair.crowded_p50_ms:.0f} ms, "
-            f"p99 {fair.crowded_p99_ms:.0f} ms; alone p99 {fair.alone_p99_ms:.0f} ms"
+            f"{fair.model}: {fair.requests} times 10 documents beside two clients of 1,000 each: "
+            f"p50 {fair.crowded_p50_ms:.0f} ms, p99 {fair.crowded_p99_ms:.0f} ms; "
+            f"alone p99 {fair.alone_p99_ms:.0f} ms"
         )
 
 
 def _show_beside(report: Report, console: Console) -> None:
     console.print("the model alone, beside Sentence Transformers; of limit: operations really computed")
-    table = Table("model", "dtype", "pairs", box=None, pad_edge=False)
-    for heading in ("ST pairs/s", "pairs/s", "times", "of limit", "GFLOP/s", "read", "computed"):
+    table = Table("model", "dtype", "texts", box=None, pad_edge=False)
+    for heading in ("pairs", "ST pairs/s", "pairs/s", "times", "of limit", "GFLOP/s", "read", "computed"):
         table.add_column(heading, justify="right")
     for one in report.beside:
         theirs = one.reference_pairs_per_s
@@ -58,6 +84,7 @@ def _show_beside(report: Report, console: Console) -> None:
             one.model,
             one.dtype,
             one.texts.split(",")[0] if one.computed_tokens == one.read_tokens else one.texts,
+            str(one.pairs),
             "" if theirs is None else f"{theirs:.2f}",
             f"{one.pairs_per_s:.2f}",
             "" if theirs is None else f"{one.pairs_per_s / theirs:.1f}",

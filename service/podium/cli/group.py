@@ -16,6 +16,7 @@ COMMANDS = {
     "rank": ("podium.cli.rank:rank", "Rank lines or files for a query, here in the terminal."),
     "inspect": ("podium.cli.inspect:inspect", "Say how a model scores, and what serving it takes."),
     "fetch": ("podium.cli.fetch:fetch", "Download a model: resumed, verified, and whole or not there."),
+    "size": ("podium.cli.size:size", "Say how many pods a load needs, from this machine's measured speed."),
     "bench": (
         "podium.bench.command:bench",
         "Measure speed on this machine; `make bench` installs what it needs.",

@@ -69,12 +69,11 @@ def inspect(
 
 def describe(fetched: Fetched, settings: "Settings", query: str, document: str) -> dict[str, Any]:
     """Load a model and return what is to be said of it; raises PermanentStartError where it is refused."""
+    from podium.loading import load_fetched
     from podium.models import inspection  # torch, which no help needs
     from podium.models.folder import read
     from podium.models.network.weights import config_of
     from podium.models.text import files
-    from podium.server.startup import load_fetched
-    from podium.server.state import BATCH_TOKENS
 
     model = load_fetched(fetched, settings)
     info, recipe, trusted = model.info, model.recipe, settings.trust_remote_code
@@ -84,7 +83,7 @@ def describe(fetched: Fetched, settings: "Settings", query: str, document: str) 
     pair = model.pair(asked, offered)
     ids = pair.ids.tolist()
     tokenizer = files.load(fetched.folder, config, trust_remote_code=trusted)
-    tokens = settings.max_batch_tokens or BATCH_TOKENS[info.device.partition(":")[0]]
+    tokens = settings.max_batch_tokens or info.max_batch_tokens
     batch = inspection.batch_bytes(config, tokens, 4 if info.dtype in {"float32", "int8"} else 2)
     return {
         "model": info.uri,

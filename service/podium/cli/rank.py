@@ -81,7 +81,7 @@ def rank(
     with ends_by_reason(None):
         fetched = fetch_shown(settings)
         with console.status(f"Loading {escape(settings.model)} …"):
-            from podium.server.startup import load_fetched  # torch, which no help needs
+            from podium.loading import load_fetched  # torch, which no help needs
 
             model = load_fetched(fetched, settings)
     try:

@@ -31,12 +31,16 @@ class Span(msgspec.Struct, frozen=True, gc=False):
 
 
 class Result(msgspec.Struct, gc=False):
-    """One document; its text and its spans only where they were asked for."""
+    """One document; its text, its spans and its details only where they were asked for."""
 
     index: int
     relevance_score: float
     document: str | dict[str, Any] | UnsetType = UNSET
     relevant_spans: list[Span] | UnsetType = UNSET
+    tokens: int | UnsetType = UNSET
+    """Of the pair, as the model reads it."""
+    truncated: bool | UnsetType = UNSET
+    """Whether something of the pair was cut."""
 
 
 class ApiVersion(msgspec.Struct, frozen=True):

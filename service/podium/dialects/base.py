@@ -54,8 +54,8 @@ class Dialect:
     """Type of that body, for the OpenAPI document."""
     example: Any
     """A request that works, for the OpenAPI document and the tests."""
-    keeps_texts: Callable[[Any, Context], bool] = lambda body, context: False
-    """Whether `respond` reads the texts of `body`; else they are let go while the request waits."""
+    repeats_texts: Callable[[Any, Context], bool] = lambda body, context: False
+    """Whether `respond` reads the texts of `body`, which else lacks them: they are let go meanwhile."""
     ignored: tuple[str, ...] = ()
     """Fields that the vendor knows and that change nothing here; any other unknown field is ignored too."""
 

@@ -1,6 +1,6 @@
-"""The client libraries that were tried, for docs/apis.md; tests/clients runs every one of them.
+"""The client libraries that were tried, for docs/apis.md and the page at /docs; tests/clients runs every one.
 
-Nothing that is served depends on this table.
+How requests are answered does not depend on this table.
 """
 
 from collections.abc import Sequence

@@ -46,11 +46,13 @@ class CohereBody(msgspec.Struct):
     instruction: parts.Instruction = None
     priority: parts.Priority = None
     relevant_spans: RelevantSpans | None = None
+    return_details: parts.ReturnDetails = None
 
 
 def parse(body: CohereBody) -> RankRequest:
     """Read what to rank."""
     parts.flag(body.return_documents, "return_documents")
+    details = parts.flag(body.return_details, "return_details")
     if body.relevant_spans is not None:
         parts.limit(body.relevant_spans.max_spans, "relevant_spans.max_spans")
     max_chunks = parts.limit(body.max_chunks_per_doc, "max_chunks_per_doc")
@@ -66,6 +68,7 @@ def parse(body: CohereBody) -> RankRequest:
         max_chunks=max_chunks,
         overflow=parts.overflow(body.overflow, max_chunks),
         spans=_spans(body) is not None,
+        details=details,
         instruction=body.instruction,
         priority=parts.priority(body.priority),
     )
@@ -80,6 +83,9 @@ def respond(body: CohereBody, ranking: Ranking, context: Context) -> answers.Res
     if (wanted := _spans(body)) is not None and ranking.spans is not None:
         for result in answer.results:
             result.relevant_spans = _best(ranking.spans[result.index], wanted) or UNSET
+    if ranking.details is not None:
+        for result in answer.results:
+            result.tokens, result.truncated = ranking.details[result.index]
     return answer
 
 
@@ -101,7 +107,7 @@ DIALECT = Dialect(
     answer=answers.ResultsAnswer,
     parse=parse,
     respond=respond,
-    keeps_texts=lambda body, context: answers.document_form(context, body.return_documents) is not None,
+    repeats_texts=lambda body, context: answers.document_form(context, body.return_documents) is not None,
     fail=superset,
     failure=ErrorBody,
     example={

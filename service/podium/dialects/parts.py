@@ -31,6 +31,9 @@ TopN = Annotated[
 Flag = bool | str | None
 """A boolean; some clients send the strings "true" and "false"."""
 ReturnDocuments = Annotated[Flag, Meta(description="put each document's text into the answer")]
+ReturnDetails = Annotated[
+    Flag, Meta(description="put `tokens` of each pair, and whether it was cut (`truncated`), into the answer")
+]
 RankFields = Annotated[
     Annotated[list[str], Meta(max_length=100)] | None,
     Meta(description="keys of object documents to rank by, in this order; default: `text`"),

@@ -128,7 +128,7 @@ DIALECT = Dialect(
     answer=PineconeAnswer,
     parse=parse,
     respond=respond,
-    keeps_texts=lambda body, _: parts.flag(body.return_documents, "return_documents", default=True),
+    repeats_texts=lambda body, _: parts.flag(body.return_documents, "return_documents", default=True),
     fail=fail,
     failure=PineconeError,
     example={

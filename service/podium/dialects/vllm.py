@@ -69,7 +69,7 @@ DIALECT = Dialect(
     answer=answers.ResultsAnswer,
     parse=parse,
     respond=respond,
-    keeps_texts=lambda body, _: parts.flag(body.return_documents, "return_documents", default=True),
+    repeats_texts=lambda body, _: parts.flag(body.return_documents, "return_documents", default=True),
     fail=superset,
     failure=ErrorBody,
     example={

@@ -93,6 +93,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What the model's files say is applied to logits."""
     weights_bytes: int = 0
     """Bytes of the weights in memory."""
+    max_batch_tokens: int = 4096
+    """Tokens of a batch that the device has room for, unless a setting says otherwise."""
     notes: tuple[str, ...] = ()
     """What a user ought to know: files left aside, a vision tower that is not loaded."""
 

@@ -18,6 +18,7 @@ class Forward(Protocol):
     """A way to run a network: `packed.PackedForward` or `padded.PaddedForward`."""
 
     name: str
+    device: torch.device
     pads: bool
     """Whether a batch costs its longest pair times their number."""
 
@@ -44,7 +45,7 @@ class CrossEncoder:
         self.computed = forward.computed
         self.pads = forward.pads
         self.shares = tokenizer.shares and not self.pads
-        self._forward = forward
+        self.forward = forward
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits, (n,) float32, in order; raises OutOfMemory where the batch does not fit.
@@ -58,7 +59,7 @@ class CrossEncoder:
             return scores
         try:
             with torch.inference_mode():
-                scores[held] = self._forward.logits([encodings[index] for index in held])
+                scores[held] = self.forward.logits([encodings[index] for index in held])
                 return scores
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not _out_of_memory(error):

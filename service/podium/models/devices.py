@@ -6,8 +6,11 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from podium.errors import PermanentStartError, Reason
 from podium.models.linear.int8 import largest_weight
@@ -18,6 +21,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024
 """glibc refuses more on 64 bits."""
 _TRIM_THRESHOLD = 1 << 30
+
+_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192, "cuda": 65_536}
+"""Tokens of a batch at most, by kind of device. CPU: beyond it temporaries pass 32 MB, which glibc maps anew
+each time. CUDA: 65,536 tokens of bge-reranker-v2-m3 take 2 GB beside its weights."""
+_ROOM = 0.5
+"""Share of the free memory that a batch may take by estimate: the rest is for what attention needs for long
+pairs, for products in work, and for what lies between torch's blocks."""
+_FEWEST_TOKENS = 16
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -41,7 +52,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """Return the dtype for `auto`, `float32`, `bfloat16`, `float16` or `int8`; auto takes the fastest float.
+    """Return the dtype for `auto`, which takes the first of `dtypes`, or for one that is named, `int8` too.
 
     Raises PermanentStartError where the device cannot compute in the wanted dtype, and says in which it can.
     """
@@ -70,13 +81,48 @@ def name(dtype: torch.dtype) -> str:
 
 
 def dtypes(device: torch.device) -> list[torch.dtype]:
-    """Return what floats the device computes in by its own instructions, fastest first."""
+    """Return what floats the device computes in by its own instructions, the one to take by itself first.
+
+    That is the fastest, but on MPS, where float16 overflows in models that were trained in bfloat16.
+    """
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return [*([torch.bfloat16] if native else []), torch.float16, torch.float32]
     if device.type == "mps":
-        return [torch.float16, torch.float32]
+        return [torch.float32, torch.float16]
     return [torch.bfloat16, torch.float32] if _cpu_has_bfloat16() else [torch.float32]
+
+
+def batch_tokens(device: torch.device, bytes_a_token: int) -> int:
+    """Return the tokens of a batch at most: those that are worth it on such a device, and fit what is free.
+
+    Ask once the weights lie there. `bytes_a_token` is what `inspection.batch_bytes` estimates.
+    """
+    free, most = free_bytes(device), _BATCH_TOKENS[device.type]
+    return most if free is None else max(_FEWEST_TOKENS, min(most, int(free * _ROOM) // bytes_a_token))
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Return how much memory a batch may take on a device, what torch keeps of it included; None on a CPU."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
+    if device.type == "mps":
+        return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return None
+
+
+def placed(values: NDArray[Any], device: torch.device) -> Tensor:
+    """Return an array as a tensor on the device, which does not wait for it on CUDA.
+
+    There the copy is made from pinned memory, which torch keeps until the device has read it. Elsewhere a
+    copy that nobody waits for reads memory that is another's by then: on MPS it gave wrong numbers and no
+    error.
+    """
+    tensor = torch.from_numpy(values)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _cpu_has_bfloat16() -> bool:
@@ -105,6 +151,12 @@ def _quota() -> int:
     except (OSError, ValueError):
         return 1 << 16
     return 1 << 16 if quota == "max" else math.ceil(int(quota) / int(period))
+
+
+def device_memory(device: str) -> tuple[int, int]:
+    """Return the bytes of a CUDA device's memory that are used, by whichever process, and that are free."""
+    free, whole = torch.cuda.mem_get_info(device)
+    return whole - free, free
 
 
 def give_back_freed_memory() -> None:

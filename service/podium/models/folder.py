@@ -130,7 +130,7 @@ def refused(message: str) -> PermanentStartError:
     return PermanentStartError(Reason.MODEL_LOAD_FAILED, message)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return what an error says, its class before it, on one line of at most 300 characters."""
     return f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
 

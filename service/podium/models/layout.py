@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from podium.models.devices import placed
+
 GROUP_BYTES = 4 << 20
 """Attention weights of one group at most, unless one span has more: larger ones leave the cache."""
 GROUP_PAIRS = 16
@@ -21,6 +23,19 @@ GROUP_GROWTH = 1.15
 MULTIPLE = 16
 """Groups, and whole sequences on the CPU, are padded to a multiple of this: few shapes occur, and oneDNN
 takes 0.7 ms for each new one."""
+
+
+class Grouping(NamedTuple):
+    """How far spans of unlike length are padded to be one product: bytes, pairs and growth as above."""
+
+    bytes: int = GROUP_BYTES
+    pairs: int = GROUP_PAIRS
+    growth: float = GROUP_GROWTH
+
+
+ON_CPU = Grouping()
+ON_ACCELERATORS = Grouping(256 << 20, 4096, 1.5)
+"""A launch costs more there than some padding does."""
 
 
 class Group(NamedTuple):
@@ -98,7 +113,8 @@ class Layout:
         self.pairs = np.setdiff1d(np.arange(len(lengths)), self.prefixes)
         """(p,) the spans that pairs end with: all but prefixes."""
         self._score_bytes = score_bytes
-        self._most = 1 if apart else GROUP_PAIRS
+        usual = ON_CPU if device.type == "cpu" else ON_ACCELERATORS
+        self.grouping = usual._replace(pairs=1) if apart else usual
 
     @property
     def longest(self) -> int:
@@ -143,7 +159,7 @@ class Layout:
     def _groups(self, first: int, end: int) -> Iterator[Group]:
         continued = int(self.prefixes[first])
         prefix = None if continued < 0 else (int(self.starts[continued]), int(self.ends[continued]))
-        for size, padded in group(self.lengths[first:end].tolist(), self._score_bytes, self._most):
+        for size, padded in group(self.lengths[first:end].tolist(), self._score_bytes, self.grouping):
             starts, ends = self.starts[first : first + size], self.ends[first : first + size]
             places = np.arange(padded)
             held = places < (ends - starts)[:, None]
@@ -161,14 +177,26 @@ class Layout:
     def seen(self) -> list[Seen]:
         """All tokens of all pairs, in the order of `pairs`, a few pairs at a time."""
         found = []
-        for first in range(0, len(self.pairs), self._most):
-            spans = self.pairs[first : first + self._most]
+        for spans in self._parts():
             lengths = (self.before + self.lengths)[spans]
             width = -(-int(lengths.max()) // MULTIPLE) * MULTIPLE
             held = np.arange(width) < lengths[:, None]
             rows = self._rows_of(spans, width) * held + self._first_rows(spans)[:, None] * ~held
             found.append(Seen(self._tensor(rows.ravel()), self._tensor(held), self._tensor(lengths)))
         return found
+
+    def _parts(self) -> Iterator[NDArray[np.int64]]:
+        """Yield `pairs` a few at a time: on an accelerator as many as there are of like length."""
+        if self.grouping is ON_CPU:
+            yield from np.split(self.pairs, range(GROUP_PAIRS, len(self.pairs), GROUP_PAIRS))
+            return
+        for first, end in self._runs():
+            run = self.pairs[np.searchsorted(self.pairs, first) : np.searchsorted(self.pairs, end)]
+            lengths = (self.before + self.lengths)[run]
+            at = 0
+            for size, _ in group(lengths.tolist(), self._score_bytes, self.grouping):
+                yield run[at : at + size]
+                at += size
 
     def _first_rows(self, spans: NDArray[np.int64]) -> NDArray[np.int64]:
         return (self.starts - self._to_prefix)[spans]
@@ -248,21 +276,18 @@ class Layout:
         return self._tensor(np.concatenate(([0], np.cumsum(lengths))).astype(np.int32))
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(values).to(self.device, non_blocking=True)
+        return placed(values, self.device)
 
 
-def group(lengths: Sequence[int], score_bytes: int, most: int = GROUP_PAIRS) -> Iterator[tuple[int, int]]:
-    """Cut ascending lengths into groups of `most` spans at most.
-
-    Yields how many spans each has and to what they are padded.
-    """
+def group(lengths: Sequence[int], score_bytes: int, grouping: Grouping = ON_CPU) -> Iterator[tuple[int, int]]:
+    """Cut ascending lengths into groups; yield how many spans each has and to what they are padded."""
     size = padded = 0
     for index, length in enumerate(lengths):
         wanted = -(-length // MULTIPLE) * MULTIPLE
         if size and (
-            size == most
-            or length > lengths[index - size] * GROUP_GROWTH
-            or (size + 1) * wanted * wanted * score_bytes > GROUP_BYTES
+            size == grouping.pairs
+            or length > lengths[index - size] * grouping.growth
+            or (size + 1) * wanted * wanted * score_bytes > grouping.bytes
         ):
             yield size, padded
             size = 0

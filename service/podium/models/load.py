@@ -1,5 +1,6 @@
 """From a folder to a loaded model, or to a PermanentStartError that says what to do about it."""
 
+import functools
 import logging
 import time
 from collections.abc import Iterator
@@ -12,8 +13,8 @@ import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils.logging import disable_progress_bar
 
-from podium.errors import PodiumError
-from podium.models import architectures, calibration, devices, facts
+from podium.errors import PodiumError, is_failure
+from podium.models import agreement, architectures, calibration, devices, facts, inspection
 from podium.models.base import ModelInfo
 from podium.models.cross_encoder import CrossEncoder, Forward
 from podium.models.families.table import own_code, recipe_of
@@ -54,63 +55,106 @@ def load(
     `uri` is told on; `name` is what a hub calls the model, `uri` where it is None, and tells some families;
     `family` overrules what the folder says;
     `instruction` takes the place of the model's own default. Takes torch's threads for this process: one a
-    core that it may use. Raises PermanentStartError where the folder, the device, the dtype or the length
-    cannot work.
+    core that it may use. A device that does not compute what the CPU does is not served: `auto` then takes
+    the CPU, with a warning. Raises PermanentStartError where the folder, the device, the dtype or the length
+    cannot work, or where the device was asked for by its name.
     """
     disable_progress_bar()
+    loaded_on = functools.partial(
+        _loaded,
+        folder,
+        uri=uri,
+        name=name,
+        revision=revision,
+        family=family,
+        dtype=dtype,
+        max_length=max_length,
+        instruction=instruction,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
+    )
     with _in_words(folder):
         on = devices.choose_device(device)
-        computed_in = devices.choose_dtype(dtype, on)
-        torch.set_num_threads(devices.cores())
-        devices.give_back_freed_memory()
-        found = read(folder)
-        recipe = with_instruction(
-            recipe_of(found, family, name or uri, trust_remote_code=trust_remote_code), instruction
-        )
-        _refuse_unknown_architecture(found, recipe, trust_remote_code=trust_remote_code)
-        config = config_of(folder, recipe, trust_remote_code=trust_remote_code)
-        tokenizer = files.load(folder, config, trust_remote_code=trust_remote_code)
-        built = build(
-            folder,
-            recipe,
-            dtype=torch.float32 if computed_in == torch.int8 else computed_in,
-            device=on,
-            trust_remote_code=trust_remote_code,
-            allow_pickle=allow_pickle,
-        )
-        network, architecture = built.network, type(built.network).__name__
-        weights = sum(parameter.nbytes for parameter in network.parameters())
-        positions = architectures.usable_length(network)
-        limit, limited_by = length_of(recipe, positions, max_length)
-        recipe = msgspec.structs.replace(recipe, segments=segments_of(recipe, network, tokenizer))
-        text = make(
-            tokenizer.backend_tokenizer,
-            recipe,
-            limit,
-            segments=recipe.segments,
-            special=tokenizer.special_tokens_map,
-        )
-        for note in text.notes:
-            logger.warning("%s", note)
-        head = make_head(recipe, built)
-        forward: Forward
-        if architectures.packable(network):
-            forward = PackedForward(network, head, recipe, on, computed_in)
-        elif computed_in == torch.int8:
-            raise refused(
-                f"dtype `int8` is for models that are packed, and {architecture} cannot be; set "
-                "PODIUM_DTYPE to float32 or to auto"
-            )
-        else:
-            logger.warning(
-                "%s cannot be packed: it is served padded, which is slower on mixed lengths", architecture
-            )
-            forward = PaddedForward(network, head, recipe, on, computed_in)
-        notes: tuple[str, ...] = ()
-        if isinstance(forward, PackedForward) and computed_in == torch.int8:
-            notes = _in_integers(forward, text)
-            weights = forward.weights_bytes()
+        model = loaded_on(on)
+        wrong = agreement.disagreement(model) if agreement.is_asked(on) else None
+        if wrong is not None:
+            del model
+            computes = f"device `{on}` does not compute what the CPU computes: {wrong}"
+            if device != "auto":
+                raise refused(
+                    f"{computes}; set PODIUM_DEVICE to cpu, or PODIUM_DTYPE to float32 if it is not"
+                )
+            logger.warning("%s; the CPU serves", computes)
+            model = loaded_on(torch.device("cpu"))
     devices.keep_freed_memory()
+    return model
+
+
+def _loaded(
+    folder: Path,
+    on: torch.device,
+    *,
+    uri: str,
+    name: str | None,
+    revision: str | None,
+    family: str,
+    dtype: str,
+    max_length: int | None,
+    instruction: str | None,
+    trust_remote_code: bool,
+    allow_pickle: bool,
+) -> CrossEncoder:
+    computed_in = devices.choose_dtype(dtype, on)
+    torch.set_num_threads(devices.cores())
+    devices.give_back_freed_memory()
+    found = read(folder)
+    recipe = with_instruction(
+        recipe_of(found, family, name or uri, trust_remote_code=trust_remote_code), instruction
+    )
+    _refuse_unknown_architecture(found, recipe, trust_remote_code=trust_remote_code)
+    config = config_of(folder, recipe, trust_remote_code=trust_remote_code)
+    tokenizer = files.load(folder, config, trust_remote_code=trust_remote_code)
+    floats = torch.float32 if computed_in == torch.int8 else computed_in
+    built = build(
+        folder,
+        recipe,
+        dtype=floats,
+        device=on,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
+    )
+    network, architecture = built.network, type(built.network).__name__
+    weights = sum(parameter.nbytes for parameter in network.parameters())
+    positions = architectures.usable_length(network)
+    limit, limited_by = length_of(recipe, positions, max_length)
+    recipe = msgspec.structs.replace(recipe, segments=segments_of(recipe, network, tokenizer))
+    text = make(
+        tokenizer.backend_tokenizer,
+        recipe,
+        limit,
+        segments=recipe.segments,
+        special=tokenizer.special_tokens_map,
+    )
+    for note in text.notes:
+        logger.warning("%s", note)
+    head = make_head(recipe, built)
+    forward: Forward
+    if architectures.packable(network):
+        forward = PackedForward(network, head, recipe, on, computed_in)
+    elif computed_in == torch.int8:
+        raise refused(
+            f"dtype `int8` is for models that are packed, and {architecture} cannot be; set PODIUM_DTYPE to "
+            "float32 or to auto"
+        )
+    else:
+        logger.warning(
+            "%s cannot be packed: it is served padded, which is slower on mixed lengths", architecture
+        )
+        forward = PaddedForward(network, head, recipe, on, computed_in)
+    notes: tuple[str, ...] = ()
+    if isinstance(forward, PackedForward) and computed_in == torch.int8:
+        notes = _in_integers(forward, text)
+        weights = forward.weights_bytes()
     info = ModelInfo(
         uri=uri,
         revision=revision,
@@ -132,6 +176,7 @@ def load(
         instruction_use=recipe.instruction_use,
         activation=recipe.activation,
         weights_bytes=weights,
+        max_batch_tokens=devices.batch_tokens(on, inspection.batch_bytes(config, 1, floats.itemsize)),
         notes=(*recipe.notes, *text.notes, *notes),
     )
     return CrossEncoder(info, text, forward, recipe)
@@ -219,6 +264,8 @@ def _in_words(folder: Path) -> Iterator[None]:
         yield
     except PodiumError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         logger.debug("loading failed", exc_info=True)
         raise refused(f"the model in `{folder}` cannot be loaded: {first_line(error)}") from error

@@ -1,6 +1,10 @@
 """What a loaded model must do before it serves: run once on usual shapes, and rank a known pair right."""
 
-from podium.models.base import Model
+from collections.abc import Callable
+from time import perf_counter
+from typing import NamedTuple
+
+from podium.models.base import Encoding, Model, Tokens
 
 _QUERY = "What is deep learning?"
 _RIGHT = "Deep learning is a subset of machine learning that uses neural networks."
@@ -9,12 +13,83 @@ _WRONG = "The weather is nice today."
 _WARM_UP_LENGTHS = (1, 3, 3, 8, 8, 8)
 """Repetitions of a sentence: pairs of some 20 to 120 tokens."""
 
+CPU_WARM_UP_TOKENS = 512
+"""Tokens of the longest pair that is scored at the start on a CPU, which takes seconds for one of 8,192."""
+
+_MEASURED_LENGTH = 8
+"""Repetitions of a sentence: pairs of some 120 tokens, as documents have."""
+_FIRST_TOKENS = 1024
+GAIN = 1.1
+"""How much faster twice the batch must be to be worth that others wait twice as long for it."""
+
 
 def warm_up(model: Model) -> None:
-    """Score a few pairs and forget the scores: the first products of each shape set up their kernels."""
+    """Score a few pairs, and one as long as the model takes, and forget the scores.
+
+    The first products of each shape set up their kernels, and a device that has no room for the longest pair
+    tells it before it serves.
+    """
     (query,) = model.queries([_QUERY])
     documents = model.documents([" ".join([_RIGHT] * times) for times in _WARM_UP_LENGTHS])
     model.score([model.pair(query, document) for document in documents])
+    model.score([_longest(model, query)])
+
+
+def _longest(model: Model, query: Tokens) -> Encoding:
+    """Return a pair of `max_length` tokens, on a CPU of at most CPU_WARM_UP_TOKENS."""
+    tokens = model.info.max_length
+    if model.info.device == "cpu":
+        tokens = min(tokens, CPU_WARM_UP_TOKENS)
+    (once, more) = (_of_repeated(model, query, times) for times in (1, 2))
+    each = max(1, more.needed - once.needed)
+    times = 1 + max(0, tokens - once.needed) // each
+    if tokens == model.info.max_length:
+        times += 1  # the rest is cut off
+    return _of_repeated(model, query, times)
+
+
+def _of_repeated(model: Model, query: Tokens, times: int) -> Encoding:
+    (document,) = model.documents([" ".join([_RIGHT] * times)])
+    return model.pair(query, document)
+
+
+class Pace(NamedTuple):
+    """How fast a device is, and what its batches should aim at."""
+
+    tokens_per_s: float
+    batch_s: float
+
+
+def measure(
+    model: Model, max_batch_tokens: int, most_s: float, *, now: Callable[[], float] = perf_counter
+) -> Pace | None:
+    """Find the smallest batch in which an accelerator is as fast as in larger ones; None on a CPU.
+
+    There 250 ms are right, and so many batches would take minutes. Batches are doubled until that gains less
+    than GAIN, they take `most_s`, or the next would hold more than `max_batch_tokens`. Each is scored twice:
+    the first time kernels are chosen and memory is got. Raises what the model raises.
+    """
+    if model.info.device == "cpu":
+        return None
+    (query,) = model.queries([_QUERY])
+    (document,) = model.documents([" ".join([_RIGHT] * _MEASURED_LENGTH)])
+    pair = model.pair(query, document)
+    best: Pace | None = None
+    pairs = max(1, min(_FIRST_TOKENS, max_batch_tokens) // pair.tokens)
+    while best is None or pairs * pair.tokens <= max_batch_tokens:
+        batch = [pair] * pairs
+        model.score(batch)
+        start = now()
+        model.score(batch)
+        seconds = max(now() - start, 1e-6)
+        found = Pace(model.computed(batch) / seconds, min(seconds, most_s))
+        if best is not None and found.tokens_per_s < GAIN * best.tokens_per_s:
+            return best
+        best = found
+        if seconds >= most_s:
+            return best
+        pairs *= 2
+    return best
 
 
 def self_test(model: Model) -> str | None:

@@ -20,15 +20,18 @@ from litestar.handlers.base import BaseRouteHandler
 
 from podium.dialects.table import dialect_of
 from podium.errors import InvalidRequest, MethodNotAllowed, NotFound
+from podium.loading import load_model
 from podium.server.docs import docs_routes
 from podium.server.exchange import Border, exchange_of
+from podium.server.pages import PAGES, file_routes
 from podium.server.probes import OPEN, probe_routes
 from podium.server.protocol import Server, make_server
 from podium.server.routes import failure, rank_routes
-from podium.server.startup import load_model, start
+from podium.server.startup import start
 from podium.server.state import Phase, Service
 from podium.settings import SettingError, Settings
 from podium.telemetry import logs, tracing
+from podium.telemetry.otlp import pushing
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +45,13 @@ def create_app(service: Service) -> Border:
 
     # Litestar runs a guard that is not async in a thread: measured, a third of what a request costs here.
     async def need_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        if connection.scope["path"] not in OPEN or connection.scope.get("method") == "POST":
+        if connection.scope["path"] not in _KEYLESS or connection.scope.get("method") == "POST":
             headers = connection.headers
-            service.check_key(headers.get("authorization", ""), headers.get("api-key", ""))
+            name = service.check_key(headers.get("authorization", ""), headers.get("api-key", ""))
+            exchange_of(connection.scope).key = name
 
     litestar = Litestar(
-        [rank_routes(service), *probe_routes(service), *docs_routes(service)],
+        [rank_routes(service), *probe_routes(service), *docs_routes(service), *file_routes(service)],
         guards=[need_key],
         exception_handlers={Exception: _answer_exception},
         cors_config=CORSConfig(allow_origins=origins, expose_headers=_TOLD) if origins else None,
@@ -58,7 +62,8 @@ def create_app(service: Service) -> Border:
     return Border(litestar, service)
 
 
-_TOLD = ["Retry-After", "X-Request-Id", "X-Podium-Truncated-Documents"]
+_KEYLESS = OPEN | PAGES
+_TOLD = ["Retry-After", "Server-Timing", "X-Request-Id", "X-Podium-Truncated-Documents"]
 """Headers that scripts of other origins may read."""
 
 
@@ -192,6 +197,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         keep_alive_timeout_s=settings.keep_alive_timeout_s,
     )
     starting = asyncio.create_task(_start(service))
+    end_pushing = pushing(os.environ, service.metrics.registry)
     try:
         if settings.preload:
             await asyncio.wait((starting, signals.asked), return_when=asyncio.FIRST_COMPLETED)
@@ -205,6 +211,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         for task in (starting, signals.asked, signals.urged):
             task.cancel()
         service.close()
+        end_pushing()
 
 
 async def _start(service: Service) -> None:

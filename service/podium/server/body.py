@@ -13,9 +13,7 @@ T = TypeVar("T")
 
 
 class Budget:
-    """Bytes of all bodies that are read or wait for their answer, with what their values take beyond these
-    bytes where they are kept. Used on the event loop only.
-    """
+    """Bytes of all bodies that are read or wait for their answer. Used on the event loop only."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

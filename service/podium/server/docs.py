@@ -1,9 +1,8 @@
 """The OpenAPI document and a page for people, made from the table of dialects, nothing from elsewhere."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 
 import msgspec
 from litestar import get
@@ -11,18 +10,26 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
 from podium.dialects.base import Dialect
+from podium.dialects.clients import CLIENTS
+from podium.dialects.recognition import Rule
 from podium.dialects.table import ROUTES, recognise, rules_of
 from podium.server.openapi import GETS, Schema, Schemas, dialects, openapi, schemas
+from podium.server.pages import html, read
 from podium.server.probes import VERSION
 from podium.server.state import Service
 
-_TEMPLATE = Path(__file__).with_name("docs.html")
+GROUPS: Mapping[str, Sequence[str]] = {
+    "Forms that several vendors share": ("results", "rankings", "similarity", "pair", "pairs"),
+    "Vendors": ("cohere", "jina", "voyage", "pinecone", "mixedbread", "dashscope", "deepinfra"),
+    "Servers that people run": ("tei", "vllm", "score", "infinity", "llamacpp", "nim", "weaviate"),
+}
+"""Every dialect, as the page groups them."""
 
 
 def docs_routes(service: Service) -> Sequence[HTTPRouteHandler]:
     """Return the handlers of the OpenAPI document and its page."""
     document = msgspec.json.encode(openapi(service.settings.root_path))
-    whole = page().encode()
+    whole = page()
 
     @get("/openapi.json")
     async def openapi_json() -> ASGIResponse:
@@ -32,25 +39,58 @@ def docs_routes(service: Service) -> Sequence[HTTPRouteHandler]:
     @get("/docs")
     async def docs() -> ASGIResponse:
         """The APIs as a page on which requests can be tried."""
-        return ASGIResponse(body=whole, media_type="text/html")
+        return html(whole)
 
     return [openapi_json, docs]
 
 
 def page() -> str:
-    """Return the page: each API with its fields and an example, the shared paths, and the service's own."""
-    made = schemas()
+    """Return the page: which API is spoken where, each with its fields and an example, and the service's own
+    paths.
+    """
+    made, spoken = schemas(), dialects()
     parts = {
         "version": escape(VERSION),
-        "links": "".join(f"<a href='#{name}'>{escape(each.title)}</a>" for name, each in dialects().items()),
-        "apis": "".join(_api(dialect, made) for dialect in dialects().values()),
-        "shared": "".join(_shared_path(path) for path in ROUTES if len(rules_of(path)) > 1),
+        "clients": "".join(
+            f"<tr data-find><td>{escape(one.name)}<td><code data-base='{escape(one.base)}'>"
+            f"http://host:port{escape(one.base)}</code>"
+            f"<td>{_link(spoken[one.dialect])}"
+            for one in CLIENTS
+        ),
+        "paths": "".join(_rules(paths, rules) for rules, paths in _alike().items()),
+        "apis": "".join(
+            _group(title, [_api(spoken[name], made) for name in names]) for title, names in GROUPS.items()
+        ),
         "service": "".join(_get(path, summary) for path, summary in GETS.items()),
     }
-    text = _TEMPLATE.read_text("utf-8")
+    text = read("docs.html")
     for name, content in parts.items():
         text = text.replace(f"<!-- {name} -->", content)
     return text
+
+
+def _group(title: str, apis: Sequence[str]) -> str:
+    return f"<section data-group><h3>{escape(title)}</h3>{''.join(apis)}</section>"
+
+
+def _alike() -> Mapping[Sequence[Rule], Sequence[str]]:
+    """Return the paths by their rules; those that several APIs share come first."""
+    alike: dict[Sequence[Rule], list[str]] = {}
+    for path in sorted(ROUTES, key=lambda path: len(rules_of(path)) == 1):
+        alike.setdefault(rules_of(path), []).append(path)
+    return alike
+
+
+def _rules(paths: Sequence[str], rules: Sequence[Rule]) -> str:
+    spelled = " ".join(f"<code>{escape(path.replace(':path', ''))}</code>" for path in paths)
+    told = "".join(f"<li>{_marked(rule.when)} → {_link(rule.dialect)}" for rule in rules)
+    return f"<tr data-find><td>{spelled}<td>" + (
+        f"<ol>{told}</ol>" if len(rules) > 1 else _link(rules[0].dialect)
+    )
+
+
+def _link(dialect: Dialect) -> str:
+    return f"<a href='#{dialect.name}'>{escape(dialect.title)}</a>"
 
 
 def _api(dialect: Dialect, made: Schemas) -> str:
@@ -60,12 +100,13 @@ def _api(dialect: Dialect, made: Schemas) -> str:
     options = "".join(f"<option>{escape(path.replace(':path', ''))}" for path in paths)
     example = json.dumps(dialect.example, indent=2, ensure_ascii=False)
     return (
-        f"<details class=api id='{dialect.name}'><summary><b>{escape(dialect.title)}</b>"
+        f"<details class=api data-find id='{dialect.name}'><summary><b>{escape(dialect.title)}</b>"
         f"<code>{escape(paths[0].replace(':path', ''))}</code></summary>"
         f"{_fields(_resolved(made.bodies[dialect.name], made))}{_where(dialect)}"
         f"<form><label>POST <select>{options}</select></label>"
-        f"<textarea spellcheck=false rows={example.count(chr(10)) + 1}>{escape(example)}</textarea>"
-        "<button>Send</button><button type=button class=curl>As curl</button><output></output></form>"
+        f"<textarea aria-label='Body for {escape(dialect.title)}' spellcheck=false "
+        f"rows={example.count(chr(10)) + 1}>{escape(example)}</textarea>"
+        "<button>Send</button> <button type=button class=curl>As curl</button><output></output></form>"
         "</details>"
     )
 
@@ -120,14 +161,9 @@ def _resolved(schema: Schema, made: Schemas) -> Schema:
     return made.components.get(name, schema)
 
 
-def _shared_path(path: str) -> str:
-    rows = "".join(f"<li>{_marked(rule.when)} → {escape(rule.dialect.title)}" for rule in rules_of(path))
-    return f"<details><summary><code>{escape(path)}</code></summary><ol>{rows}</ol></details>"
-
-
 def _get(path: str, summary: str) -> str:
     link = f"<a href='.{path}' data-path='{path}'><code>{path}</code></a>"
-    return f"<tr><td>{link}<td>{escape(summary)}"
+    return f"<tr data-find><td>{link}<td>{escape(summary)}"
 
 
 def _marked(text: str) -> str:

@@ -17,7 +17,7 @@ from podium.dialects.base import Dialect, superset
 from podium.dialects.table import dialect_of
 from podium.errors import Unavailable
 from podium.server.state import Phase, Service
-from podium.telemetry.tracing import TRACER, remote_context, tell, trace_id
+from podium.telemetry.tracing import TRACER, exemplar, remote_context, tell, trace_id
 
 log = logging.getLogger("podium.access")
 
@@ -42,8 +42,18 @@ class Exchange:
     """Name of the API, "unknown" where a rank request could not be told; None where nothing was ranked."""
     spoken: Dialect | None = None
     """The API once it is known; its failures are told in its own words."""
+    key: str | None = None
+    """Name of the API key, where it has one."""
     documents: int | None = None
+    model: str | None = None
+    tokens: int | None = None
+    """Tokens that the model reads of its pairs, and its name, where they were ranked."""
     status: int = 500
+
+    @property
+    def told(self) -> dict[str, str | int | None]:
+        """What its span tells of it."""
+        return {name: getattr(self, name) for name in ("dialect", "documents", "model", "tokens")}
 
 
 def exchange_of(scope: Any) -> Exchange:
@@ -99,7 +109,7 @@ class Border:
                     await _answer(tagged_send, *superset(RuntimeError()))
             finally:
                 route = None if exchange.status == NOT_FOUND else path
-                tell(span, method, route, exchange.status, exchange.dialect)
+                tell(span, method, route, exchange.status, **exchange.told)
                 self._account(method, path, exchange)
 
     def _is_last(self, status: int, headers: Mapping[str, str]) -> bool:
@@ -125,7 +135,9 @@ class Border:
         seconds = time.monotonic() - exchange.started
         if exchange.dialect is not None:
             self._metrics.requests.labels(exchange.dialect, str(exchange.status)).inc()
-            self._metrics.request_duration_seconds.labels(exchange.dialect).observe(seconds)
+            if exchange.key is not None:
+                self._metrics.key_requests.labels(exchange.key, str(exchange.status)).inc()
+            self._metrics.request_duration_seconds.labels(exchange.dialect).observe(seconds, exemplar())
         probe = exchange.dialect is None and exchange.status < 400
         log.log(
             logging.DEBUG if probe else logging.INFO,

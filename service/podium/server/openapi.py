@@ -15,7 +15,7 @@ from podium.server.probes import OPEN, VERSION
 Schema = dict[str, Any]
 
 GETS: Mapping[str, str] = {
-    "/": "What this is and where to read on",
+    "/": "What this is and where to read on; in a browser a page that ranks",
     "/livez": "Whether the process can go on; 503 asks for a restart",
     "/readyz": "Whether rank requests are answered",
     "/health": "Readiness, with the model and its device",
@@ -144,7 +144,11 @@ def _rank(path: str, made: Schemas) -> dict[str, Any]:
                     "x-podium-truncated-documents": {
                         "description": "documents of which something was cut to fit the model",
                         "schema": {"type": "integer"},
-                    }
+                    },
+                    "server-timing": {
+                        "description": "milliseconds of queue, tokenization, inference, and in total",
+                        "schema": {"type": "string"},
+                    },
                 },
                 "content": {"application/json": {"schema": _one_of([made.answers[name] for name in spoken])}},
             },

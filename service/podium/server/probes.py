@@ -6,13 +6,14 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from litestar import get
+from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
 from podium.dialects.table import asked
 from podium.errors import Unavailable
 from podium.models.base import ModelInfo
+from podium.server.pages import html, is_browser, read
 from podium.server.state import START_RETRY_S, Service
 
 VERSION = version("podium-rerank")
@@ -23,6 +24,7 @@ OPEN = frozenset(asked("/livez", "/readyz", "/health", "/metrics", "/"))
 def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
     """Return the handlers that tell of the service."""
     created = int(time.time())
+    page = read("index.html") if service.settings.page == "on" else None
 
     @get(asked("/livez", "/v1/health/live", "/.well-known/live"))
     async def livez() -> ASGIResponse:
@@ -48,9 +50,10 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
         return _json({"status": "ok", "model": service.served_name, "device": info.device})
 
     @get("/metrics")
-    async def metrics() -> ASGIResponse:
-        """Prometheus' text format."""
-        return ASGIResponse(body=service.metrics.exposition(), media_type="text/plain; version=0.0.4")
+    async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
+        """Prometheus' text format, or OpenMetrics where `Accept` asks for it."""
+        body, media_type = service.metrics.exposition(request.headers.get("accept", ""))
+        return ASGIResponse(body=body, headers={"content-type": media_type})
 
     @get(asked("/info"))
     async def info() -> ASGIResponse:
@@ -73,9 +76,11 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
         return _json(msgspec.to_builtins(_loaded(service)))
 
     @get("/")
-    async def root() -> ASGIResponse:
-        """What this is and where to read on."""
-        return _json(
+    async def root(request: Request[Any, Any, Any]) -> ASGIResponse:
+        """What this is and where to read on; in a browser a page that ranks."""
+        if page is not None and is_browser(request.headers.get("accept", "")):
+            return html(page)
+        answer = _json(
             {
                 "service": "podium",
                 "version": VERSION,
@@ -87,6 +92,8 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
                 "metrics": "/metrics",
             }
         )
+        answer.headers["vary"] = "Accept"
+        return answer
 
     return [livez, readyz, health, metrics, info, models, model, meta, root]
 
@@ -118,7 +125,7 @@ def _info(service: Service, model: ModelInfo) -> dict[str, Any]:
         "model_type": {"reranker": {"id2label": {"0": model.label}, "label2id": {model.label: 0}}},
         "max_concurrent_requests": settings.max_queue_pairs,
         "max_input_length": model.max_length,
-        "max_batch_tokens": service.batch_tokens(model.device),
+        "max_batch_tokens": service.batch_tokens(model),
         "max_batch_requests": None,
         "max_client_batch_size": settings.max_documents,
         "auto_truncate": True,

@@ -16,7 +16,7 @@ from podium.dialects.base import Context, Dialect, decode, let_go, superset
 from podium.dialects.scanning import check_values
 from podium.dialects.table import ROUTES, TEXT_PATHS, dialect_of, recognise
 from podium.errors import InvalidRequest, PodiumError, Unauthorized
-from podium.ranking import RankRequest
+from podium.ranking import Ranking, RankRequest, Timing
 from podium.server.body import ClientGone, read_body, while_connected
 from podium.server.exchange import CLIENT_GONE, Exchange, exchange_of
 from podium.server.state import Service
@@ -37,7 +37,7 @@ def rank_routes(service: Service) -> HTTPRouteHandler:
         exchange.spoken = dialect_of(request.scope["path"])
         exchange.dialect = exchange.spoken.name if exchange.spoken else "unknown"
         try:
-            with service.in_flight.share() as take:
+            with service.metrics.requests_in_flight.track_inprogress(), service.in_flight.share() as take:
                 return await _answer(service, request, take, exchange)
         except ClientGone:
             return ASGIResponse(status_code=CLIENT_GONE)
@@ -65,18 +65,27 @@ async def _answer(
         max_bytes=settings.max_body_bytes,
         timeout_s=settings.body_timeout_s,
     )
+    large = len(raw) > READ_AT_ONCE
     reading = functools.partial(_read, path, request.headers, raw, exchange, settings.max_documents, context)
-    if len(raw) <= READ_AT_ONCE:
-        dialect, body, ask, kept = reading()
-    else:
-        dialect, body, ask, kept = await while_connected(service.decode(reading), request.receive)
-    take(max(0, kept - len(raw)))
+    dialect, body, ask, repeats = (
+        await while_connected(service.decode(reading), request.receive) if large else reading()
+    )
     ranking_ = service.ready_reranker().rank(ask)
-    del raw, reading, ask  # nothing of the texts is kept twice while the request waits
+    del reading, ask  # nothing of the texts is kept twice while the request waits
+    if not repeats:
+        del raw
     ranking = await while_connected(ranking_, request.receive)
-    content = msgspec.json.encode(dialect.respond(body, ranking, context))
+    exchange.model, exchange.tokens = service.served_name, ranking.usage.tokens
+    if not repeats:
+        content = msgspec.json.encode(dialect.respond(body, ranking, context))
+    else:
+        repeating = functools.partial(_repeat, dialect, raw, ranking, context)
+        content = await service.decode(repeating) if large else repeating()
     truncated = str(ranking.usage.truncated_documents)
-    return ASGIResponse(body=content, headers={"x-podium-truncated-documents": truncated})
+    told = {"x-podium-truncated-documents": truncated}
+    if ranking.timing is not None:
+        told["server-timing"] = _server_timing(ranking.timing, time.monotonic() - exchange.started)
+    return ASGIResponse(body=content, headers=told)
 
 
 def _read(
@@ -86,22 +95,40 @@ def _read(
     exchange: Exchange,
     max_documents: int,
     context: Context,
-) -> tuple[Dialect, Any, RankRequest, int]:
-    """Return the API, its body, what it asks for, and the bytes of the values that the answer needs.
+) -> tuple[Dialect, Any, RankRequest, bool]:
+    """Return the API, its body without its texts, what it asks for, and whether the answer repeats the texts.
 
     May run in another thread.
     """
-    values = check_values(raw) if len(raw) > READ_AT_ONCE else None
+    if len(raw) > READ_AT_ONCE:
+        check_values(raw)
     dialect = exchange.spoken = recognise(path, headers, raw)
     exchange.dialect = dialect.name
     body = decode(dialect.body, raw)
     ask = dialect.parse(body)
     exchange.documents = len(ask.documents)
     _check_size(ask, max_documents)
-    if not dialect.keeps_texts(body, context):
-        let_go(body)
-        return dialect, body, ask, 0
-    return dialect, body, ask, check_values(raw) if values is None else values
+    repeats = dialect.repeats_texts(body, context)
+    let_go(body)
+    return dialect, body, ask, repeats
+
+
+def _repeat(dialect: Dialect, raw: bytes, ranking: Ranking, context: Context) -> bytes:
+    """Return an answer that repeats texts of the request, which are read once more: kept as bytes they take
+    a part of what they take as values. May run in another thread.
+    """
+    return msgspec.json.encode(dialect.respond(decode(dialect.body, raw), ranking, context))
+
+
+def _server_timing(timing: Timing, total_s: float) -> str:
+    """Return the header in which browsers show where the time went, in milliseconds."""
+    parts = {
+        "queue": timing.queue_s,
+        "tokenization": timing.tokenization_s,
+        "inference": timing.inference_s,
+        "total": total_s,
+    }
+    return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in parts.items())
 
 
 def failure(

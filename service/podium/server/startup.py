@@ -8,24 +8,20 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from podium.errors import PermanentStartError, PodiumError, Reason
+from podium.batching import BATCH_S
+from podium.errors import PermanentStartError, PodiumError, Reason, is_failure
 from podium.models.base import Model
-from podium.models.cross_encoder import CrossEncoder
-from podium.models.load import load
-from podium.models.readiness import self_test, warm_up
+from podium.models.devices import device_memory
+from podium.models.readiness import Pace, measure, self_test, warm_up
 from podium.ranking import RankRequest
 from podium.reranker import Reranker
 from podium.server.state import Phase, Service
-from podium.settings import Settings
-from podium.weights import marker
-from podium.weights.fetch import Fetched, fetch, verify
+from podium.settings import SettingError, Settings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MEASURED_PAIRS = 16
-PROGRESS_S = 5.0
-"""Seconds between two log lines of a download."""
 _TEXT = "The giant panda is a bear species endemic to China; it lives on bamboo in a few mountain ranges. "
 
 
@@ -36,13 +32,13 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
     """
     started = time.monotonic()
     settings = service.settings
-    model = await in_thread(lambda: _tested(load(settings), settings.self_test))
+    model, pace = await in_thread(lambda: made(load, service))
     if service.phase is not Phase.LOADING:  # told to shut down meanwhile
         return
     service.reranker = Reranker(
         model,
         metrics=service.metrics,
-        max_batch_tokens=service.batch_tokens(model.info.device),
+        max_batch_tokens=service.batch_tokens(model.info),
         max_queue_pairs=settings.max_queue_pairs,
         max_windows=settings.max_windows,
         request_timeout_s=settings.request_timeout_s,
@@ -50,6 +46,7 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
         allow_priority=settings.allow_priority,
         cache_bytes=settings.cache_bytes,
         cache_ttl_s=settings.cache_ttl_s,
+        **({} if pace is None else pace._asdict()),
     )
     await _measure(service.reranker)
     if not service.become_ready():
@@ -59,6 +56,8 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
     info = model.info
     labels = (service.served_name, info.revision or "", info.device, info.dtype)
     service.metrics.model_info.labels(*labels).set(1)
+    if info.device.startswith("cuda"):
+        service.metrics.follow_device_memory(lambda: device_memory(info.device))
     log.info(
         "%s is ready",
         service.served_name,
@@ -94,66 +93,44 @@ async def in_thread(work: Callable[[], T]) -> T:
     return await asyncio.wrap_future(done)
 
 
-def load_model(settings: Settings) -> Model:
-    """Fetch and load the model that the settings name."""
-    fetched = fetch(
-        settings.model,
-        settings.revision,
-        cache_dir=settings.cache_dir,
-        offline=settings.offline,
-        progress=_log_progress(settings.model),
-    )
-    return load_fetched(fetched, settings)
+def made(load: Callable[[Settings], Model], service: Service) -> tuple[Model, Pace | None]:
+    """Load a model and try it; what to aim at with its batches comes with it, where that was measured.
+
+    Raises StartError, SettingError for a file of a setting, and nothing else: a model's files make libraries
+    raise anything.
+    """
+    try:
+        return _tested(load(service.settings), service)
+    except (PodiumError, SettingError):
+        raise
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        log.debug("the start failed", exc_info=error)
+        why = _line(error)
+        raise PermanentStartError(Reason.MODEL_LOAD_FAILED, f"the model cannot be loaded: {why}") from error
 
 
-def load_fetched(fetched: Fetched, settings: Settings) -> CrossEncoder:
-    """Load the model in a complete folder as the settings say; code that would run is looked at before."""
-    if settings.trust_remote_code:
-        verify(fetched)
-    marked = marker.read(fetched.folder)
-    return load(
-        fetched.folder,
-        uri=settings.model,
-        name=marked.uri if marked else None,
-        revision=fetched.revision,
-        family=settings.family,
-        device=settings.device,
-        dtype=settings.dtype,
-        max_length=settings.max_length,
-        instruction=settings.instruction,
-        trust_remote_code=settings.trust_remote_code,
-        allow_pickle=settings.allow_pickle,
-    )
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
 
 
-def _log_progress(model: str) -> Callable[[int, int], None]:
-    """Return a callback for `fetch` that logs how far a download is, now and then."""
-    last = time.monotonic()
-
-    def log_progress(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= PROGRESS_S:
-            last = time.monotonic()
-            log.info("fetching %s: %.0f of %.0f MB", model, done / 1e6, total / 1e6)
-
-    return log_progress
-
-
-def _tested(model: Model, strictness: str) -> Model:
+def _tested(model: Model, service: Service) -> tuple[Model, Pace | None]:
+    strictness = service.settings.self_test
     try:
         warm_up(model)
+        pace = measure(model, service.batch_tokens(model.info), BATCH_S)
         wrong = None if strictness == "off" else self_test(model)
     except Exception as error:  # whatever a model raises on its first batch, it cannot serve
         log.debug("the model failed on its first batch", exc_info=error)
-        why = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         raise PermanentStartError(
-            Reason.MODEL_LOAD_FAILED, f"the model is loaded, but fails on its first batch: {why}"
+            Reason.MODEL_LOAD_FAILED, f"the model is loaded, but fails on its first batch: {_line(error)}"
         ) from error
     if wrong is not None:
         if strictness == "strict":
             raise PermanentStartError(Reason.SELF_TEST_FAILED, wrong)
         log.warning("self-test: %s", wrong)
-    return model
+    return model, pace
 
 
 async def _measure(reranker: Reranker) -> None:

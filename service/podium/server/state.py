@@ -3,7 +3,8 @@
 import asyncio
 import enum
 import hmac
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +23,6 @@ START_RETRY_S = 5
 """What callers are told to wait while a model loads; nobody knows how long it takes."""
 
 
-BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192, "cuda": 65_536}
-"""Tokens of a batch at most, by device. CPU: beyond it temporaries pass 32 MB, which glibc maps anew each
-time. CUDA: 65,536 tokens of bge-reranker-v2-m3 take 2 GB beside its weights."""
-
-
 class Phase(enum.StrEnum):
     """How far the service is; probes show the word."""
 
@@ -43,7 +39,8 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     reranker: Reranker | None = None
     phase: Phase = Phase.LOADING
-    keys: tuple[bytes, ...] = field(init=False)
+    keys: Mapping[bytes, str | None] = field(init=False)
+    """Accepted keys, each with its name where it has one."""
     in_flight: Budget = field(init=False)
     _decoding: ThreadPoolExecutor = field(init=False)
 
@@ -83,9 +80,9 @@ class Service:
             return self.phase.value
         return self.reranker.stuck
 
-    def batch_tokens(self, device: str) -> int:
-        """Return the tokens of a batch at most: the setting, else by device."""
-        return self.settings.max_batch_tokens or BATCH_TOKENS[device.partition(":")[0]]
+    def batch_tokens(self, model: ModelInfo) -> int:
+        """Return the tokens of a batch at most: the setting, else what the model's device has room for."""
+        return self.settings.max_batch_tokens or model.max_batch_tokens
 
     @property
     def served_name(self) -> str:
@@ -97,17 +94,19 @@ class Service:
         """The loaded model, None while it loads."""
         return None if self.reranker is None else self.reranker.model.info
 
-    def check_key(self, *sent: str) -> None:
-        """Raise Unauthorized unless a configured key was sent, or none is configured.
+    def check_key(self, *sent: str) -> str | None:
+        """Return the name of the configured key that was sent, None where it has none or none is configured.
 
-        `sent`: values of headers, with or without `Bearer`; a proxy may use one of them for itself. Every
-        key is compared, in constant time.
+        Raises Unauthorized unless one was sent. `sent`: values of headers, with or without `Bearer`; a proxy
+        may use one of them for itself. Every key is compared, in constant time.
         """
         if not self.keys:
-            return
+            return None
         candidates = [_bare(value) for value in sent]
-        if sum([hmac.compare_digest(one, key) for one in candidates for key in self.keys]) == 0:
+        found = [key for key in self.keys for one in candidates if hmac.compare_digest(one, key)]
+        if not found:
             raise Unauthorized
+        return self.keys[found[0]]
 
 
 def _bare(sent: str) -> bytes:
@@ -115,17 +114,24 @@ def _bare(sent: str) -> bytes:
     return (rest if scheme.lower() == "bearer" else sent).strip().encode("latin-1")
 
 
-def read_keys(settings: Settings) -> tuple[bytes, ...]:
-    """Return the accepted API keys; raises SettingError for a file that cannot be read or holds none."""
-    keys = [key.strip() for key in (settings.api_keys or "").split(",")]
+def read_keys(settings: Settings) -> dict[bytes, str | None]:
+    """Return the accepted API keys, each with its name where `# NAME` stands behind it.
+
+    Raises SettingError for a file that cannot be read or holds none.
+    """
+    entries = (settings.api_keys or "").split(",")
     if settings.api_keys_file:
         try:
-            lines = Path(settings.api_keys_file).read_text("utf-8").splitlines()
+            entries += Path(settings.api_keys_file).read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingError(f"PODIUM_API_KEYS_FILE: {settings.api_keys_file}: {error}") from None
-        keys += [line.strip() for line in lines]
-    found = tuple(key.encode() for key in keys if key)
+    found = {key.encode(): name for key, name in map(_named, entries) if key}
     if not found and (settings.api_keys or settings.api_keys_file):
         # Nobody who configures keys wants an open server.
         raise SettingError("PODIUM_API_KEYS and PODIUM_API_KEYS_FILE hold no key; remove them or add one")
     return found
+
+
+def _named(entry: str) -> tuple[str, str | None]:
+    key, *name = re.split(r"\s+#\s*", entry.strip(), maxsplit=1)
+    return key, name[0] if name and name[0] else None

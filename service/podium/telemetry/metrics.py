@@ -11,8 +11,8 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
-    generate_latest,
 )
+from prometheus_client.exposition import choose_encoder
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # one series more for every other one, that nobody reads
 
@@ -24,83 +24,175 @@ class Metrics:
     """The instruments of one server, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        self.process_threads = Gauge("process_threads", "Threads of the process.", registry=self.registry)
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self.process_threads = Gauge("process_threads", "Threads of the process.", registry=registry)
         self.process_threads.set_function(_threads)
         self.requests = Counter(
             "podium_requests_total",
             "Rank requests answered, by API and HTTP status.",
             ["dialect", "status"],
-            registry=self.registry,
+            registry=registry,
+        )
+        self.key_requests = Counter(
+            "podium_key_requests_total",
+            "Rank requests answered, by the name of their API key and HTTP status; keys without one apart.",
+            ["key", "status"],
+            registry=registry,
         )
         self.request_duration_seconds = Histogram(
             "podium_request_duration_seconds",
             "Seconds from the headers of a rank request to its answer.",
             ["dialect"],
             buckets=SECONDS,
-            registry=self.registry,
+            registry=registry,
+        )
+        self.requests_in_flight = Gauge(
+            "podium_requests_in_flight",
+            "Rank requests that have begun and are not answered yet.",
+            registry=registry,
+        )
+        self.request_queue_seconds = Histogram(
+            "podium_request_queue_seconds",
+            "Seconds from the admission of a request to its first batch, or to its end where it had none.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.request_timeout_seconds = Gauge(
+            "podium_request_timeout_seconds",
+            "Seconds after which a request is given up, as it is set.",
+            registry=registry,
         )
         self.queue_pairs = Gauge(
-            "podium_queue_pairs", "Pairs admitted that no batch holds yet.", registry=self.registry
+            "podium_queue_pairs",
+            "Pairs admitted that no batch holds yet.",
+            registry=registry,
         )
         self.queue_tokens = Gauge(
             "podium_queue_tokens",
             "Tokens to compute for the pairs that no batch holds yet.",
-            registry=self.registry,
+            registry=registry,
+        )
+        self.queue_oldest_seconds = Gauge(
+            "podium_queue_oldest_seconds",
+            "Seconds since the admission of the oldest request of which no batch has ended yet.",
+            registry=registry,
+        )
+        self.batches = Counter(
+            "podium_batches_total",
+            "Batches, by what ended them: nothing more waited, the device's tokens, or time.",
+            ["reason"],
+            registry=registry,
         )
         self.batch_tokens = Histogram(
             "podium_batch_tokens",
             "Tokens that were computed for a batch.",
             buckets=TOKENS,
-            registry=self.registry,
+            registry=registry,
+        )
+        self.batch_limit_tokens = Gauge(
+            "podium_batch_limit_tokens",
+            "Tokens of a batch at most, by the speed and what the device holds now.",
+            registry=registry,
+        )
+        self.split_batches = Counter(
+            "podium_split_batches_total",
+            "Batches that were split because memory ran out.",
+            registry=registry,
+        )
+        self.failed_batches = Counter(
+            "podium_failed_batches_total",
+            "Batches that failed, those that were tried again request by request included.",
+            registry=registry,
+        )
+        self.device_failures = Counter(
+            "podium_device_failures_total",
+            "Failed batches whose self-test failed, too, or that lost the device.",
+            registry=registry,
         )
         self.padding_avoided_tokens = Counter(
             "podium_padding_avoided_tokens_total",
             "Tokens of padding and of repeated prefixes that batches did without.",
-            registry=self.registry,
+            registry=registry,
         )
         self.inference_seconds = Histogram(
             "podium_inference_seconds",
             "Seconds of the model for a batch.",
             buckets=SECONDS,
-            registry=self.registry,
+            registry=registry,
         )
         self.tokenization_seconds = Histogram(
             "podium_tokenization_seconds",
             "Seconds of the tokenizer for a slice of texts.",
             buckets=SECONDS,
-            registry=self.registry,
+            registry=registry,
         )
-        self.pairs = Counter("podium_pairs_total", "Pairs that the model scored.", registry=self.registry)
+        self.tokens_per_second = Gauge(
+            "podium_tokens_per_second",
+            "Tokens that the model computes in a second, as batches are planned by it.",
+            registry=registry,
+        )
+        self.best_tokens_per_second = Gauge(
+            "podium_best_tokens_per_second",
+            "Tokens per second of the fastest batch since the start that was half full at least.",
+            registry=registry,
+        )
+        self.pairs = Counter(
+            "podium_pairs_total",
+            "Pairs that the model scored.",
+            registry=registry,
+        )
         self.tokens = Counter(
-            "podium_tokens_total", "Tokens that the model computed.", registry=self.registry
+            "podium_tokens_total",
+            "Tokens that the model computed.",
+            registry=registry,
         )
         self.cache_hits = Counter(
-            "podium_cache_hits_total", "Pairs answered without the model.", registry=self.registry
+            "podium_cache_hits_total",
+            "Pairs answered without the model.",
+            registry=registry,
+        )
+        self.cache_bytes = Gauge(
+            "podium_cache_bytes",
+            "Bytes that remembered pair scores take.",
+            registry=registry,
         )
         self.documents_truncated = Counter(
             "podium_documents_truncated_total",
             "Documents of which something was cut to fit the model.",
-            registry=self.registry,
+            registry=registry,
+        )
+        self.device_memory_bytes = Gauge(
+            "podium_device_memory_bytes",
+            "Bytes of the GPU's memory, used by anyone and free; none on a CPU.",
+            ["state"],
+            registry=registry,
         )
         self.model_info = Gauge(
             "podium_model_info",
             "The loaded model; always 1.",
             ["model", "revision", "device", "dtype"],
-            registry=self.registry,
+            registry=registry,
         )
         self.startup_seconds = Gauge(
             "podium_startup_seconds",
             "Seconds that fetching, loading and testing the model took.",
-            registry=self.registry,
+            registry=registry,
         )
 
-    def follow_queue(self, pairs: Callable[[], float], tokens: Callable[[], float]) -> None:
-        """Read the queue's gauges from its owner when they are scraped."""
-        self.queue_pairs.set_function(pairs)
-        self.queue_tokens.set_function(tokens)
+        for reason in ("empty", "time", "tokens"):
+            self.batches.labels(reason)  # 0 from the start, so that the first one is an increase
+
+    def follow(self, **sources: Callable[[], float]) -> None:
+        """Read gauges, by their names here, from their owner when they are scraped."""
+        for name, read in sources.items():
+            getattr(self, name).set_function(read)
+
+    def follow_device_memory(self, read: Callable[[], tuple[int, int]]) -> None:
+        """Read used and free bytes of the device's memory when they are scraped."""
+        self.device_memory_bytes.labels("used").set_function(lambda: read()[0])
+        self.device_memory_bytes.labels("free").set_function(lambda: read()[1])
 
     def batch(self, lengths: Sequence[int], computed: int, seconds: float) -> None:
         """Count one batch: tokens of each pair, tokens that were computed in all, seconds of the model."""
@@ -110,9 +202,12 @@ class Metrics:
         self.tokens.inc(computed)
         self.padding_avoided_tokens.inc(max(0, max(lengths) * len(lengths) - computed))
 
-    def exposition(self) -> bytes:
-        """Return all instruments in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Return all instruments and the media type: OpenMetrics, with exemplars, where `accept` asks for it,
+        else Prometheus' text format.
+        """
+        encode, media_type = choose_encoder(accept)
+        return encode(self.registry), media_type
 
 
 def _threads() -> float:

@@ -1,5 +1,7 @@
 """Each way to attend gives what the definition of attention gives, pair by pair."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from models.attention.expected import (
@@ -16,12 +18,14 @@ from models.attention.expected import (
     states,
 )
 from models.networks import needs_cuda
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from podium.models import layout as layouts
 from podium.models.attention import attend as attention
-from podium.models.attention import pairwise, products, varlen
+from podium.models.attention import disentangled, pairwise, products, varlen
 from podium.models.attention.attend import attend, attend_ends
 from podium.models.attention.rule import Rule
+from podium.models.layout import ON_ACCELERATORS, ON_CPU
 
 FULL = Rule(0.25)
 CAUSAL = Rule(0.25, causal=True)
@@ -69,6 +73,100 @@ def test_span_by_span_it_is_the_same(dtype, rule, lengths, prefixes, monkeypatch
     given = states(lengths, dtype, kv=KV)
     got = attend(*given, layout(lengths, dtype, prefixes), rule)
     assert close(got[: sum(lengths)], expected(*given, rule, lengths, prefixes), dtype)
+
+
+@every_rule
+@every_batch
+@pytest.mark.parametrize("kv", [HEADS, KV, 1], ids=["heads", "grouped heads", "one key"])
+@pytest.mark.parametrize("grouping", [ON_CPU, ON_ACCELERATORS], ids=["like lengths", "unlike lengths"])
+def test_padded_group_by_group_it_is_the_same(dtype, rule, lengths, prefixes, kv, grouping):
+    given, laid = states(lengths, dtype, kv=kv), layout(lengths, dtype, prefixes)
+    laid.grouping = grouping
+    got = torch.full((laid.rows, HEADS, WIDTH), torch.nan, dtype=dtype)
+    for group in laid.groups:
+        pairwise.attend_padded(*given, got, group, rule)
+    assert close(got[: sum(lengths)], expected(*given, rule, lengths, prefixes), dtype)
+
+
+@pytest.mark.parametrize("rule", [RULES[0], *RULES[3:], CAPPED[1]])
+@every_batch
+def test_the_last_token_attends_as_it_does_in_groups_of_unlike_length(dtype, rule, lengths, prefixes):
+    given, laid = states(lengths, dtype, kv=KV), layout(lengths, dtype, prefixes)
+    laid.grouping = ON_ACCELERATORS
+    query, key, value = (x.transpose(0, 1) for x in given)
+    got = attend_ends(query[laid.lasts], key, value, laid, rule)
+    assert close(got, expected(*given, rule, lengths, prefixes)[laid.lasts], dtype)
+
+
+class Launches(TorchDispatchMode):
+    """Counts what is launched on a device."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def launches(lengths, rule, prefixes=None, *, ends=False) -> int:
+    """How many operations a layer's attention takes on an accelerator without flash attention."""
+    laid = layout(lengths, torch.float32, prefixes, "meta")
+    laid.groups, laid.seen, laid.lasts  # noqa: B018 made once a batch, not once a layer
+    given = [x.to("meta") for x in states(lengths, torch.float32, kv=KV)]
+    with Launches() as counted:
+        if ends:
+            query, key, value = (x.transpose(0, 1) for x in given)
+            attend_ends(query[laid.lasts], key, value, laid, rule)
+        else:
+            attend(*given, laid, rule)
+    return counted.count
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["all tokens", "last tokens"])
+@every_rule
+def test_launches_on_an_accelerator_do_not_grow_with_the_pairs(rule, ends):
+    few, many = launches([80] * 10, rule, ends=ends), launches([80] * 400, rule, ends=ends)
+    assert few == many
+    mixed = sorted([20 + number % 200 for number in range(400)])
+    assert launches(mixed, rule, ends=ends) <= 8 * few
+
+
+def test_launches_do_not_grow_with_the_branches_of_a_prefix():
+    few, many = (launches([60, *[24] * n], CAUSAL, [-1, *[0] * n]) for n in (10, 400))
+    assert few == many
+
+
+def test_launches_of_disentangled_attention_do_not_grow_with_the_pairs():
+    rows = [torch.empty(HEADS, 512, WIDTH, device="meta") for _ in range(2)]
+    relative = disentangled.Relative(*rows, disentangled.Distances(256, 0, 0))
+
+    def of(lengths) -> int:
+        laid = layout(lengths, torch.float32, device="meta")
+        given = [x.to("meta") for x in states(lengths, torch.float32)]
+        disentangled.attend(*given, laid, relative, scaling=0.25)  # what is made once
+        with Launches() as counted:
+            disentangled.attend(*given, laid, relative, scaling=0.25)
+        return counted.count
+
+    assert of([80] * 10) == of([80] * 200)
+    assert of([70, *[80] * 9]) == of([70, *[80] * 199])
+
+
+@pytest.mark.parametrize(
+    ("width", "taken"), [(64, True), (96, True), (256, True), (72, True), (20, False), (264, False)]
+)
+def test_flash_attention_is_asked_only_for_widths_of_heads_that_it_takes(width, taken, monkeypatch):
+    query = SimpleNamespace(is_cuda=True, dtype=torch.bfloat16, shape=(4, 7, width), device="cuda:0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    assert varlen.has_varlen(query, FULL) is taken
+
+
+def test_flash_attention_is_not_for_a_t4(monkeypatch):
+    query = SimpleNamespace(is_cuda=True, dtype=torch.float16, shape=(4, 7, 64), device="cuda:0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    assert not varlen.has_varlen(query, FULL)
 
 
 @pytest.mark.parametrize("rule", [RULES[0], *RULES[3:], CAPPED[1]])

@@ -82,11 +82,14 @@ def test_bfloat16_keeps_the_order(name):
 
 def test_bfloat16_keeps_the_order_at_thousands_of_tokens():
     # frequencies in bfloat16 are off by several radians there
-    pairs = prefixed(range(20, 60), 4500)
-    model = build({**DECODERS["llama"], "num_hidden_layers": 2})
-    wanted = logits(model, pairs[:20]), logits(model, pairs[20:])
-    got = packed(model, dtype=torch.bfloat16, **CAUSAL).logits(pairs)
-    assert spearmanr(got, np.concatenate(wanted)).statistic >= 0.999
+    pairs = prefixed(range(20, 60), 4100)
+    heads = {"num_attention_heads": 1, "num_key_value_heads": 1}  # each takes a minute where it is emulated
+    fields = {**DECODERS["llama"], "num_hidden_layers": 2, **heads}
+    theirs = logits(build(fields), pairs[:2])  # the others cost it minutes
+    exact = packed(build(fields), **CAUSAL).logits(pairs)
+    assert difference(exact[:2], theirs) < BOUND
+    fast = packed(build(fields), dtype=torch.bfloat16, **CAUSAL).logits(pairs)
+    assert spearmanr(fast, exact).statistic >= 0.999
 
 
 def test_rotary_frequencies_are_float32_whatever_is_served():

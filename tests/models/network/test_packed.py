@@ -8,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models.networks import CUDA, build, encodings, network, packed, padded, reference, states
+from scipy.stats import spearmanr
 from transformers import AutoModel
 
 from podium.models import architectures
@@ -78,6 +79,17 @@ def test_each_architecture_that_is_packed_gives_the_logits_of_the_padded_forward
     model = build({"model_type": model_type, **SMALL, **pooling})
     assert architectures.packable(model)
     assert difference(model, encodings(SHORT)) < BOUND
+
+
+@pytest.mark.parametrize("model_type", sorted(architectures.ENCODERS))
+def test_each_architecture_ranks_in_bfloat16_as_it_does_in_float32(model_type):
+    # also where the processor has no such products: torch's plain ones round the same way
+    fields = {"model_type": model_type, **SMALL}
+    if model_type == "eurobert":
+        fields["classifier_pooling"] = "mean"
+    pairs = encodings(np.random.default_rng(3).integers(8, 90, 80).tolist())
+    exact, fast = packed(build(fields)), packed(build(fields), dtype=torch.bfloat16)
+    assert spearmanr(exact.logits(pairs), fast.logits(pairs)).statistic >= 0.999
 
 
 @pytest.mark.parametrize("model_type", sorted(architectures.ENCODERS))

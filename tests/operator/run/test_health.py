@@ -4,15 +4,19 @@ import asyncio
 from typing import Any, cast
 
 import aiohttp
+from rerankers import body, reranker, status_of
 
 from podium_operator.run.health import HUNG_AFTER_S, serve
-from podium_operator.run.metrics import CONDITIONS
+from podium_operator.run.metrics import FLEET
 from podium_operator.run.program import Program
 from podium_operator.settings import Settings
 
 
-async def get(port: int, path: str) -> tuple[int, str]:
-    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
+async def get(port: int, path: str, accept: str = "*/*") -> tuple[int, str]:
+    async with (
+        aiohttp.ClientSession(headers={"Accept": accept}) as session,
+        session.get(f"http://127.0.0.1:{port}{path}") as response,
+    ):
         return response.status, await response.text()
 
 
@@ -26,13 +30,14 @@ async def test_health_and_readiness_say_what_is_wrong_and_metrics_tell_each_cond
         assert await get(port, "/readyz") == (503, "not everything is listed")
         trouble["healthy"] = "the watch is silent for Service"
         assert await get(port, "/healthz") == (503, "the watch is silent for Service")
-        CONDITIONS.set("search", "demo", {"Ready": "False"}, up_to_date=False)
+        FLEET.set(reranker(), status_of(body()))
         series = (
             "podium_operator_reranker_condition"
-            '{condition="Ready",namespace="search",reranker="demo",status="False"} 1.0'
+            '{condition="Ready",namespace="search",reranker="demo",status="Unknown"} 1.0'
         )
         assert series in (await get(port, "/metrics"))[1]
-        CONDITIONS.forget("search", "demo")
+        assert (await get(port, "/metrics", "application/openmetrics-text"))[1].endswith("# EOF\n")
+        FLEET.forget("search", "demo")
         assert series not in (await get(port, "/metrics"))[1]
     finally:
         await runner.cleanup()

@@ -1,17 +1,64 @@
 """Every metric of the operator stands in the documents, with its labels."""
 
 from pathlib import Path
+from typing import Any, cast
 
 from prometheus_client.metrics import MetricWrapperBase
+from rerankers import HUB, NOW, SETTINGS, body, reranker, status_of
 
 from podium_operator.run import metrics
+from podium_operator.run.program import Program
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 
 
 def test_operations_lists_every_metric_by_the_name_that_it_is_scraped_under() -> None:
     described = [item.describe() for item in vars(metrics).values() if isinstance(item, MetricWrapperBase)]
-    families = [family for found in [*described, metrics.CONDITIONS.collect()] for family in found]
+    families = [family for found in [*described, metrics.FLEET.collect()] for family in found]
     names = {family.name + "_total" * (family.type == "counter") for family in families}
     lines = OPERATIONS.read_text().splitlines()
     assert {line.split("`")[1] for line in lines if line.startswith("| `podium_")} == names
+
+
+async def test_operations_names_the_labels_of_every_metric() -> None:
+    rows = [
+        line.split(" | ") for line in OPERATIONS.read_text().splitlines() if line.startswith("| `podium_")
+    ]
+    documented = {
+        row[0].split("`")[1]: set(row[1].replace("`", " ").replace(",", " ").split()) for row in rows
+    }
+    metrics.FLEET.set(reranker(), status_of(body()))
+    try:
+        for family in metrics.REGISTRY.collect():
+            for sample in family.samples:
+                if sample.name in documented and sample.labels:
+                    assert set(sample.labels) == documented[sample.name], sample.name
+    finally:
+        metrics.FLEET.forget("search", "demo")
+
+
+def value(name: str, **labels: str) -> float | None:
+    who = {"namespace": "search", "reranker": "demo"}
+    return metrics.REGISTRY.get_sample_value(f"podium_operator_reranker_{name}", {**who, **labels})
+
+
+async def test_a_reranker_is_told_of_from_its_first_look_to_its_end() -> None:
+    scaled = {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}, "model": {"uri": HUB, "revision": "main"}}
+    metrics.FLEET.set(reranker(gpu={}, **scaled), status_of(body(gpu={}, **scaled)))
+    assert value("condition", condition="Ready", status="Unknown") == 1
+    assert value("reason", condition="CacheReady", reason="PVCPending") == 1
+    assert value("condition_timestamp_seconds", condition="Ready") == NOW.timestamp()
+    assert value("info", model=HUB, revision="", image="", gpu="nvidia.com/gpu") == 1
+    assert (value("desired_replicas"), value("ready_replicas"), value("max_replicas")) == (2, 0, 5)
+    assert value("progress_deadline_seconds") == 900 * 1.2 + 60
+    assert value("download_attempts") == 0
+    metrics.FLEET.forget("search", "demo")
+    assert value("desired_replicas") is None
+
+
+async def test_who_leads_no_more_tells_of_no_reranker() -> None:
+    """Another process does, and what this one knows grows old: two series would contradict each other."""
+    program = Program(SETTINGS, cast(Any, None))
+    metrics.FLEET.set(reranker(), status_of(body()))
+    program._turned(leading=False)
+    assert value("desired_replicas") is None

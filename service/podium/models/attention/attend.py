@@ -1,9 +1,14 @@
-"""Attention inside each pair of a packed batch, by the fastest way that the device has."""
+"""Attention inside each pair of a packed batch, by the fastest way that the device has.
+
+On an accelerator without flash attention (float32, CUDA before 8.0, MPS, widths of heads that it does not
+take, softcaps) pairs of like length are padded and attend all at once: one launch a pair and layer would take
+longer than what is computed.
+"""
 
 import torch
 from torch import Tensor
 
-from podium.models.attention.pairwise import attend_span, attended
+from podium.models.attention.pairwise import attend_padded, attend_span, attended
 from podium.models.attention.products import attend_group
 from podium.models.attention.rule import Rule
 from podium.models.attention.varlen import attend_ends_varlen, attend_varlen, has_varlen
@@ -11,6 +16,11 @@ from podium.models.layout import Layout
 
 _LONGEST_PRODUCT = {torch.bfloat16: 1 << 20, torch.float32: 192}
 """Tokens of a span up to which products beat `scaled_dot_product_attention` on the CPU (measured)."""
+
+
+LONGEST_PADDED = 2048
+"""Tokens of a span from which it is worth launches of its own on an accelerator, one for each block of its
+queries: there is work for each, and the weights of all at once would take too much memory."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule: Rule) -> Tensor:
@@ -22,9 +32,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule: Rule
         return attend_varlen(query, key, value, layout, rule)
     states = query.new_empty(query.shape[1], query.shape[0], query.shape[2])
     states[layout.total :] = 0  # what lies there may be denormal, which is slow
-    longest = _LONGEST_PRODUCT.get(query.dtype, 0) if query.device.type == "cpu" else 0
+    on_cpu = query.device.type == "cpu"
+    longest = _LONGEST_PRODUCT.get(query.dtype, 0)
     for group in layout.groups:
-        if group.padded > longest or not attend_group(query, key, value, states, group, rule):
+        if not on_cpu and (len(group.spans) > 1 or group.padded <= LONGEST_PADDED):
+            attend_padded(query, key, value, states, group, rule)
+        elif not on_cpu or group.padded > longest or not attend_group(query, key, value, states, group, rule):
             for span in group.spans:
                 attend_span(query, key, value, states, span, group.prefix, rule)
     return states

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
-from podium.models.layout import Group, Layout
+from podium.models.layout import ON_ACCELERATORS, Group, Layout
 
 WORKING_BYTES = 16 << 20
 """Products and weights of the heads that are computed at once, at most, unless one head has more."""
@@ -69,7 +69,8 @@ def attend(
     for group in layout.groups:
         # products with positions are 2 · padded wide, twice, and the weights padded
         head_bytes = 5 * len(group.spans) * group.padded**2 * query.element_size()
-        heads = max(1, WORKING_BYTES // head_bytes)
+        working = WORKING_BYTES if query.device.type == "cpu" else ON_ACCELERATORS.bytes
+        heads = max(1, working // head_bytes)
         for first in range(0, query.shape[0], heads):
             part = slice(first, first + heads)
             _attend_group(
@@ -96,22 +97,37 @@ def _attend_group(
     heads, _, d = query.shape
     pairs, padded = group.held.shape
     q, k, v = (x.index_select(1, group.rows).view(heads, pairs * padded, d) for x in (query, key, value))
-    weights = _scores(q, k, group, relative, scaling).exp2_()
     v = v.view(heads * pairs, padded, d)
-    for number, (start, end) in enumerate(group.spans):
-        if end - start < padded:
-            weights.view(heads, pairs, padded, padded)[:, number, :, end - start :] = 0
-    sums = weights.sum(-1, keepdim=True)
-    least, most = torch.aminmax(sums)
-    if least > 1 / _SAFE and most < _SAFE:
-        result = torch.bmm(weights, v).div_(sums)
-    else:
+    result = None
+    if query.device.type == "cpu":
+        result = _by_powers(q, k, v, group, relative, scaling)
+    if result is None:
         scores = _scores(q, k, group, relative, scaling).view(heads, pairs, padded, padded).float()
         scores.mul_(math.log(2)).masked_fill_(~group.held[:, None], -math.inf)
         weights = torch.softmax(scores, -1).to(v.dtype).view(heads * pairs, padded, padded)
         result = torch.bmm(weights, v)
     placed = result.view(heads, pairs * padded, d).transpose(0, 1)
     states[group.spans[0][0] : group.spans[-1][1]] = placed.index_select(0, group.kept)
+
+
+def _by_powers(
+    q: Tensor, k: Tensor, v: Tensor, group: Group, relative: Relative, scaling: float
+) -> Tensor | None:
+    """Return what is attended to, (heads · pairs, padded, d), in fewer passes than softmax takes.
+
+    The weights are plain powers of two. None where their sums are too large or too small for it, which takes
+    a look at them: on an accelerator that would hold up all that comes.
+    """
+    heads, (pairs, padded) = len(q), group.held.shape
+    weights = _scores(q, k, group, relative, scaling).exp2_()
+    for number, (start, end) in enumerate(group.spans):
+        if end - start < padded:
+            weights.view(heads, pairs, padded, padded)[:, number, :, end - start :] = 0
+    sums = weights.sum(-1, keepdim=True)
+    least, most = torch.aminmax(sums)
+    if least > 1 / _SAFE and most < _SAFE:
+        return torch.bmm(weights, v).div_(sums)
+    return None
 
 
 def _scores(q: Tensor, k: Tensor, group: Group, relative: Relative, scaling: float) -> Tensor:

@@ -1,12 +1,13 @@
-"""Attention span by span, by the function that torch has for it: for long spans, and wherever no faster way
-is right.
+"""Attention span by span, or many padded ones at once, by the function that torch has for it: for long spans,
+for accelerators without flash attention, and wherever no faster way is right.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from podium.models.attention.rule import Rule, softmax_weights
+from podium.models.layout import Group
 
 BLOCK = 256
 """Queries that share one block of keys where they do not see all of them, so that few are in vain."""
@@ -44,6 +45,50 @@ def attend_span(
         states[start + first : start + first + len(asking)] = attended(
             q[:, first : first + block], k[:, low:high], v[:, low:high], rule, seen
         ).transpose(0, 1)
+
+
+def attend_padded(
+    query: Tensor, key: Tensor, value: Tensor, states: Tensor, group: Group, rule: Rule
+) -> None:
+    """Fill the states of a group by one call: (heads, rows, d) each → states (rows, heads, d)."""
+    pairs, padded = group.held.shape
+    q, k, v = (
+        x.index_select(1, group.rows).view(len(x), pairs, padded, -1).transpose(0, 1)
+        for x in (query, key, value)
+    )
+    before = 0
+    if group.prefix is not None:
+        start, end = group.prefix
+        before = end - start
+        k, v = (
+            torch.cat((x[:, start:end].expand(pairs, -1, -1, -1), own), 2)
+            for x, own in ((key, k), (value, v))
+        )
+    result = attended(q, k, v, rule, _seen(group, before, rule))
+    placed = result.transpose(1, 2).flatten(0, 1)  # (pairs · padded, heads, d)
+    place = states[group.spans[0][0] : group.spans[-1][1]]
+    place.copy_(placed if group.full else placed.index_select(0, group.kept))
+
+
+def _seen(group: Group, before: int, rule: Rule) -> Tensor | None:
+    """Return which keys the tokens of a group see, broadcast to (pairs, 1, padded, before + padded).
+
+    None where all are. Made on the device, which is not waited for.
+    """
+    padded, device = group.padded, group.held.device
+    seen: Tensor | None = None
+    if not group.full and not rule.causal:  # else nothing sees what comes after it, padding neither
+        seen = nn.functional.pad(group.held, (before, 0), value=True)[:, None, None]
+    reaches = rule.reaches(before + padded)
+    if rule.causal or not reaches:
+        places = torch.arange(before + padded, device=device)
+        distance = places[before:, None] - places
+        if rule.causal:
+            seen = distance >= 0
+        if rule.window is not None and not reaches:
+            near = distance.abs() < rule.window
+            seen = near if seen is None else seen & near
+    return seen
 
 
 def attended(query: Tensor, key: Tensor, value: Tensor, rule: Rule, seen: Tensor | None) -> Tensor:

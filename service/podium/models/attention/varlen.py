@@ -7,6 +7,9 @@ from torch.nn.attention.varlen import AuxRequest, varlen_attn
 from podium.models.attention.rule import Rule
 from podium.models.layout import Keys, Layout
 
+_WIDEST_HEAD = 256
+"""Numbers of a head that flash attention takes, and multiples of 8 alone."""
+
 
 def has_varlen(query: Tensor, rule: Rule) -> bool:
     """Whether flash attention over sequences of different lengths is there for such states."""
@@ -14,6 +17,8 @@ def has_varlen(query: Tensor, rule: Rule) -> bool:
         query.is_cuda
         and rule.softcap is None
         and query.dtype != torch.float32
+        and query.shape[-1] % 8 == 0
+        and query.shape[-1] <= _WIDEST_HEAD
         and torch.cuda.get_device_capability(query.device) >= (8, 0)
     )
 

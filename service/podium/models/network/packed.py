@@ -19,6 +19,7 @@ from podium.models import architectures
 from podium.models.attention.attend import attend
 from podium.models.attention.rule import Rule
 from podium.models.base import Encoding
+from podium.models.devices import placed
 from podium.models.layout import Layout
 from podium.models.linear import calibration
 from podium.models.linear.calibration import Settled, Undecided
@@ -55,7 +56,7 @@ class PackedForward:
         """
         base = network.base_model
         config = base.config
-        self._device = device
+        self.device = device
         self._positions = architectures.positions(base)
         self._segments = architectures.has_segments(network, told=recipe.segments)
         self._max_tokens = CPU_TOKENS if device.type == "cpu" else None
@@ -113,7 +114,7 @@ class PackedForward:
     def _sequence(self, laid: Laid, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of the pairs of one sequence, in its order."""
         lengths = np.array([len(ids) for ids in laid.ids])
-        layout = Layout(lengths, self._device, self._score_bytes, laid.prefixes, apart=self._integers)
+        layout = Layout(lengths, self.device, self._score_bytes, laid.prefixes, apart=self._integers)
         ids = layout.filled(np.concatenate(laid.ids))
         inputs = {"input_ids": self._tensor(ids), "position_ids": self._tensor(self._numbered(ids, layout))}
         if self._segments:
@@ -136,7 +137,7 @@ class PackedForward:
 
     def _tensor(self, values: NDArray[np.int64]) -> Tensor:
         """Return (rows,) integers as the (1, rows) tensor that embeddings take."""
-        return torch.from_numpy(values).unsqueeze(0).to(self._device, non_blocking=True)
+        return placed(values, self.device).unsqueeze(0)
 
 
 def _prepared(base: Any, recipe: Recipe, device: torch.device, make: Fuse | None) -> tuple[Any, bool]:

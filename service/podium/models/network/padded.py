@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from podium.models import architectures
 from podium.models.base import Encoding
+from podium.models.devices import placed
 from podium.models.recipe import Own, Recipe
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,8 @@ _ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 5e-3}
 """Greatest difference of the two, relative to logits above 1, that is no more than another order of sums."""
 
 MAX_PADDED_TOKENS = 4096
-"""Tokens of one padded product, padding included; one longer pair goes alone."""
+"""Tokens of one padded product on the CPU, padding included; one longer pair goes alone. An accelerator
+computes a batch at once: how large it is was measured there, and has its padding counted."""
 
 
 class PaddedForward:
@@ -43,7 +45,8 @@ class PaddedForward:
         self._head = head.to(device)
         self._state = recipe.state
         self._temperature = recipe.temperature
-        self._device = device
+        self.device = device
+        self._most = MAX_PADDED_TOKENS if device.type == "cpu" else None
         self._padding = network.config.pad_token_id or 0
         self._segments = architectures.has_segments(network, told=recipe.segments)
         if self._own and dtype != torch.float32:
@@ -86,7 +89,7 @@ class PaddedForward:
         return sum(len(part) * lengths[part[0]] for part in self._slices(lengths))
 
     def _slices(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        return slices(lengths, mixed=self._mixes)
+        return slices(lengths, self._most, mixed=self._mixes)
 
     def _batch(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         shape = len(encodings), max(len(encoding.ids) for encoding in encodings)
@@ -102,7 +105,7 @@ class PaddedForward:
             "attention_mask": mask,
             **({"token_type_ids": types} if self._segments else {}),
         }
-        tensors = {name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()}
+        tensors = {name: placed(values, self.device) for name, values in inputs.items()}
         output = self._network(**tensors)
         if self._own:
             logits = output.logits[:, 0].float() / self._temperature
@@ -141,15 +144,15 @@ def _in_float32(values: Any) -> Any:
 
 
 def slices(
-    lengths: Sequence[int], limit: int = MAX_PADDED_TOKENS, *, mixed: bool = True
+    lengths: Sequence[int], limit: int | None = MAX_PADDED_TOKENS, *, mixed: bool = True
 ) -> Iterator[list[int]]:
     """Yield indices of pairs of like length, longest first, at most `limit` padded tokens a slice.
 
-    Without `mixed` those of a slice are of one length.
+    Without a limit it is one slice; without `mixed` those of a slice are of one length.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        full = batch and lengths[batch[0]] * (len(batch) + 1) > limit
+        full = batch and limit is not None and lengths[batch[0]] * (len(batch) + 1) > limit
         if full or (batch and not mixed and lengths[index] != lengths[batch[0]]):
             yield batch
             batch = []
