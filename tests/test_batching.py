@@ -199,7 +199,7 @@ def test_a_padded_batch_counts_its_longest_pair_for_every_pair():
 def test_the_pairs_of_one_prefix_stay_together_beyond_a_budget_that_the_prefix_would_fill():
     request = Waiting(1, behind(b"q", 100, [60] * 30))
     assert counts([request], 100) == [1]
-    assert counts([request], 100, most=4_096) == [11]  # 100 + 11 · 60 ≤ 100 ÷ PREFIX_SHARE
+    assert counts([request], 100, most=4_096) == [18]  # 100 + 18 · 60 ≤ 100 ÷ PREFIX_SHARE
     assert counts([request], 100, most=500) == [6]
     assert counts([request], 2_000, most=4_096) == [30]
 

@@ -51,7 +51,7 @@ async def test_a_batch_that_its_prefix_would_fill_holds_more_documents_than_its_
     model = FakeModel(shares=True)
     async with running(model, tokens_per_s=40) as reranker:
         await reranker.rank(ask(*(f"w{n} x y" for n in range(60)), query=QUERY))
-    assert len(model.batches[0]) == 23  # 10 tokens and 23 times 3 are no more than 10 ÷ PREFIX_SHARE
+    assert len(model.batches[0]) == 36  # 10 tokens and 36 times 3 are no more than 10 ÷ PREFIX_SHARE
 
 
 @pytest.mark.parametrize("forward", ["packed", "padded"])

@@ -45,9 +45,9 @@ class Bare:
         self._seconds = 0.0
 
     def window(self, seconds: float) -> Measured:
-        """Work on for so many seconds, one batch at least."""
-        before, tokens_before = self._seconds, sum(self._lengths)
-        while self._seconds < before + seconds or sum(self._lengths) == tokens_before:
+        """Work on for so many seconds, the limit's product included, one batch at least."""
+        before, tokens_before, end = self._seconds, sum(self._lengths), perf_counter() + seconds
+        while perf_counter() < end or sum(self._lengths) == tokens_before:
             next(self._work)
         info, pairs, tokens = self._model.info, len(self._lengths), sum(self._lengths)
         work = operations(self._folder, self._lengths)

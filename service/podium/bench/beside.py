@@ -2,7 +2,7 @@
 from minute to minute, and both see the same of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
@@ -49,6 +49,10 @@ class Podium:
     def __init__(self, folder: Path, name: str, dtype: str, pairs: Sequence[Pair]) -> None:
         self._model = load(folder, uri=name, dtype=dtype)
         self._config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        self.take(pairs)
+
+    def take(self, pairs: Sequence[Pair]) -> None:
+        """Score these pairs from now on, and count from 0."""
         self._limit = Limit(self._model.info.dtype)
         self._pairs = pairs
         self._encodings = encode(self._model, pairs)
@@ -57,10 +61,12 @@ class Podium:
         self._work = self._score_for_ever()
 
     def turn(self, seconds: float) -> Count:
-        """Work on for so many seconds, one batch at least; return what was done in all turns."""
-        end = self._count.seconds + seconds
+        """Work on for so many seconds, the limit's product included, one batch at least; return what was done
+        in all turns.
+        """
+        end = perf_counter() + seconds
         next(self._work)
-        while self._count.seconds < end:
+        while perf_counter() < end:
             next(self._work)
         return self._count
 
@@ -149,7 +155,6 @@ def measure(
     Both score the same pairs, as many as Sentence Transformers has time for; Podium all of them if they are
     `alike`, in that each costs the reference the same.
     """
-    on_cpu = devices.choose_device("auto").type == "cpu"
     turn_s = seconds / turns / (2 if reference else 1)
     with ExitStack() as stack:
         theirs = Count()
@@ -163,6 +168,24 @@ def measure(
             if reference:
                 theirs = other.submit(_turn, turn_s).result()
             count = own.submit(_turn, turn_s).result()
+    return _row(name, dtype, texts, count, theirs if reference else None)
+
+
+def curve(
+    name: str, folder: Path, dtype: str, points: Iterable[tuple[Sequence[Pair], str]], seconds: float
+) -> Iterator[Beside]:
+    """Measure one model on several lists of pairs, each told of by its texts, for so many seconds each."""
+    with _apart(Podium, folder, name, dtype, _SOME) as own:
+        for pairs, texts in points:
+            own.submit(_take, pairs).result()
+            yield _row(name, dtype, texts, own.submit(_turn, seconds).result(), None)
+
+
+_SOME = [("what is a panda?", "a bear of China")]
+
+
+def _row(name: str, dtype: str, texts: str, count: Count, theirs: Count | None) -> Beside:
+    on_cpu = devices.choose_device("auto").type == "cpu"
     return Beside(
         model=name,
         dtype=dtype,
@@ -171,7 +194,7 @@ def measure(
         computed_tokens=count.computed / count.pairs,
         pairs=count.pairs,
         pairs_per_s=count.pairs / count.seconds,
-        reference_pairs_per_s=theirs.pairs / theirs.seconds if reference else None,
+        reference_pairs_per_s=theirs.pairs / theirs.seconds if theirs else None,
         share=count.operations / count.seconds / count.limit if on_cpu else None,
         limit_gflops=count.limit / 1e9,
     )
@@ -189,6 +212,10 @@ def _apart(kind: type, *arguments: Any) -> ProcessPoolExecutor:
 def _hold(kind: type, *arguments: Any) -> None:
     global _worker
     _worker = kind(*arguments)
+
+
+def _take(pairs: Sequence[Pair]) -> None:
+    _worker.take(pairs)
 
 
 def _turn(*arguments: float) -> Count:

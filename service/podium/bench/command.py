@@ -223,12 +223,13 @@ def _family_steps(family: Family, scratch: Path, report: Report) -> Iterator[Ste
             )
         )
 
-    def point(prefix: int, document: int, dtype: str, seconds: float) -> None:
-        # enough documents for batches of which the prefix is a small part
-        chosen, texts = families.pairs_of(family, prefix, document, max(8, 8 * prefix // document))
-        report.beside.append(
-            beside.measure(family.name, folder(), dtype, chosen, texts, seconds, reference=False, turns=1)
-        )
+    def curve(dtype: str, seconds: float) -> None:
+        points = [
+            # enough documents for batches of which the prefix is a small part
+            families.pairs_of(family, prefix, document, max(12, 12 * prefix // document))
+            for prefix, document in families.CURVE
+        ]
+        report.beside.extend(beside.curve(family.name, folder(), dtype, points, seconds / len(points)))
 
     if family.layout == "modular" and not usual:
         report.left_out.append(f"{family.name}: Sentence Transformers, which writes it, is not installed")
@@ -238,9 +239,7 @@ def _family_steps(family: Family, scratch: Path, report: Report) -> Iterator[Ste
     for dtype in reversed(dtypes):
         yield Step(family.name, f"beside Sentence Transformers {dtype}", 3, partial(both, dtype))
     if decoder:
-        for prefix, document in families.CURVE:
-            description = f"prefix {prefix}, documents {document}"
-            yield Step(family.name, description, 0.5, partial(point, prefix, document, dtypes[0]))
+        yield Step(family.name, "curve over prefix and document", 6, partial(curve, dtypes[0]))
 
 
 def _apart(work: Callable[..., Any], *arguments: Any) -> Any:

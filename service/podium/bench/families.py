@@ -14,7 +14,7 @@ from podium.bench.texts import Pair, pairs
 PREFIX, DOCUMENT = 100, 60
 """Tokens of a decoder's prompt with its query, and of a document with what follows it."""
 
-QUERIES, DOCUMENTS = 2, 44
+QUERIES, DOCUMENTS = 2, 100
 """A decoder's requests, and the documents of each."""
 
 CURVE = [(prefix, document) for prefix in (50, 100, 300) for document in (30, 60, 200, 500)]
