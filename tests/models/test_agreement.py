@@ -15,7 +15,7 @@ from podium.errors import PermanentStartError
 from podium.models import agreement, devices
 from podium.models import load as loading
 from podium.models.agreement import LIMIT_S, disagreement
-from podium.models.network import decoder, fusion, packed
+from podium.models.network import packed
 from podium.models.network.packed import PackedForward
 from podium.models.network.padded import PaddedForward
 
@@ -47,8 +47,7 @@ dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=devices.name)
 @pytest.fixture(autouse=True)
 def _as_on_a_device(monkeypatch):
     """No product is one of oneDNN's, which only a CPU has."""
-    monkeypatch.setattr(decoder, "fused", lambda *_, **__: None)
-    monkeypatch.setattr(fusion, "fuse", lambda _: None)
+    monkeypatch.setattr(packed, "fused", lambda *_, **__: None)
 
 
 def model_of(kind, fields, dtype, recipe, pairs, monkeypatch, fault=None):
