@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import Serving, serving, until
 
 from podium.models.base import Model
-from podium.server.startup import load_model
+from podium.loading import load_model
 from podium.settings import Settings
 
 PROGRAM = os.environ.get("PODIUM_CHROMIUM") or shutil.which("chromium")
