@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import Serving, serving, until
 
-from podium.models.base import Model
 from podium.loading import load_model
+from podium.models.base import Model
 from podium.settings import Settings
 
 PROGRAM = os.environ.get("PODIUM_CHROMIUM") or shutil.which("chromium")
