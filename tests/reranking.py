@@ -28,7 +28,7 @@ async def running(model: FakeModel, **settings: object) -> AsyncIterator[Reranke
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not condition():
             await asyncio.sleep(0.001)
 

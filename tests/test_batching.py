@@ -214,7 +214,7 @@ def test_two_requests_with_long_prefixes_take_turns_and_neither_waits_for_all_of
         batches.append(taken)
         for index, count in enumerate(taken):
             groups[index] -= count
-    assert batches[:4] == [[11, 0], [11, 0], [8, 0], [0, 11]]
+    assert batches[:3] == [[18, 0], [12, 0], [0, 18]]
 
 
 def test_another_prefix_joins_a_batch_whole_or_where_it_is_little_of_what_joins():
@@ -254,6 +254,12 @@ def test_planning_looks_at_no_more_of_a_long_queue_than_it_needs():
 def test_a_batch_takes_a_quarter_of_a_second_and_no_more_than_the_limit(speed, budget):
     assert BATCH_S == 0.25
     assert next_budget(speed, 4_096) == budget
+
+
+def test_a_slow_device_may_aim_at_more_than_fits_the_time_but_not_at_more_than_the_limit():
+    assert next_budget(100.0, 4_096, least_tokens=256) == 256
+    assert next_budget(100.0, 200, least_tokens=256) == 200
+    assert next_budget(8_000.0, 4_096, least_tokens=256) == 2_000
 
 
 def test_a_device_that_is_fast_in_small_batches_aims_at_them():

@@ -70,7 +70,7 @@ async def test_an_instruction_reaches_the_model_and_is_part_of_what_is_remembere
         again = await reranker.rank(ask("a", instruction="three more words"))
         empty = await reranker.rank(ask("a", instruction=""))
     assert (plain.usage.tokens, told.usage.tokens, empty.usage.tokens) == (3, 6, 3)
-    assert again == told
+    assert replace(again, timing=None) == replace(told, timing=None)
     assert len(model.batches) == 3
 
 
@@ -81,7 +81,7 @@ async def test_a_model_that_takes_no_instruction_ignores_them_and_says_so_once(c
             plain = await reranker.rank(ask("a"))
             told = await reranker.rank(ask("a", instruction="three more words"))
             await reranker.rank(ask("b", instruction="three more words"))
-    assert plain == told
+    assert replace(plain, timing=None) == replace(told, timing=None)
     assert [record.message for record in caplog.records] == [
         "the model takes no instructions: that of a request is ignored, and those of later ones"
     ]

@@ -26,6 +26,10 @@ BATCH_S = 0.25
 a large model throughput, longer ones make small requests wait. On an accelerator the start measures what is
 enough, see `readiness.measure`; this is the most there."""
 
+LEAST_TOKENS = 256
+"""Tokens that a batch on a CPU aims at, however long they take: with fewer, a large model's time goes into
+reading its weights from memory. A model of 150 million, where 70 tokens take 250 ms, loses a third so."""
+
 WORTH_RUNNING = 0.25
 """Share of the budget from which a batch is large enough to run by itself. Where it ends a request it is then
 not filled with pairs of one that it does not end: the answer would wait for them."""
@@ -189,9 +193,11 @@ def _wasteful(first: Work, before: Cost, then: Cost) -> bool:
     return not then.padded and first.shared > PREFIX_SHARE * (then.tokens - before.tokens)
 
 
-def next_budget(tokens_per_s: float, max_batch_tokens: int, batch_s: float = BATCH_S) -> int:
-    """Return the tokens of a batch that takes `batch_s` at this speed, at least 1."""
-    return max(1, min(max_batch_tokens, int(tokens_per_s * batch_s)))
+def next_budget(
+    tokens_per_s: float, max_batch_tokens: int, batch_s: float = BATCH_S, least_tokens: int = 1
+) -> int:
+    """Return the tokens of a batch that takes `batch_s` at this speed, at least `least_tokens`."""
+    return min(max_batch_tokens, max(least_tokens, int(tokens_per_s * batch_s)))
 
 
 def learn_speed(

@@ -59,9 +59,10 @@ class Engine:
         on_done: Callable[[Pair, Scored | None], None],
         tokens_per_s: float | None = None,
         batch_s: float = BATCH_S,
+        least_batch_tokens: int = 1,
     ) -> None:
         self._model, self._loop, self._metrics, self._on_done = model, loop, metrics, on_done
-        self._room, self._batch_s = Room(max_batch_tokens), batch_s
+        self._room, self._batch_s, self._least = Room(max_batch_tokens), batch_s, least_batch_tokens
         self.health = Health()
         self._changed = threading.Condition()
         # Below: guarded by _changed.
@@ -97,7 +98,7 @@ class Engine:
     @property
     def batch_tokens(self) -> int:
         """Tokens of a batch that takes as long as one should, on what the device holds."""
-        return next_budget(self.tokens_per_s, self._room.tokens, self._batch_s)
+        return next_budget(self.tokens_per_s, self._room.tokens, self._batch_s, self._least)
 
     def expect(self, windows: int, tokens: int) -> None:
         """Count what will be tokenized as waiting, or no longer where the numbers are negative."""

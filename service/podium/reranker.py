@@ -50,6 +50,7 @@ class Reranker:
         max_windows: int = 64,
         tokens_per_s: float | None = None,
         batch_s: float = BATCH_S,
+        least_batch_tokens: int = 1,
     ) -> None:
         self.model = model
         self._max_windows = max_windows
@@ -70,6 +71,7 @@ class Reranker:
             on_done=self._on_done,
             tokens_per_s=tokens_per_s,
             batch_s=batch_s,
+            least_batch_tokens=least_batch_tokens,
         )
         self._tokenization = Tokenization(model, self._engine, metrics)
         engine = self._engine

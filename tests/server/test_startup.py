@@ -10,6 +10,7 @@ import pytest
 from fakes import INFO, FakeModel
 from serving import request, serving, until
 
+from podium.batching import LEAST_TOKENS
 from podium.errors import PermanentStartError, Reason
 from podium.loading import load_model
 from podium.server import app
@@ -82,6 +83,13 @@ def test_a_model_too_slow_to_be_measured_is_served():
     model.seconds_per_token = 1e-3  # half a second for the pairs that measure it
     with serving(model, request_timeout_s=0.2) as server:
         until(lambda: server.post("/v1/rerank", GOOD).status == 200)
+
+
+def test_a_slow_model_on_a_cpu_has_batches_that_are_worth_reading_its_weights():
+    model = FakeModel()
+    model.seconds_per_token = 0.002  # 125 tokens in the 250 ms of a batch
+    with serving(model) as server:
+        assert server.metric("podium_batch_limit_tokens") == LEAST_TOKENS
 
 
 def test_probes_and_callers_are_told_that_the_model_loads():

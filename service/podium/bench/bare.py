@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-from podium.batching import BATCH_S, cut
+from podium.batching import BATCH_S, LEAST_TOKENS, cut
 from podium.bench.limit import Limit, operations
 from podium.bench.results import Way
 from podium.bench.texts import Pair
@@ -120,7 +120,7 @@ def tokens_per_batch(model: Model, pairs: Sequence[Pair]) -> int:
         start = perf_counter()
         for batch in batches(encodings, budget):
             model.score(batch)
-        budget = max(1, int(tokens / (perf_counter() - start) * BATCH_S))
+        budget = max(LEAST_TOKENS, int(tokens / (perf_counter() - start) * BATCH_S))
     return budget
 
 

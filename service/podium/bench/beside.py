@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from transformers import AutoConfig
 
-from podium.batching import cut, first_budget, next_budget
+from podium.batching import LEAST_TOKENS, cut, first_budget, next_budget
 from podium.bench.bare import encode
 from podium.bench.limit import Limit
 from podium.bench.operations import computed
@@ -100,7 +100,8 @@ class Podium:
             [first, *_] = self._batches_of(budget)
             start = perf_counter()
             self._model.score(first)
-            budget = next_budget(self._model.computed(first) / (perf_counter() - start), MOST_TOKENS)
+            speed = self._model.computed(first) / (perf_counter() - start)
+            budget = next_budget(speed, MOST_TOKENS, least_tokens=LEAST_TOKENS)
         return self._batches_of(budget)
 
     def _batches_of(self, budget: int) -> list[list[Encoding]]:

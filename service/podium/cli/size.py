@@ -14,7 +14,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress import Progress
 
-from podium.batching import BATCH_S, cut
+from podium.batching import BATCH_S, LEAST_TOKENS, cut
 from podium.cli import capacity
 from podium.cli.options import setting_options, to_settings
 from podium.cli.outcome import ends_by_reason
@@ -131,7 +131,7 @@ def measure(
         first = batches(model, encodings, budget)[0]
         start = perf_counter()
         model.score(first)
-        budget = min(most, max(1, int(model.computed(first) / (perf_counter() - start) * BATCH_S)))
+        budget = min(most, max(LEAST_TOKENS, int(model.computed(first) / (perf_counter() - start) * BATCH_S)))
     scored, spent = 0, 0.0
     with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("Measuring", total=seconds)

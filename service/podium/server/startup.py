@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from podium.batching import BATCH_S
+from podium.batching import BATCH_S, LEAST_TOKENS
 from podium.errors import PermanentStartError, PodiumError, Reason, is_failure
 from podium.models.base import Model
 from podium.models.devices import device_memory
@@ -46,7 +46,7 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
         allow_priority=settings.allow_priority,
         cache_bytes=settings.cache_bytes,
         cache_ttl_s=settings.cache_ttl_s,
-        **({} if pace is None else pace._asdict()),
+        **({"least_batch_tokens": LEAST_TOKENS} if pace is None else pace._asdict()),
     )
     await _measure(service.reranker)
     if not service.become_ready():
