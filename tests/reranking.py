@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from fakes import FakeModel
+from msgspec.structs import replace
 
 from podium.ranking import Ranking, RankRequest
 from podium.reranker import Reranker
@@ -41,6 +42,11 @@ def queued(reranker: Reranker) -> list[int]:
 def untokenized(reranker: Reranker) -> list[int]:
     """Return how many pairs of each request wait for the tokenizer, in ascending order."""
     return sorted(len(job.left) for _, _, job in reranker._tokenization._jobs)
+
+
+def untimed(ranking: Ranking) -> Ranking:
+    """Return a ranking without where its time went, to be compared with another one."""
+    return replace(ranking, timing=None)
 
 
 def scores(ranking: Ranking) -> list[float]:

@@ -7,7 +7,7 @@ import threading
 import pytest
 from fakes import INFO, FakeModel
 from msgspec.structs import replace
-from reranking import ask, running, scores, until
+from reranking import ask, running, scores, until, untimed
 
 from podium.errors import InvalidRequest
 from podium.ranking import RankRequest
@@ -70,7 +70,7 @@ async def test_an_instruction_reaches_the_model_and_is_part_of_what_is_remembere
         again = await reranker.rank(ask("a", instruction="three more words"))
         empty = await reranker.rank(ask("a", instruction=""))
     assert (plain.usage.tokens, told.usage.tokens, empty.usage.tokens) == (3, 6, 3)
-    assert replace(again, timing=None) == replace(told, timing=None)
+    assert untimed(again) == untimed(told)
     assert len(model.batches) == 3
 
 
@@ -81,7 +81,7 @@ async def test_a_model_that_takes_no_instruction_ignores_them_and_says_so_once(c
             plain = await reranker.rank(ask("a"))
             told = await reranker.rank(ask("a", instruction="three more words"))
             await reranker.rank(ask("b", instruction="three more words"))
-    assert replace(plain, timing=None) == replace(told, timing=None)
+    assert untimed(plain) == untimed(told)
     assert [record.message for record in caplog.records] == [
         "the model takes no instructions: that of a request is ignored, and those of later ones"
     ]
