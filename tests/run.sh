@@ -1,7 +1,7 @@
 #!/bin/sh
-# Run every test: tests/run.sh. First those that measure or compute, by themselves; then, beside each
-# other, two sets of those that mostly wait for a control plane of their own (they skip where KUBEBUILDER_ASSETS
-# names none). What a set says is shown when it has ended.
+# Run every test: tests/run.sh. First the models' tests beside all others, a core each; then, beside each other, two
+# sets of those that mostly wait for a control plane of their own (they skip where KUBEBUILDER_ASSETS names none).
+# What a set in the background says is shown when it has ended.
 set -eu
 cd "$(dirname "$0")/.."
 pytest=${PYTEST:-.venv/bin/pytest}
@@ -19,20 +19,27 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 failed=
-$pytest --ignore=tests/cluster --ignore=tests/chart tests || failed="$failed most"
 beside() {
     set_name=$1
     shift
     $pytest -p no:cacheprovider "$@" >"$logs/$set_name" 2>&1 &
     running="$running $!:$set_name"
 }
+join() {
+    for started in $running; do
+        wait "${started%%:*}" || failed="$failed ${started#*:}"
+        cat "$logs/${started#*:}"
+    done
+    running=
+}
+
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+beside models tests/models tests/bench
+$pytest --ignore=tests/cluster --ignore=tests/chart --ignore=tests/models --ignore=tests/bench tests || failed="$failed most"
+join
 # shellcheck disable=SC2086
 beside cluster $others
 # shellcheck disable=SC2086
 beside waiting $waiting tests/chart
-for started in $running; do
-    wait "${started%%:*}" || failed="$failed ${started#*:}"
-    cat "$logs/${started#*:}"
-done
-running=
+join
 [ -z "$failed" ] || { echo "tests: failed:$failed" >&2; exit 1; }
