@@ -23,17 +23,16 @@ class Budget:
     def share(self) -> Iterator[Callable[[int], None]]:
         """Yield a function that takes so many bytes more, and give all of them back at the end.
 
-        It raises Overloaded where they are too many, but for a request that is alone: whatever its values
-        take, it could never be answered else.
+        It raises Overloaded where they are too many. One request alone always fits: settings hold the limit
+        above that of a body.
         """
         taken = 0
 
         def take(bytes: int) -> None:
             nonlocal taken
-            others = self.used - taken
-            if others and self.used + bytes > self._limit:
+            if self.used + bytes > self._limit:
                 raise Overloaded(
-                    f"the bodies of other requests hold {others} bytes, the limit is "
+                    f"the bodies of other requests hold {self.used - taken} bytes, the limit is "
                     f"{self._limit} (max_in_flight_bytes); try again later or send fewer documents",
                     1,
                 )
