@@ -119,7 +119,7 @@ class Failing:
 
 def failing(model, outcome):
     spoilt = CrossEncoder.__new__(CrossEncoder)
-    spoilt.__dict__ = {**model.__dict__, "_forward": Failing(outcome)}
+    spoilt.__dict__ = {**model.__dict__, "forward": Failing(outcome)}
     return spoilt
 
 
