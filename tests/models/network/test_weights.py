@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from models.network.saving import DECODER, SMALL, built, refusal, rewritten, saved
@@ -140,7 +141,10 @@ def test_merged_and_renamed_tensors_are_put_where_they_belong(folder):
     assert "roberta.encoder.layers.1.mlp.fc2.bias" in load_file(folder / "model.safetensors")
     pairs = encodings([20, 33])
     assert "lack" in refusal(folder)
-    assert (reference(built(folder, **FLASH).network, pairs) == reference(model, pairs)).all()
+    # not equal to the last bit on each processor: products depend on where in memory the weights lie
+    np.testing.assert_allclose(
+        reference(built(folder, **FLASH).network, pairs), reference(model, pairs), atol=1e-6
+    )
 
 
 def test_a_longer_prefix_wins_and_the_empty_one_takes_the_others(tmp_path):
