@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,7 @@ from podium.loading import load_model
 from podium.models.base import Model
 from podium.settings import Settings
 
-PROGRAM = os.environ.get("PODIUM_CHROMIUM") or shutil.which("chromium")
+PROGRAM = os.environ.get("PODIUM_CHROMIUM")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -35,7 +34,7 @@ WARM_S = 120
 def chromium() -> Iterator[Browser]:
     """Start the browser, or skip where there is none."""
     if PROGRAM is None:
-        pytest.skip("no Chromium: `apt-get install chromium`, or name one in PODIUM_CHROMIUM")
+        pytest.skip("needs Chromium: `apt-get install chromium`, and PODIUM_CHROMIUM=/usr/bin/chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=PROGRAM, headless=True, args=FLAGS)
         yield browser
