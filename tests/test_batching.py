@@ -16,6 +16,7 @@ from podium.batching import (
     cut,
     due_at,
     learn_speed,
+    most_tokens,
     next_budget,
     plan_batch,
 )
@@ -260,6 +261,11 @@ def test_a_slow_device_may_aim_at_more_than_fits_the_time_but_not_at_more_than_t
     assert next_budget(100.0, 4_096, least_tokens=256) == 256
     assert next_budget(100.0, 200, least_tokens=256) == 200
     assert next_budget(8_000.0, 4_096, least_tokens=256) == 2_000
+
+
+@pytest.mark.parametrize(("speed", "most"), [(1.0, 10), (0.01, 1), (100.0, 1_000), (1e6, 4_096)])
+def test_a_batch_is_stretched_to_ten_seconds_of_work_at_most(speed, most):
+    assert most_tokens(speed, 4_096) == most
 
 
 def test_a_device_that_is_fast_in_small_batches_aims_at_them():

@@ -54,6 +54,13 @@ async def test_a_batch_that_its_prefix_would_fill_holds_more_documents_than_its_
     assert len(model.batches[0]) == 36  # 10 tokens and 36 times 3 are no more than 10 ÷ PREFIX_SHARE
 
 
+async def test_a_batch_of_a_very_slow_model_is_not_stretched_beyond_ten_seconds():
+    model = FakeModel(shares=True)
+    async with running(model, tokens_per_s=2, least_batch_tokens=256) as reranker:
+        await reranker.rank(ask(*(f"w{n} x y" for n in range(60)), query=QUERY))
+    assert len(model.batches[0]) == 3  # 10 tokens and 3 times 3 are no more than 20
+
+
 @pytest.mark.parametrize("forward", ["packed", "padded"])
 async def test_a_model_that_shares_nothing_counts_every_token(forward):
     metrics = Metrics()

@@ -6,7 +6,7 @@ again. Where it is as long as the documents, batches of a few pairs would spend 
 pairs of one prefix stay together, in two ways:
 
 - the pairs with which a batch begins are taken beyond the budget, until their prefix is a PREFIX_SHARE of the
-  batch, within what the device holds: whoever comes next waits for them at most that long;
+  batch, within what the device holds and LONGEST_S: whoever comes next waits for them at most that long;
 - pairs of another prefix join only if all of them fit, or their prefix is a PREFIX_SHARE of what joins.
 
 Neither holds anybody up: who is due first begins every batch.
@@ -29,6 +29,10 @@ enough, see `readiness.measure`; this is the most there."""
 LEAST_TOKENS = 256
 """Tokens that a batch on a CPU aims at, however long they take: with fewer, a large model's time goes into
 reading its weights from memory. A model of 150 million, where 70 tokens take 250 ms, loses a third so."""
+
+LONGEST_S = 10.0
+"""What a batch that LEAST_TOKENS or its prefix stretches takes at most, by the learnt speed: a very slow
+model keeps nobody waiting for minutes, and does not look stuck."""
 
 WORTH_RUNNING = 0.25
 """Share of the budget from which a batch is large enough to run by itself. Where it ends a request it is then
@@ -198,6 +202,13 @@ def next_budget(
 ) -> int:
     """Return the tokens of a batch that takes `batch_s` at this speed, at least `least_tokens`."""
     return min(max_batch_tokens, max(least_tokens, int(tokens_per_s * batch_s)))
+
+
+def most_tokens(tokens_per_s: float, held: int) -> int:
+    """Return the tokens that a batch is stretched to at most, at least 1: LONGEST_S of work at this speed,
+    within the `held` ones that the device has room for.
+    """
+    return max(1, min(held, int(tokens_per_s * LONGEST_S)))
 
 
 def learn_speed(

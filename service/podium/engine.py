@@ -14,16 +14,8 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.batching import (
-    BATCH_S,
-    Waiting,
-    cost,
-    ended_by,
-    first_budget,
-    learn_speed,
-    next_budget,
-    plan_batch,
-)
+from podium import batching
+from podium.batching import BATCH_S, Waiting, cost
 from podium.cache import Scored
 from podium.calls import Backlog, Batch, Call, Pair, Read, Window
 from podium.device import Health, Room, is_lost
@@ -98,7 +90,11 @@ class Engine:
     @property
     def batch_tokens(self) -> int:
         """Tokens of a batch that takes as long as one should, on what the device holds."""
-        return next_budget(self.tokens_per_s, self._room.tokens, self._batch_s, self._least)
+        return batching.next_budget(self.tokens_per_s, self._most_tokens, self._batch_s, self._least)
+
+    @property
+    def _most_tokens(self) -> int:
+        return batching.most_tokens(self.tokens_per_s, self._room.tokens)
 
     def expect(self, windows: int, tokens: int) -> None:
         """Count what will be tokenized as waiting, or no longer where the numbers are negative."""
@@ -169,10 +165,10 @@ class Engine:
 
     def _take(self) -> list[list[Window]]:
         calls = list(self._groups)
-        taken = plan_batch(
+        taken = batching.plan_batch(
             [Waiting(call.order, self._groups[call]) for call in calls],
             budget := self.batch_tokens,
-            most=self._room.tokens,
+            most=self._most_tokens,
             padded=self._model.pads,
         )
         batch = []
@@ -188,15 +184,16 @@ class Engine:
                 del self._groups[call]
         batch = [windows for windows in batch if windows]
         if batch:
-            reason = ended_by(budget, self._room.tokens, left=bool(self._groups))
+            reason = batching.ended_by(budget, self._room.tokens, left=bool(self._groups))
             self._metrics.batches.labels(reason).inc()
         return batch
 
     def _ask_for_more(self, call: Call) -> None:
         if call in self._more:
-            group, most = self._groups[call], self._room.tokens
-            budget = self.batch_tokens
-            if not group or cost(group) < AHEAD * first_budget(group[0], budget, most):
+            group = self._groups[call]
+            if not group or cost(group) < AHEAD * batching.first_budget(
+                group[0], self.batch_tokens, self._most_tokens
+            ):
                 self._more.pop(call)()
 
     def _score_or_fail(self, groups: Sequence[list[Window]]) -> None:
@@ -237,7 +234,9 @@ class Engine:
     def _measure(self, encodings: Sequence[Encoding], batch: Batch) -> None:
         seconds = batch.ended - batch.started
         budget = self.batch_tokens
-        self.tokens_per_s = learn_speed(self.tokens_per_s, batch.tokens, seconds, budget, self._batch_s)
+        self.tokens_per_s = batching.learn_speed(
+            self.tokens_per_s, batch.tokens, seconds, budget, self._batch_s
+        )
         self._room.held(batch.tokens)
         if batch.tokens >= budget / 2:
             self.best_tokens_per_s = max(self.best_tokens_per_s, batch.tokens / max(seconds, 1e-6))

@@ -20,8 +20,7 @@ SMALL = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "i
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.config], ids=lambda shape: shape.name)
-def test_each_shape_is_measured_in_the_usual_way_and_bare(shape, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(bare, "tokens_per_batch", lambda *_: 1000)  # on a busy machine a batch held one pair
+def test_each_shape_is_measured_in_the_usual_way_and_bare(shape, tmp_path: Path):
     random_weights.save({**shape.config, **SMALL}, BUILTIN, tmp_path)
     usual = reference.sentence_transformers(shape.name, tmp_path, PAIRS, 0)
     assert usual.pairs_per_s > 0

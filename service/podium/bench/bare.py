@@ -8,12 +8,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-from podium.batching import BATCH_S, LEAST_TOKENS, cut
 from podium.bench.limit import Limit, operations
 from podium.bench.results import Way
 from podium.bench.texts import Pair
 from podium.models.base import Encoding, Model
 from podium.models.load import load
+from podium.pace import as_served
 
 
 class Measured(NamedTuple):
@@ -38,7 +38,7 @@ class Bare:
     def __init__(self, folder: Path, name: str, dtype: str, pairs: Sequence[Pair]) -> None:
         self._folder, self._name, self._pairs = folder, name, pairs
         self._model = load(folder, uri=name, dtype=dtype)
-        self._budget = tokens_per_batch(self._model, pairs)
+        self._batches = as_served(self._model, encode(self._model, pairs))
         self._limit = Limit(self._model.info.dtype)
         self._work = self._score_for_ever()
         self._lengths: list[int] = []
@@ -69,9 +69,9 @@ class Bare:
         """Tokenize the pairs and score them batch by batch, round after round."""
         while True:
             start = perf_counter()
-            encodings = encode(self._model, self._pairs)
+            encode(self._model, self._pairs)
             self._seconds += perf_counter() - start
-            for batch in batches(encodings, self._budget):
+            for batch in self._batches:
                 start = perf_counter()
                 self._model.score(batch)
                 self._seconds += perf_counter() - start
@@ -107,30 +107,8 @@ def _window(seconds: float) -> Measured:
     return _bare.window(seconds)
 
 
-def tokens_per_batch(model: Model, pairs: Sequence[Pair]) -> int:
-    """Return how many tokens this model scores in BATCH_S, as the engine's batches have, and warm it up.
-
-    The second round has batches of about that size: a large model is faster in larger ones.
-    """
-    encodings = encode(model, pairs[:32])
-    tokens = sum(len(encoding.ids) for encoding in encodings)
-    model.score(encodings[:8])
-    budget = 1024
-    for _ in range(2):
-        start = perf_counter()
-        for batch in batches(encodings, budget):
-            model.score(batch)
-        budget = max(LEAST_TOKENS, int(tokens / (perf_counter() - start) * BATCH_S))
-    return budget
-
-
 def encode(model: Model, pairs: Sequence[Pair]) -> list[Encoding]:
     """Tokenize and join pairs."""
     queries = model.queries([query for query, _ in pairs])
     documents = model.documents([document for _, document in pairs])
     return [model.pair(query, document) for query, document in zip(queries, documents, strict=True)]
-
-
-def batches(encodings: Sequence[Encoding], budget: int) -> list[list[Encoding]]:
-    """Cut encodings into batches of at most `budget` tokens or one pair, as the engine cuts one request."""
-    return [[encodings[position] for position in batch] for batch in cut(encodings, budget)]

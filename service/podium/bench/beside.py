@@ -12,23 +12,19 @@ from typing import Any, NamedTuple
 
 from transformers import AutoConfig
 
-from podium.batching import LEAST_TOKENS, cut, first_budget, next_budget
 from podium.bench.bare import encode
 from podium.bench.limit import Limit
 from podium.bench.operations import computed
 from podium.bench.results import Beside
 from podium.bench.texts import Pair
 from podium.models import devices
-from podium.models.base import Encoding
 from podium.models.load import load
+from podium.pace import as_served
 
 TURNS = 3
 
 LEAST_PAIRS = 6
 """Pairs that Sentence Transformers is given at least."""
-
-MOST_TOKENS = 4096
-"""Tokens of a batch at most, where a prefix takes it beyond the engine's 250 ms."""
 
 
 class Count(NamedTuple):
@@ -55,8 +51,7 @@ class Podium:
         """Score these pairs from now on, and count from 0."""
         self._limit = Limit(self._model.info.dtype)
         self._pairs = pairs
-        self._encodings = encode(self._model, pairs)
-        self._batches = self._cut()
+        self._batches = as_served(self._model, encode(self._model, pairs))
         self._count = Count()
         self._work = self._score_for_ever()
 
@@ -92,21 +87,6 @@ class Podium:
                 )
                 took = 0.0
                 yield
-
-    def _cut(self) -> list[list[Encoding]]:
-        """Return the batches of the engine, which aim at its 250 ms but hold enough pairs for a prefix."""
-        budget = 512
-        for _ in range(2):
-            [first, *_] = self._batches_of(budget)
-            start = perf_counter()
-            self._model.score(first)
-            speed = self._model.computed(first) / (perf_counter() - start)
-            budget = next_budget(speed, MOST_TOKENS, least_tokens=LEAST_TOKENS)
-        return self._batches_of(budget)
-
-    def _batches_of(self, budget: int) -> list[list[Encoding]]:
-        budget = first_budget(self._encodings[0], budget, MOST_TOKENS)
-        return [[self._encodings[i] for i in batch] for batch in cut(self._encodings, budget)]
 
 
 class Reference:

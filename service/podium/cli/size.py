@@ -14,13 +14,13 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress import Progress
 
-from podium.batching import BATCH_S, LEAST_TOKENS, cut
 from podium.cli import capacity
 from podium.cli.options import setting_options, to_settings
 from podium.cli.outcome import ends_by_reason
 from podium.cli.progress import fetch_shown
 from podium.errors import PodiumError
 from podium.models.base import Encoding, Model
+from podium.pace import as_served
 
 if TYPE_CHECKING:
     from podium.settings import Settings
@@ -125,17 +125,11 @@ def measure(
     encodings = request(model, min(documents, 64), tokens)
     tokenization_s = (perf_counter() - start) * documents / len(encodings)
     encodings += [encodings[index % len(encodings)] for index in range(documents - len(encodings))]
-    most = settings.max_batch_tokens or model.info.max_batch_tokens
-    budget = min(1024, most)
-    for _ in range(2):  # a large model is faster in larger batches: the second round has the engine's
-        first = batches(model, encodings, budget)[0]
-        start = perf_counter()
-        model.score(first)
-        budget = min(most, max(LEAST_TOKENS, int(model.computed(first) / (perf_counter() - start) * BATCH_S)))
+    batches = as_served(model, encodings, settings.max_batch_tokens)
     scored, spent = 0, 0.0
     with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("Measuring", total=seconds)
-        for batch in cycle(batches(model, encodings, budget)):
+        for batch in cycle(batches):
             start = perf_counter()
             model.score(batch)
             spent += perf_counter() - start
@@ -157,11 +151,6 @@ def request(model: Model, documents: int, tokens: int) -> list[Encoding]:
         raise click.UsageError(f"--tokens: query and template alone take {beside} tokens; ask for more")
     wanted = tokens - beside
     return [model.pair(query, one._replace(ids=one.ids[:wanted], ends=False)) for one in read]
-
-
-def batches(model: Model, encodings: list[Encoding], budget: int) -> list[list[Encoding]]:
-    """Cut a request into batches as the engine does."""
-    return [[encodings[at] for at in batch] for batch in cut(encodings, budget, padded=model.pads)]
 
 
 def result(model: Model, measured: Measured, rate: float, documents: int, busy: float) -> dict[str, Any]:
