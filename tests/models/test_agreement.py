@@ -8,16 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from models.networks import BUILTIN, DECODERS, SHAPES, build, encodings, parts, prefixed
+from models.networks import DECODERS, SHAPES, build, encodings, parts, prefixed
 from torch import nn
 
-from podium.errors import PermanentStartError
-from podium.models import agreement, devices
-from podium.models import load as loading
-from podium.models.agreement import LIMIT_S, disagreement
+from podium.models import agreement, devices, twin
+from podium.models.agreement import disagreement
 from podium.models.network import packed
 from podium.models.network.packed import PackedForward
 from podium.models.network.padded import PaddedForward
+from podium.models.twin import LIMIT_S, roots
 
 CAUSAL = {"attention": "causal", "state": "last"}
 _SMALL = {"num_hidden_layers": 2, "hidden_size": 96, "intermediate_size": 160, "num_attention_heads": 4}
@@ -116,7 +115,7 @@ def lists(forward):
     """The lists of layers below a forward."""
     found = {
         id(module): module
-        for _, root in agreement._roots(forward)
+        for _, root in roots(forward)
         for module in root.modules()
         if isinstance(module, nn.ModuleList) and any(True for _ in module.parameters())
     }
@@ -226,7 +225,7 @@ def test_a_device_without_memory_is_no_device_that_computes_wrongly(monkeypatch)
 
 
 def test_one_layer_is_held_in_float32_at_a_time_and_no_vocabulary(monkeypatch):
-    sizes, copied = [], agreement._copied
+    sizes, copied = [], twin._copied
 
     def noting(module):
         alive[:] = [one for one in alive if one() is not None]
@@ -236,10 +235,10 @@ def test_one_layer_is_held_in_float32_at_a_time_and_no_vocabulary(monkeypatch):
         return found
 
     alive: list = []
-    monkeypatch.setattr(agreement, "_copied", noting)
+    monkeypatch.setattr(twin, "_copied", noting)
     held: list[int] = []
-    on_cpu = agreement._on_cpu
-    monkeypatch.setattr(agreement, "_on_cpu", lambda x: held.append(x.numel()) or on_cpu(x))
+    on_cpu = twin.on_cpu
+    monkeypatch.setattr(twin, "on_cpu", lambda x: held.append(x.numel()) or on_cpu(x))
     fields = {**DECODERS["qwen3"], "vocab_size": 50_000}
     model = model_of(PackedForward, fields, torch.bfloat16, CAUSAL, SHARED, monkeypatch)
     assert disagreement(model, now=still) is None
@@ -253,14 +252,14 @@ def test_where_time_runs_out_layers_are_left_out_evenly_and_never_the_first(seco
     """A clock on which each layer takes so long."""
     clock = SimpleNamespace(now=0.0)
     run: list[str] = []
-    copied = agreement._copied
+    copied = twin._copied
 
     def slow(module):
         clock.now += seconds
         run.append(module)
         return copied(module)
 
-    monkeypatch.setattr(agreement, "_copied", slow)
+    monkeypatch.setattr(twin, "_copied", slow)
     fields = {**DECODERS["qwen3"], "num_hidden_layers": 12}
     model = model_of(PackedForward, fields, torch.float32, CAUSAL, SHARED, monkeypatch)
     [layers] = lists(model.forward)
@@ -272,68 +271,3 @@ def test_where_time_runs_out_layers_are_left_out_evenly_and_never_the_first(seco
     if len(places) > 2:
         assert places[-1] >= 9
         assert max(b - a for a, b in pairwise(places)) <= 12 / len(places) * 2 + 1
-
-
-# What loading makes of it.
-
-
-@pytest.fixture
-def _accelerated(monkeypatch):
-    """The first device that is chosen has to prove itself; it is the CPU."""
-    monkeypatch.setattr(devices, "choose_device", lambda _: torch.device("cpu"))
-    monkeypatch.setattr(agreement, "is_asked", lambda _: True)
-
-
-def broken(monkeypatch) -> None:
-    """Let the device's second layer give something else; what is loaded after it is right."""
-    recorded = agreement._recorded
-
-    def wrongly(forward, pairs, stages):
-        *_, last = stages.values()
-        hook = last.register_forward_hook(lambda _, __, output: scaled(output), prepend=True)
-        try:
-            return recorded(forward, pairs, stages)
-        finally:
-            hook.remove()
-
-    monkeypatch.setattr(agreement, "_recorded", wrongly)
-
-
-@pytest.mark.usefixtures("_accelerated")
-@pytest.mark.parametrize("device", ["auto", "cuda:0"])
-def test_a_device_that_agrees_is_served(device, caplog):
-    caplog.set_level("INFO")
-    assert loading.load(BUILTIN, uri="x", device=device, dtype="float32").info.device == "cpu"
-    assert "cpu computes as the CPU does: 3 of 3 layers were compared" in caplog.text
-
-
-@pytest.mark.usefixtures("_accelerated")
-def test_auto_falls_back_to_the_cpu_with_a_warning(monkeypatch, caplog):
-    broken(monkeypatch)
-    asked = []
-    loaded = loading._loaded
-    monkeypatch.setattr(
-        loading, "_loaded", lambda folder, on, **options: asked.append(on) or loaded(folder, on, **options)
-    )
-    model = loading.load(BUILTIN, uri="x", device="auto", dtype="float32")
-    [said] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert said.startswith("device `cpu` does not compute what the CPU computes: what comes out of `")
-    assert said.endswith(" times the bound; the CPU serves")
-    assert model.info.device == "cpu"
-    assert len(asked) == 2
-
-
-@pytest.mark.usefixtures("_accelerated")
-def test_a_device_that_was_asked_for_by_its_name_is_refused(monkeypatch):
-    broken(monkeypatch)
-    with pytest.raises(PermanentStartError) as caught:
-        loading.load(BUILTIN, uri="x", device="cuda:0", dtype="float32")
-    assert caught.value.message.startswith("device `cpu` does not compute what the CPU computes: what comes")
-    assert caught.value.message.endswith(
-        "; set PODIUM_DEVICE to cpu, or PODIUM_DTYPE to float32 if it is not"
-    )
-
-
-def test_the_cpu_is_not_asked_and_every_other_device_is():
-    assert not agreement.is_asked(torch.device("cpu"))
-    assert all(agreement.is_asked(torch.device(name)) for name in ("cuda:0", "cuda:3", "mps"))
