@@ -7,15 +7,14 @@ from hypothesis import strategies as st
 from models.networks import BUILTIN
 from models.text import backends
 from tokenizers import Tokenizer as Backend
-from tokenizers.models import BPE, Unigram, WordLevel
-from tokenizers.pre_tokenizers import ByteLevel, Metaspace, Whitespace
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import RobertaProcessing, TemplateProcessing
 from transformers import AutoTokenizer
 
 from podium.errors import InvalidRequest
 from podium.models.recipe import Recipe
 from podium.models.text.pairs import PairTokenizer, learn_template
-from podium.models.text.reading import parts
 from podium.models.text.tokenizer import make
 
 
@@ -273,36 +272,3 @@ def test_offsets_are_told_when_asked_for():
     assert tokens.offsets is not None
     assert tokens.offsets.tolist() == [[0, 5], [6, 10]]
     assert TOKENIZER.documents(["a"])[0].offsets is None
-
-
-def metaspace() -> Backend:
-    """A tokenizer of the family of XLM-RoBERTa: spaces become part of the word behind them."""
-    words = sorted({f"\u2581{word}" for word in TEXT.split()})
-    backend = Backend(Unigram([("<unk>", 0.0), *((word, -1.0) for word in words)], 0))
-    backend.pre_tokenizer = Metaspace(prepend_scheme="always")
-    return backend
-
-
-def byte_level() -> Backend:
-    """A tokenizer of the family of ModernBERT: of bytes, the space before a word with them."""
-    letters = {letter: i for i, letter in enumerate(sorted(ByteLevel.alphabet()))}
-    backend = Backend(BPE(letters, []))
-    backend.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    return backend
-
-
-TEXT = "A panda  lives on bamboo, in the h\u00e9art of China:\n\n  six mountain ranges.   " * 40
-
-
-@pytest.mark.parametrize("backend", [REFERENCE.backend_tokenizer, metaspace(), byte_level()])
-@pytest.mark.parametrize("size", [20, 100, 999])
-def test_the_tokens_of_a_texts_parts_are_those_of_the_whole(backend, size):
-    whole = backend.encode(TEXT, add_special_tokens=False)
-    cut = list(parts(TEXT, size))
-    found = backend.encode_batch([part for _, part in cut], add_special_tokens=False)
-    assert len(cut) > 1
-    assert [each for encoding in found for each in encoding.ids] == whole.ids
-    offsets = [
-        (a + start, b + start) for (start, _), each in zip(cut, found, strict=True) for a, b in each.offsets
-    ]
-    assert offsets == whole.offsets
