@@ -36,8 +36,9 @@ def test_what_libraries_log_and_warn_of_is_in_our_format_and_said_once():
 
 
 def test_podium_serve_writes_nothing_but_json():
-    """No bar of a library that loads weights, no warning of another."""
+    """No bar of a library that loads weights, no warning of another, none of ours before the log is set."""
     environment = {**os.environ, "PODIUM_HOST": "127.0.0.1", "PODIUM_PORT": "0", "PODIUM_LOG_FORMAT": "json"}
+    environment["PODIUM_XYZZY"] = "no setting"
     serving = [sys.executable, "-c", "from podium.cli import main; main()", "serve"]
     with subprocess.Popen(serving, env=environment, stderr=subprocess.PIPE, text=True) as process:
         lines = []
@@ -46,4 +47,5 @@ def test_podium_serve_writes_nothing_but_json():
             if re.search("listening on", line):
                 process.send_signal(signal.SIGTERM)
     assert [json.loads(line)["logger"].split(".")[0] for line in lines] == ["podium"] * len(lines)
+    assert any("PODIUM_XYZZY is no setting of Podium" in line for line in lines)
     assert process.returncode == 0

@@ -188,6 +188,25 @@ def test_what_memory_and_the_device_fail_of_is_counted(server):
 # Formats.
 
 
+@pytest.mark.parametrize("accept", ["application/openmetrics-text; version=x", "a;b;;=", "\xe9"])
+def test_an_accept_that_means_nothing_gets_the_plain_format(server, accept):
+    answer = server.get("/metrics", accept=accept)
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
+def test_a_device_that_is_lost_leaves_the_other_metrics():
+    def lost() -> tuple[int, int]:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    metrics = Metrics()
+    metrics.follow_device_memory(lost)
+    metrics.device_failures.inc()
+    text = metrics.exposition()[0].decode()
+    assert "podium_device_failures_total 1.0" in text
+    assert 'podium_device_memory_bytes{state="free"} NaN' in text
+
+
 def test_openmetrics_is_told_on_request_with_exemplars_that_bear_the_callers_trace(server):
     trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     sent = {"traceparent": f"00-{trace}-{parent}-01"}

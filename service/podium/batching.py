@@ -225,8 +225,8 @@ def learn_speed(
 
 
 def ended_by(budget: int, most: int, *, left: bool) -> str:
-    """Return why a batch holds no more: `empty`, nothing waits any more (`left`); `tokens`, the device holds
-    no more than `most`; `time`, a larger one would take longer than BATCH_S.
+    """Return what bounds a batch: `empty`, no pair is left to be taken (`left`); `tokens`, the device holds
+    no more than `most`; `time`, a larger one would take longer than a batch aims at.
     """
     if not left:
         return "empty"

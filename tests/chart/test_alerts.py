@@ -58,12 +58,32 @@ class Case(NamedTuple):
     """Which of the rules with this name it is."""
 
 
+NOBODY = [gauge("ready_replicas", "0x60")]
+
 CASES = [
     Case(
         "PodiumRerankerNotAvailable", "11m",
-        [gauge("ready_replicas", "0x60"), *condition("Available", "False", "CrashLoopBackOff")],
-        [gauge("ready_replicas", "0x60"), *condition("Available", "False", "Suspended")],
+        [*NOBODY, gauge("desired_replicas", "1x60"), *condition("Available", "False", "CrashLoopBackOff")],
+        [*NOBODY, gauge("desired_replicas", "1x60"), *condition("Available", "False", "Suspended")],
         RERANKER, "0 pods of search/demo answer, too few for Available, for 10 minutes.",
+    ),
+    Case(
+        "PodiumRerankerNotAvailable", "11m",
+        [*NOBODY, gauge("desired_replicas", "1x60"), *condition("Available", "False", "NoReadyReplicas")],
+        [*NOBODY, gauge("desired_replicas", "0x60"), *condition("Available", "False", "NoReadyReplicas")],
+        RERANKER, "0 pods of search/demo answer, too few for Available, for 10 minutes.", "none wanted",
+    ),
+    Case(
+        "PodiumRerankerNotAvailable", "11m",
+        [
+            *NOBODY, gauge("desired_replicas", "1x60"), *condition("Available", "False", "NoReadyReplicas"),
+            *condition("CacheReady", "False", "NoSpace"),
+        ],
+        [
+            *NOBODY, gauge("desired_replicas", "1x60"), *condition("Available", "False", "NoReadyReplicas"),
+            *condition("CacheReady", "False", "Downloading"),
+        ],
+        RERANKER, "0 pods of search/demo answer, too few for Available, for 10 minutes.", "downloading",
     ),
     Case(
         "PodiumRerankerNotReady", "22m",
@@ -115,7 +135,7 @@ CASES = [
     Case(
         "PodiumSelfTestFailing", "2m",
         condition("Available", "False", "SelfTestFailed"), condition("Available", "False", "ModelLoadFailed"),
-        RERANKER, "1 condition of search/demo says SelfTestFailed: its pods do not serve.",
+        RERANKER, "A condition of search/demo says SelfTestFailed: its pods do not serve.",
     ),
     Case(
         "PodiumImageBehind", "25h",
@@ -161,8 +181,8 @@ CASES = [
     ),
     Case(
         "PodiumOutOfMemory", "2m",
-        condition("Available", "False", "OOMKilled"), condition("Available", "False", "CrashLoopBackOff"),
-        SERVICE, "1 condition of search/demo says OOMKilled: a container took more than its limit.",
+        condition("Available", "False", "OOMKilled"), condition("CacheReady", "False", "OOMKilled"),
+        SERVICE, "A condition of search/demo says OOMKilled: a container took more than its limit.",
         "killed", 1,
     ),
     Case(
@@ -180,7 +200,7 @@ CASES = [
             series("podium_operator_leader", {"pod": "a"}, "0x10"),
             series("podium_operator_leader", {"pod": "b"}, "1x10"),
         ],
-        {}, "1: for 5 minutes no operator that Prometheus scrapes has held its Lease.",
+        {}, "For 5 minutes no operator that Prometheus scrapes has held its Lease.",
     ),
     Case(
         "PodiumOperatorStalled", "20m",

@@ -4,7 +4,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.models.layout import GROUP_BYTES, GROUP_GROWTH, GROUP_PAIRS, MULTIPLE, Layout, group
+from podium.models.grouping import (
+    GROUP_BYTES,
+    GROUP_GROWTH,
+    GROUP_PAIRS,
+    MULTIPLE,
+    ON_ACCELERATORS,
+    group,
+)
+from podium.models.layout import Layout
 
 CPU = torch.device("cpu")
 
@@ -23,6 +31,19 @@ def test_groups_hold_every_pair_once_and_keep_to_their_limits(lengths, score_byt
         assert size == 1 or size * padded * padded * score_bytes <= GROUP_BYTES
         first += size
     assert first == len(lengths)
+
+
+@given(lengths=sorted_lengths, before=st.sampled_from([0, 150, 4_000]), score_bytes=st.sampled_from([48, 64]))
+def test_groups_on_an_accelerator_count_the_prefix_that_is_copied_for_each_span(lengths, before, score_bytes):
+    for size, padded in group(lengths, score_bytes, ON_ACCELERATORS, before):
+        assert size == 1 or size * padded * (before + padded) * score_bytes <= ON_ACCELERATORS.bytes
+        assert size == 1 or size * (before + padded) <= ON_ACCELERATORS.tokens
+
+
+def test_the_branches_of_a_long_prefix_are_several_groups_on_an_accelerator():
+    lengths, prefixes = np.array([4_000, *[16] * 3_800]), np.array([-1, *[0] * 3_800])
+    groups = Layout(lengths, torch.device("meta"), 64, prefixes).groups
+    assert max(len(group.spans) * (4_000 + group.padded) for group in groups if group.prefix) <= 32_768
 
 
 @given(lengths=sorted_lengths)

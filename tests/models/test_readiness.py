@@ -5,6 +5,8 @@ import pytest
 from fakes import INFO, FakeModel
 from models.networks import BUILTIN
 
+from podium.batching import learn_speed, next_budget
+from podium.errors import OutOfMemory
 from podium.models.load import load
 from podium.models.readiness import GAIN, measure, warm_up
 
@@ -88,6 +90,36 @@ def test_no_batch_is_tried_that_would_not_fit_but_for_the_first():
     paced(model, max_batch_tokens=5_000, most_s=10)
     assert max(sum(len(d.split()) + 5 for d in batch) for batch in model.batches) <= 5_000
     assert paced(Timed(1e-3, 1e-6), max_batch_tokens=16) is not None
+
+
+def test_a_batch_that_does_not_fit_after_all_ends_the_search_and_not_the_start():
+    model = Timed(1.0, 0.0)
+    score = model.score
+
+    def score_within(encodings):
+        if model.computed(encodings) > 3_000:
+            raise OutOfMemory("the batch does not fit")
+        return score(encodings)
+
+    model.score = score_within
+    pace = paced(model, most_s=10)
+    assert 1_000 <= 2 * pace.least_batch_tokens <= 3_000
+
+
+def test_a_few_slow_batches_make_later_ones_no_smaller_than_half_of_what_was_measured():
+    fixed, each = 0.01, 5e-7
+    pace = paced(Timed(fixed, each), max_batch_tokens=8_192)
+    speed = pace.tokens_per_s
+
+    def run(batches, slower):
+        nonlocal speed
+        for _ in range(batches):
+            budget = next_budget(speed, 8_192, pace.batch_s, pace.least_batch_tokens)
+            speed = learn_speed(speed, budget, slower * fixed + each * budget, budget, pace.batch_s)
+        return budget
+
+    run(60, 1.5)
+    assert run(100, 1.0) >= pace.least_batch_tokens >= 2_000
 
 
 def test_the_cpu_is_not_measured_so():

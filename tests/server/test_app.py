@@ -92,12 +92,12 @@ def test_a_connection_goes_on_after_a_401(keyed):
 
 def test_requests_are_counted_by_the_name_of_their_key(tmp_path):
     file = tmp_path / "keys"
-    file.write_text("abc # team b\n#odd\n")
+    file.write_text("# keys of two teams\nabc # team b\n#old\n  # older\n")
     with serving(FakeModel(), api_keys="x=y: # team-a, plain", api_keys_file=str(file)) as server:
-        for key in ("x=y:", "x=y:", "abc", "#odd", "plain"):
+        for key in ("x=y:", "x=y:", "abc", "plain"):
             assert server.post("/v2/rerank", GOOD, authorization=f"Bearer {key}").status == 200
         assert server.post("/v2/rerank", b"", api_key="abc").status == 400
-        for key in ("team-a", "# team-a", "x=y: # team-a"):
+        for key in ("team-a", "# team-a", "x=y: # team-a", "#old", "# older", "# keys of two teams"):
             assert server.post("/v2/rerank", GOOD, api_key=key).status == 401
         until(lambda: server.metric("podium_key_requests_total", key="team b", status="400") == 1)
         page = server.get("/metrics").raw
@@ -120,6 +120,7 @@ def test_without_keys_everything_is_open_whatever_is_sent(server):
             {"api_keys_file": "/does/not/exist"}, "PODIUM_API_KEYS_FILE: /does/not/exist", id="no file"
         ),
         pytest.param({"api_keys_file": "/dev/null"}, "hold no key", id="an empty file"),
+        pytest.param({"api_keys": "#old, # older"}, "hold no key", id="comments alone"),
         pytest.param({"api_keys_file": "/"}, "PODIUM_API_KEYS_FILE: /", id="a folder"),
     ],
 )

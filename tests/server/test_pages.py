@@ -33,6 +33,7 @@ def server():
         pytest.param("application/json", False, id="JSON"),
         pytest.param("application/json, text/html;q=0.9", False, id="JSON rather"),
         pytest.param(";;q=x,,", False, id="nonsense"),
+        pytest.param("text/html;q=1e999", False, id="a quality beyond all numbers"),
     ],
 )
 def test_html_goes_to_who_prefers_it(server, accept, page):

@@ -18,11 +18,17 @@ class Fleet(Collector):
     """The series of all Rerankers; each look at one replaces its own."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[Reranker, RerankerStatus]] = {}
+        self._known: dict[tuple[str, str], tuple[Reranker, RerankerStatus, dict[str, float]]] = {}
+        """What was seen of each, and when the status of each of its conditions changed, in Unix seconds."""
 
     def set(self, reranker: Reranker, status: RerankerStatus) -> None:
         """Remember a Reranker as it was last seen."""
-        self._known[reranker.namespace, reranker.name] = reranker, status
+        moved = {
+            each.type: datetime.fromisoformat(each.last_transition_time).timestamp()
+            for each in status.conditions
+            if each.last_transition_time
+        }
+        self._known[reranker.namespace, reranker.name] = reranker, status, moved
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop a Reranker that is gone."""
@@ -33,7 +39,7 @@ class Fleet(Collector):
         self._known.clear()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the families."""
+        """Yield the families. May run in another thread than the rest."""
         condition = _family("condition", "The conditions of each Reranker; always 1.", "condition", "status")
         reason = _family("reason", "The reason of each condition; always 1.", "condition", "reason")
         moved = _family(
@@ -50,14 +56,13 @@ class Fleet(Collector):
         most = _family("max_replicas", "Pods at most: `maxReplicas`, else those that should run now.")
         deadline = _family("progress_deadline_seconds", "Seconds without progress until a roll is stuck.")
         attempts = _family("download_attempts", "Jobs that were started for the model's source.")
-        for who, (reranker, status) in self._known.items():
+        for who, (reranker, status, times) in list(self._known.items()):
             spec = reranker.spec
             for each in status.conditions:
                 condition.add_metric([*who, each.type, each.status], 1)
                 reason.add_metric([*who, each.type, each.reason], 1)
-                if each.last_transition_time:
-                    moment = datetime.fromisoformat(each.last_transition_time).timestamp()
-                    moved.add_metric([*who, each.type], moment)
+            for kind, moment in times.items():
+                moved.add_metric([*who, kind], moment)
             revision = status.model.resolved_revision if status.model else None
             gpu = spec.gpu.resource_name if spec.gpu else ""
             info.add_metric([*who, spec.model.uri, revision or "", status.image or "", gpu], 1)

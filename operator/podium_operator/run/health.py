@@ -1,5 +1,6 @@
 """The operator's own HTTP server: /healthz, /readyz, /metrics."""
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
@@ -24,8 +25,13 @@ async def serve(host: str, port: int, *, healthy: Check, ready: Check) -> tuple[
         return _answer(ready())
 
     async def metrics(request: web.Request) -> web.Response:
-        encode, media_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(REGISTRY), headers={"Content-Type": media_type})
+        try:
+            encode, media_type = choose_encoder(request.headers.get("Accept", ""))
+        except (TypeError, ValueError):  # a version that is none
+            encode, media_type = choose_encoder("")
+        # thousands of Rerankers take seconds, in which the Lease must be renewed
+        body = await asyncio.to_thread(encode, REGISTRY)
+        return web.Response(body=body, headers={"Content-Type": media_type})
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)

@@ -154,9 +154,16 @@ class Program:
         """Look at a Reranker; before the store is complete and while another process leads, drop the key:
         all are looked at when either changes.
         """
-        if not self._complete.is_set() or not self._leads:
+        if not self._may_look():
             return None
-        return await self._reconciler(key)
+        try:
+            return await self._reconciler(key)
+        finally:
+            if not self._may_look():  # since then: another process tells of it
+                FLEET.forget(*key)
+
+    def _may_look(self) -> bool:
+        return self._complete.is_set() and self._leads
 
     def _turned(self, leading: bool) -> None:
         """Look at everything; what was remembered before another process wrote is worth nothing."""

@@ -24,6 +24,9 @@ _LIST_AGAIN_S = 5.0
 _LOST_AFTER_S = 45.0
 """Seconds between two lists after which what both show must have been delivered; a busy watch lags less."""
 
+_AHEAD_ANSWERS = 3
+"""Answers in a row that a list as new as the store is not to be had, before that is believed."""
+
 _TOO_NEW = "Too large resource version"
 """What the API server says when it is asked for a list as new as it does not have."""
 
@@ -50,9 +53,10 @@ class Sweep:
         self._kinds, self._spaces = tuple(kinds), tuple(namespaces or (None,))
         self._owed: dict[tuple[Kind, str | None], dict[Listing, float]] = {}
         self._lost: set[tuple[Kind, str | None]] = set()
-        self._ahead: dict[Kind, float] = {}
+        self._ahead: dict[Kind, list[float]] = {}
+        WATCH_BEHIND.clear()
         for kind in kinds:
-            WATCH_BEHIND.labels(kind=kind.name).set(0)
+            self._tell_behind(kind)
 
     def deaf(self) -> list[str]:
         """Return the kinds whose watch is silent, or does not deliver what two lists have shown."""
@@ -86,17 +90,25 @@ class Sweep:
                     # Without an answer nothing can be said about the watches.
                     self._hearing.excuse(kind if isinstance(error, ApiError) else None)
                     self._owed.pop((kind, space), None)
+                    self._tell_behind(kind)
                     if _TOO_NEW in str(error):
                         self._note_ahead(kind, space)
+                    else:
+                        self._ahead.pop(kind, None)
                     logger.debug("no list of %s: %s", kind.plural, error)
 
     def _note_ahead(self, kind: Kind, namespace: str | None) -> None:
         """The store has what the API server does not know. For a moment a busy one lags behind itself; for
         longer its etcd was restored from a backup, and news would be taken for old until versions catch up.
         """
-        now = time.monotonic()
-        if now - self._ahead.setdefault(kind, now) >= _LOST_AFTER_S:
+        since = self._ahead.setdefault(kind, [])
+        since.append(time.monotonic())
+        if len(since) >= _AHEAD_ANSWERS and since[-1] - since[0] >= _LOST_AFTER_S:
             self._lost.add((kind, namespace))
+
+    def _tell_behind(self, kind: Kind) -> None:
+        owed = sum(len(found) for (other, _), found in self._owed.items() if other is kind)
+        WATCH_BEHIND.labels(kind=kind.name).set(owed)
 
     async def _look(self, kind: Kind, namespace: str | None) -> None:
         """Compare one list with the store: drop what is gone, remember what the watch owes."""
@@ -115,5 +127,4 @@ class Sweep:
         lost = any(now - since >= _LOST_AFTER_S for since in owed.values())
         (self._lost.add if lost else self._lost.discard)(target)
         self._owed[target] = owed
-        behind = sum(len(found) for (other, _), found in self._owed.items() if other is kind)
-        WATCH_BEHIND.labels(kind=kind.name).set(behind)
+        self._tell_behind(kind)

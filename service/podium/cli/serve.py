@@ -1,5 +1,6 @@
 """`podium serve`."""
 
+import logging
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from podium.cli import environment
 from podium.cli.options import setting_options, termination_log, to_settings
 from podium.cli.outcome import ends_by_reason
 from podium.settings import FIELDS, SettingError
+from podium.telemetry import logs
 
 
 @click.command
@@ -26,12 +28,13 @@ def serve(termination_log: Path | None, **values: str | None) -> None:
     cannot be had, loaded or trusted, 75 where trying again may help.
     """
     settings = to_settings(values.items())
-    for warning in environment.unknown(os.environ.items()):
-        click.echo(f"podium: {warning}", err=True)
     # Until the server has handlers of its own: nobody has been let in, so nothing is left undone.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from podium.server import app  # torch and litestar, which no help needs
 
+    logs.configure(settings.log_level, settings.log_format)
+    for warning in environment.unknown(os.environ.items()):
+        logging.getLogger(__name__).warning(warning)
     with ends_by_reason(termination_log):
         try:
             app.serve(settings)

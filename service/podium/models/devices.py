@@ -1,6 +1,7 @@
 """Device, dtype, threads and memory: what this machine can do, and what it does best."""
 
 import ctypes
+import logging
 import math
 import os
 import platform
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from podium.errors import PermanentStartError, Reason
 from podium.models.linear.int8 import largest_weight
+
+logger = logging.getLogger(__name__)
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -99,7 +102,17 @@ def batch_tokens(device: torch.device, bytes_a_token: int) -> int:
     Ask once the weights lie there. `bytes_a_token` is what `inspection.batch_bytes` estimates.
     """
     free, most = free_bytes(device), _BATCH_TOKENS[device.type]
-    return most if free is None else max(_FEWEST_TOKENS, min(most, int(free * _ROOM) // bytes_a_token))
+    if free is None:
+        return most
+    fits = int(free * _ROOM) // bytes_a_token
+    if fits < most // 8:
+        logger.warning(
+            "%s has %.1f GB free: batches hold %d tokens at most; free some and start anew for more",
+            device,
+            free / 1e9,
+            max(_FEWEST_TOKENS, fits),
+        )
+    return max(_FEWEST_TOKENS, min(most, fits))
 
 
 def free_bytes(device: torch.device) -> int | None:

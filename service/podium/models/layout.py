@@ -4,7 +4,7 @@ A batch is one sequence of spans laid end to end. A span is a whole pair, or a p
 with, or a branch: what comes after a prefix in one of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -14,28 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from podium.models.devices import placed
-
-GROUP_BYTES = 4 << 20
-"""Attention weights of one group at most, unless one span has more: larger ones leave the cache."""
-GROUP_PAIRS = 16
-GROUP_GROWTH = 1.15
-"""Longest span of a group to its shortest: padding costs the square of this."""
-MULTIPLE = 16
-"""Groups, and whole sequences on the CPU, are padded to a multiple of this: few shapes occur, and oneDNN
-takes 0.7 ms for each new one."""
-
-
-class Grouping(NamedTuple):
-    """How far spans of unlike length are padded to be one product: bytes, pairs and growth as above."""
-
-    bytes: int = GROUP_BYTES
-    pairs: int = GROUP_PAIRS
-    growth: float = GROUP_GROWTH
-
-
-ON_CPU = Grouping()
-ON_ACCELERATORS = Grouping(256 << 20, 4096, 1.5)
-"""A launch costs more there than some padding does."""
+from podium.models.grouping import GROUP_PAIRS, MULTIPLE, ON_ACCELERATORS, ON_CPU, group
 
 
 class Group(NamedTuple):
@@ -159,7 +138,8 @@ class Layout:
     def _groups(self, first: int, end: int) -> Iterator[Group]:
         continued = int(self.prefixes[first])
         prefix = None if continued < 0 else (int(self.starts[continued]), int(self.ends[continued]))
-        for size, padded in group(self.lengths[first:end].tolist(), self._score_bytes, self.grouping):
+        before = int(self.before[first])
+        for size, padded in group(self.lengths[first:end].tolist(), self._score_bytes, self.grouping, before):
             starts, ends = self.starts[first : first + size], self.ends[first : first + size]
             places = np.arange(padded)
             held = places < (ends - starts)[:, None]
@@ -277,20 +257,3 @@ class Layout:
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return placed(values, self.device)
-
-
-def group(lengths: Sequence[int], score_bytes: int, grouping: Grouping = ON_CPU) -> Iterator[tuple[int, int]]:
-    """Cut ascending lengths into groups; yield how many spans each has and to what they are padded."""
-    size = padded = 0
-    for index, length in enumerate(lengths):
-        wanted = -(-length // MULTIPLE) * MULTIPLE
-        if size and (
-            size == grouping.pairs
-            or length > lengths[index - size] * grouping.growth
-            or (size + 1) * wanted * wanted * score_bytes > grouping.bytes
-        ):
-            yield size, padded
-            size = 0
-        size, padded = size + 1, wanted
-    if size:
-        yield size, padded

@@ -1,9 +1,10 @@
 """What a loaded model must do before it serves: run once on usual shapes, and rank a known pair right."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import NamedTuple
 
+from podium.errors import OutOfMemory
 from podium.models.base import Encoding, Model, Tokens
 
 _QUERY = "What is deep learning?"
@@ -58,6 +59,9 @@ class Pace(NamedTuple):
 
     tokens_per_s: float
     batch_s: float
+    least_batch_tokens: int
+    """Half of the batch that was found: a few slow ones must not make all later ones small, which are slow
+    for being small."""
 
 
 def measure(
@@ -66,8 +70,9 @@ def measure(
     """Find the smallest batch in which an accelerator is as fast as in larger ones; None on a CPU.
 
     There 250 ms are right, and so many batches would take minutes. Batches are doubled until that gains less
-    than GAIN, they take `most_s`, or the next would hold more than `max_batch_tokens`. Each is scored twice:
-    the first time kernels are chosen and memory is got. Raises what the model raises.
+    than GAIN, they take `most_s`, the next would hold more than `max_batch_tokens`, or does not fit.
+    Each is scored three times: the first time kernels are chosen and memory is got, then the faster counts.
+    Raises what the model raises, OutOfMemory where the first batch does not fit.
     """
     if model.info.device == "cpu":
         return None
@@ -78,11 +83,15 @@ def measure(
     pairs = max(1, min(_FIRST_TOKENS, max_batch_tokens) // pair.tokens)
     while best is None or pairs * pair.tokens <= max_batch_tokens:
         batch = [pair] * pairs
-        model.score(batch)
-        start = now()
-        model.score(batch)
-        seconds = max(now() - start, 1e-6)
-        found = Pace(model.computed(batch) / seconds, min(seconds, most_s))
+        try:
+            model.score(batch)
+            seconds = min(_seconds(model, batch, now) for _ in range(2))
+        except OutOfMemory:
+            if best is None:
+                raise
+            return best
+        tokens = model.computed(batch)
+        found = Pace(tokens / seconds, min(seconds, most_s), max(1, tokens // 2))
         if best is not None and found.tokens_per_s < GAIN * best.tokens_per_s:
             return best
         best = found
@@ -90,6 +99,12 @@ def measure(
             return best
         pairs *= 2
     return best
+
+
+def _seconds(model: Model, batch: Sequence[Encoding], now: Callable[[], float]) -> float:
+    start = now()
+    model.score(batch)
+    return max(now() - start, 1e-6)
 
 
 def self_test(model: Model) -> str | None:

@@ -161,7 +161,10 @@ class _Stage(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the device's layer returned, on the CPU, with as many rows as came in."""
-        given, output = next(self._passed)
+        found = next(self._passed, None)
+        if found is None:
+            raise Disagreement(f"`{self._name}` was not called as often as on the CPU")
+        given, output = found
         states = states_of(args, kwargs)
         rows = extra = 0
         if given is not None and states is not None:

@@ -94,7 +94,6 @@ def serve(settings: Settings) -> None:
     Raises StartError where the model cannot be loaded or fails its self-test, SettingError where the port is
     taken or a file of a setting cannot be read.
     """
-    logs.configure(settings.log_level, settings.log_format)
     tracing.configure(os.environ)
     listening = _bind(settings.host, settings.port)
     with listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -196,8 +195,8 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         headers_timeout_s=settings.body_timeout_s,
         keep_alive_timeout_s=settings.keep_alive_timeout_s,
     )
-    starting = asyncio.create_task(_start(service))
     end_pushing = pushing(os.environ, service.metrics.registry)
+    starting = asyncio.create_task(_start(service))
     try:
         if settings.preload:
             await asyncio.wait((starting, signals.asked), return_when=asyncio.FIRST_COMPLETED)

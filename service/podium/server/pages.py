@@ -43,7 +43,10 @@ _HEADERS = {
 
 def is_browser(accept: str) -> bool:
     """Whether an `Accept` header asks for HTML rather than JSON; none, and `*/*`, do not."""
-    return Accept(accept).best_match(["application/json", "text/html"]) == "text/html"
+    try:
+        return Accept(accept).best_match(["application/json", "text/html"]) == "text/html"
+    except (OverflowError, ValueError):  # a quality that is no number
+        return False
 
 
 def read(name: str) -> str:

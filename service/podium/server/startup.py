@@ -12,6 +12,7 @@ from podium.batching import BATCH_S, LEAST_TOKENS
 from podium.errors import PermanentStartError, PodiumError, Reason, is_failure
 from podium.models.base import Model
 from podium.models.devices import device_memory
+from podium.models.folder import first_line
 from podium.models.readiness import Pace, measure, self_test, warm_up
 from podium.ranking import RankRequest
 from podium.reranker import Reranker
@@ -48,7 +49,8 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
         cache_ttl_s=settings.cache_ttl_s,
         **({"least_batch_tokens": LEAST_TOKENS} if pace is None else pace._asdict()),
     )
-    await _measure(service.reranker)
+    if pace is None:  # else it is known already
+        await _measure(service.reranker)
     if not service.become_ready():
         return
     seconds = time.monotonic() - started
@@ -107,12 +109,9 @@ def made(load: Callable[[Settings], Model], service: Service) -> tuple[Model, Pa
         if not is_failure(error):
             raise
         log.debug("the start failed", exc_info=error)
-        why = _line(error)
-        raise PermanentStartError(Reason.MODEL_LOAD_FAILED, f"the model cannot be loaded: {why}") from error
-
-
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        raise PermanentStartError(
+            Reason.MODEL_LOAD_FAILED, f"the model cannot be loaded: {first_line(error)}"
+        ) from error
 
 
 def _tested(model: Model, service: Service) -> tuple[Model, Pace | None]:
@@ -124,7 +123,8 @@ def _tested(model: Model, service: Service) -> tuple[Model, Pace | None]:
     except Exception as error:  # whatever a model raises on its first batch, it cannot serve
         log.debug("the model failed on its first batch", exc_info=error)
         raise PermanentStartError(
-            Reason.MODEL_LOAD_FAILED, f"the model is loaded, but fails on its first batch: {_line(error)}"
+            Reason.MODEL_LOAD_FAILED,
+            f"the model is loaded, but fails on its first batch: {first_line(error)}",
         ) from error
     if wrong is not None:
         if strictness == "strict":

@@ -115,7 +115,8 @@ def _bare(sent: str) -> bytes:
 
 
 def read_keys(settings: Settings) -> dict[bytes, str | None]:
-    """Return the accepted API keys, each with its name where `# NAME` stands behind it.
+    """Return the accepted API keys, each with its name where `# NAME` stands behind it; what begins with `#`
+    is a comment.
 
     Raises SettingError for a file that cannot be read or holds none.
     """
@@ -133,5 +134,7 @@ def read_keys(settings: Settings) -> dict[bytes, str | None]:
 
 
 def _named(entry: str) -> tuple[str, str | None]:
+    if entry.lstrip().startswith("#"):
+        return "", None
     key, *name = re.split(r"\s+#\s*", entry.strip(), maxsplit=1)
     return key, name[0] if name and name[0] else None

@@ -190,9 +190,19 @@ class Metrics:
             getattr(self, name).set_function(read)
 
     def follow_device_memory(self, read: Callable[[], tuple[int, int]]) -> None:
-        """Read used and free bytes of the device's memory when they are scraped."""
-        self.device_memory_bytes.labels("used").set_function(lambda: read()[0])
-        self.device_memory_bytes.labels("free").set_function(lambda: read()[1])
+        """Read used and free bytes of the device's memory when they are scraped.
+
+        A device that is lost raises at each call, and then the other metrics are wanted most.
+        """
+
+        def part(index: int) -> float:
+            try:
+                return read()[index]
+            except Exception:  # noqa: BLE001 whatever a driver raises
+                return float("nan")
+
+        self.device_memory_bytes.labels("used").set_function(lambda: part(0))
+        self.device_memory_bytes.labels("free").set_function(lambda: part(1))
 
     def batch(self, lengths: Sequence[int], computed: int, seconds: float) -> None:
         """Count one batch: tokens of each pair, tokens that were computed in all, seconds of the model."""
@@ -206,7 +216,10 @@ class Metrics:
         """Return all instruments and the media type: OpenMetrics, with exemplars, where `accept` asks for it,
         else Prometheus' text format.
         """
-        encode, media_type = choose_encoder(accept)
+        try:
+            encode, media_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is none
+            encode, media_type = choose_encoder("")
         return encode(self.registry), media_type
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric as Family
 
+from podium.settings import SettingError
 from podium.telemetry.tracing import resource
 
 log = logging.getLogger(__name__)
@@ -27,23 +28,24 @@ _UNITS = {"seconds": "s", "bytes": "By"}
 def pushing(environment: Mapping[str, str], registry: CollectorRegistry) -> Callable[[], None]:
     """Begin to push what the registry holds, where the environment asks for it; return what ends that.
 
-    At the end the newest numbers are pushed once more.
+    At the end the newest numbers are pushed once more. Raises SettingError for an interval that is none.
     """
     wanted = [each.strip() for each in environment.get("OTEL_METRICS_EXPORTER", "").split(",")]
     if "otlp" not in wanted or environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return lambda: None
+    interval_s = _interval_s(environment.get("OTEL_METRIC_EXPORT_INTERVAL") or str(INTERVAL_MS))
     # Imported here, as traces are.
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
     exporter, ended, started = OTLPMetricExporter(), threading.Event(), time_ns()
-    interval_s = float(environment.get("OTEL_METRIC_EXPORT_INTERVAL") or INTERVAL_MS) / 1000
+    sender = resource()
 
     def push() -> None:
         last = False
         while not last:
             last = ended.wait(interval_s)
             try:
-                exporter.export(metrics_data(registry, started))
+                exporter.export(metrics_data(registry, started, sender))
             except Exception:
                 log.exception("metrics were not pushed")
         exporter.shutdown()
@@ -58,15 +60,27 @@ def pushing(environment: Mapping[str, str], registry: CollectorRegistry) -> Call
     return end
 
 
-def metrics_data(registry: CollectorRegistry, started: int) -> Any:
-    """Return what the registry holds now as OpenTelemetry's MetricsData; `started` in ns since 1970."""
+def _interval_s(said: str) -> float:
+    try:
+        seconds = float(said) / 1000
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= threading.TIMEOUT_MAX:
+        raise SettingError(f"OTEL_METRIC_EXPORT_INTERVAL is `{said[:40]}`; give milliseconds, such as 60000")
+    return seconds
+
+
+def metrics_data(registry: CollectorRegistry, started: int, sender: Any) -> Any:
+    """Return what the registry holds now as OpenTelemetry's MetricsData; `started` in ns since 1970,
+    `sender` as `tracing.resource` has it.
+    """
     from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics, ScopeMetrics
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     now = time_ns()
     metrics = [_metric(family, started, now) for family in registry.collect() if family.samples]
     scope = ScopeMetrics(InstrumentationScope("podium"), metrics, "")
-    return MetricsData([ResourceMetrics(resource(), [scope], "")])
+    return MetricsData([ResourceMetrics(sender, [scope], "")])
 
 
 def _metric(family: Family, started: int, now: int) -> Any:

@@ -25,7 +25,7 @@ from podium.models.attention import attend as attention
 from podium.models.attention import disentangled, pairwise, products, varlen
 from podium.models.attention.attend import attend, attend_ends
 from podium.models.attention.rule import Rule
-from podium.models.layout import ON_ACCELERATORS, ON_CPU
+from podium.models.grouping import ON_ACCELERATORS, ON_CPU, Grouping
 
 FULL = Rule(0.25)
 CAUSAL = Rule(0.25, causal=True)
@@ -247,7 +247,7 @@ def test_attention_on_cuda_is_the_same(dtype, rule, lengths, prefixes):
 @pytest.mark.parametrize("room", [2_000, 200_000], ids=["cut by queries", "cut by heads"])
 def test_one_long_span_is_computed_in_parts(dtype, room, rule, prefixed, monkeypatch):
     monkeypatch.setattr(products, "GROUP_BYTES", room)
-    monkeypatch.setattr(layouts, "GROUP_BYTES", room)
+    monkeypatch.setattr(layouts, "ON_CPU", Grouping(bytes=room))
     lengths, prefixes = ([40, 190], [-1, 0]) if prefixed else ([190], None)
     given = states(lengths, dtype, kv=KV)
     got = attend(*given, layout(lengths, dtype, prefixes), rule)

@@ -12,7 +12,8 @@ from scipy.stats import spearmanr
 from transformers import AutoModel
 
 from podium.models import architectures
-from podium.models.layout import MULTIPLE, Group, Layout
+from podium.models.grouping import MULTIPLE
+from podium.models.layout import Group, Layout
 from podium.models.linear.onednn import FusedLinear
 from podium.models.network import decoder
 from podium.models.network import packed as forward_module

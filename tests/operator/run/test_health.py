@@ -37,6 +37,7 @@ async def test_health_and_readiness_say_what_is_wrong_and_metrics_tell_each_cond
         )
         assert series in (await get(port, "/metrics"))[1]
         assert (await get(port, "/metrics", "application/openmetrics-text"))[1].endswith("# EOF\n")
+        assert (await get(port, "/metrics", "application/openmetrics-text; version=x"))[0] == 200
         FLEET.forget("search", "demo")
         assert series not in (await get(port, "/metrics"))[1]
     finally:

@@ -62,3 +62,17 @@ async def test_who_leads_no_more_tells_of_no_reranker() -> None:
     metrics.FLEET.set(reranker(), status_of(body()))
     program._turned(leading=False)
     assert value("desired_replicas") is None
+
+
+async def test_a_look_that_ends_after_the_lease_was_lost_tells_of_no_reranker() -> None:
+    program = Program(SETTINGS, cast(Any, None))
+    program._complete.set()
+    program._leads = True
+
+    async def look(key: tuple[str, str]) -> None:
+        program._turned(leading=False)
+        metrics.FLEET.set(reranker(), status_of(body()))
+
+    program._reconciler = cast(Any, look)
+    await program._work(("search", "demo"))
+    assert value("desired_replicas") is None

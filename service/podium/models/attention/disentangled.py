@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
-from podium.models.layout import ON_ACCELERATORS, Group, Layout
+from podium.models.grouping import ON_ACCELERATORS
+from podium.models.layout import Group, Layout
 
 WORKING_BYTES = 16 << 20
 """Products and weights of the heads that are computed at once, at most, unless one head has more."""

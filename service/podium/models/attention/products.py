@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from podium.models.attention.rule import Rule
-from podium.models.layout import GROUP_BYTES, Group
+from podium.models.grouping import GROUP_BYTES
+from podium.models.layout import Group
 
 _SAFE = 2.0**60
 """Sums of exponentials between 1/_SAFE and _SAFE lost nothing to overflow or underflow."""
