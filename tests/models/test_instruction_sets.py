@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-SAME = ("tests/models/linear", "tests/models/network/test_integers.py", "tests/models/test_integers.py")
+SAME = (
+    "tests/models/linear",
+    "tests/models/network/test_integers.py",
+    "tests/models/test_integers.py::test_it_ranks_200_pairs_as_in_float32",
+)
 AVX2 = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "ATEN_CPU_CAPABILITY": "avx2",
