@@ -93,7 +93,7 @@ def test_a_run_prints_rows_as_they_come_and_keeps_them_when_it_is_stopped(tmp_pa
     report = msgspec.json.decode(output.read_bytes(), type=Report)
     ways = [way.way for way in report.ways]
     assert ways[0] == "Sentence Transformers float32"
-    served = [f"HTTP, {n} client{'s' * (n > 1)} × {m} documents" for n, m in command.CLIENTS.items()]
+    served = [f"HTTP, {n} client{'s' * (n > 1)} × {m} documents" for n, m in command.CLIENTS]
     integers = ["bare int8"] if devices.computes_int8(torch.device("cpu")) else []
     assert ways[-len(served + integers) :] == served + integers
     assert ways[-len(served + integers) - 1].startswith("bare ")

@@ -171,7 +171,7 @@ def _steps(
             ways: list[Way] = []
             # the host sways: each figure is compared with the model right before and right after
             alone = [window(part / 2)]
-            for clients, documents in CLIENTS.items():
+            for clients, documents in CLIENTS:
                 way, tokens_per_s = load.throughput(server, shape.name, texts, clients, documents, part)
                 alone.append(window(part / 2))
                 around = (alone[-2].tokens_per_s + alone[-1].tokens_per_s) / 2
