@@ -95,7 +95,9 @@ class Soak:
         """Let callers loose for so long; return seconds and MiB of the last process since a third of it."""
         started = time.monotonic()
         whole = minutes * 60
-        callers = [threading.Thread(target=self._call, args=(number,), daemon=True) for number in range(CALLERS)]
+        callers = [
+            threading.Thread(target=self._call, args=(number,), daemon=True) for number in range(CALLERS)
+        ]
         for caller in callers:
             caller.start()
         restarts = [whole / 9, 2 * whole / 9]
