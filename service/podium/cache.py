@@ -67,7 +67,12 @@ class PairCache:
 
     def get(self, key: Key) -> Scored | None:
         """Return what is remembered of a pair."""
-        return self._entries.get(key) if self.on else None
+        if not self.on:
+            return None
+        try:
+            return self._entries[key]  # looks once, where `get` looks twice
+        except KeyError:
+            return None
 
     def put(self, key: Key, scored: Scored) -> None:
         """Remember a pair; the least recently used go where it is full. One larger than all is not kept."""

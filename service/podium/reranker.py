@@ -165,7 +165,7 @@ class Reranker:
         if len(queries) == 1:
             queries *= len(sizes)
         digests = Digests(repr((limits, request.instruction)))
-        hits = work = 0
+        hits = work = known_windows = known_tokens = 0
         left, left_tokens = sum(size.windows for size in sizes), sum(size.tokens for size in sizes)
         try:
             every = zip(queries, request.documents, sizes, strict=True)
@@ -177,15 +177,16 @@ class Reranker:
                 left, left_tokens = left - size.windows, left_tokens - size.tokens
                 if known:
                     hits += 1
-                    self._engine.expect(-size.windows, -size.tokens)
+                    known_windows, known_tokens = known_windows + size.windows, known_tokens + size.tokens
                 if pair is not None:
                     pairs.append((index, pair))
                 work += PAIR_CHARACTERS + len(text)
                 if work >= SLICE_CHARACTERS:
-                    work = 0
+                    self._engine.expect(-known_windows, -known_tokens)
+                    work = known_windows = known_tokens = 0
                     await asyncio.sleep(0)
         finally:
-            self._engine.expect(-left, -left_tokens)
+            self._engine.expect(-left - known_windows, -left_tokens - known_tokens)
             self._metrics.cache_hits.inc(hits)
 
     def _pair(
