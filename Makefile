@@ -64,8 +64,11 @@ generate: .venv/.dev ## write anew what follows from other files: CRD, reference
 	$(BIN)/python tests/test_repository.py
 	$(BIN)/python charts/generate.py
 
-audit: .venv/.dev ## check the installed dependencies against the published advisories
+audit: .venv/.dev ## check the installed dependencies and those of the images against the published advisories
 	$(BIN)/pip-audit --skip-editable --progress-spinner off
+	$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off -r operator/requirements.txt
+	$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off \
+		-r service/requirements.txt -r service/requirements-torch-cuda.txt
 
 docs: .venv/.dev ## build the site of the documents into build/docs, with no network; a warning is an error
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs build/docs

@@ -138,7 +138,9 @@ def versioned() -> dict[Path, str]:
     places = ("README.md", "charts/*/Chart.yaml", "manifests/**/*.yaml", "docs/**/*.md")
     texts = {path: path.read_text() for place in places for path in sorted(ROOT.glob(place))}
     return {
-        path: _VERSIONED.sub(rf"\g<1>{version}", text) for path, text in texts.items() if _VERSIONED.search(text)
+        path: _VERSIONED.sub(rf"\g<1>{version}", text)
+        for path, text in texts.items()
+        if _VERSIONED.search(text)
     }
 
 

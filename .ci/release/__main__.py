@@ -15,7 +15,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from bom import cyclonedx, held, probed, table
 from images import Image, build, find_builder, images, pinned, python_inside, values
@@ -44,7 +43,7 @@ def charts() -> list[str]:
 
 
 def build_images(push: bool) -> tuple[dict[str, str], dict[str, list[str]], list[str]]:
-    """Build what can be; return digests by target, the command for Python in each image, and what is left out."""
+    """Return digests by target, the command for Python in each image, and what is left out."""
     builder = find_builder()
     if isinstance(builder, str):
         return {}, {}, [builder]
@@ -52,7 +51,11 @@ def build_images(push: bool) -> tuple[dict[str, str], dict[str, list[str]], list
     digests, inside, left_out = {}, {}, []
     for image in images():
         able = [each for each in image.platforms if each in builder.platforms]
-        left_out += [f"no {image.name} for {each}: the builder has none" for each in image.platforms if each not in able]
+        left_out += [
+            f"no {image.name} for {each}: the builder has none"
+            for each in image.platforms
+            if each not in able
+        ]
         if able:
             digests[image.target] = build(image, able, arguments, None if push else OUT)
             inside[image.target] = python_inside(image, arguments)
@@ -74,10 +77,14 @@ def write_bill(image: Image, inside: list[str] | None, timestamp: str) -> list[s
     """Write what an image holds, and the licences; return what is left out."""
     parts = held(image.target, probed(inside) if inside else None, version())
     stem = image.name.rpartition("/")[2].replace(":", "-")
-    (OUT / f"{stem}.cdx.json").write_text(json.dumps(cyclonedx(image.name, parts, timestamp), indent=2) + "\n")
+    (OUT / f"{stem}.cdx.json").write_text(
+        json.dumps(cyclonedx(image.name, parts, timestamp), indent=2) + "\n"
+    )
     (OUT / f"{stem}.licences.txt").write_text(table(image.name, parts))
     unknown = sum(not part.licence for part in parts)
-    left_out = [] if inside else [f"in the bill of {image.name}: the base image's packages, as it was not built"]
+    left_out = (
+        [] if inside else [f"in the bill of {image.name}: the base image's packages, as it was not built"]
+    )
     return left_out + ([f"the licences of {unknown} packages of {image.name}"] if unknown else [])
 
 
@@ -104,7 +111,10 @@ def make(dry_run: bool, push: bool) -> None:
     sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in made)
     (OUT / "SHA256SUMS").write_text(sums)
     print(f"{OUT.relative_to(ROOT)}: {len(made)} files of {version()}")
-    print("".join(f"left out: {each}\n" for each in left_out) + "".join(f"no release: {each}\n" for each in found))
+    print(
+        "".join(f"left out: {each}\n" for each in left_out)
+        + "".join(f"no release: {each}\n" for each in found)
+    )
 
 
 def main() -> None:

@@ -23,13 +23,15 @@ import importlib.metadata, json, pathlib, re
 status, found = pathlib.Path("/var/lib/dpkg/status"), []
 for each in importlib.metadata.distributions():
     data = each.metadata
-    named = [line.rpartition(" :: ")[2] for line in data.get_all("Classifier", []) if line.startswith("License ::")]
-    short = data.get("License-Expression") or " AND ".join(named) or (data.get("License") or "").partition("\n")[0]
-    found.append(["pypi", re.sub("[-_.]+", "-", data["Name"]).lower(), each.version, short])
+    named = re.findall("^License :: .* :: (.*)$", "\n".join(data.get_all("Classifier", [])), re.M)
+    first = (data.get("License") or "").partition("\n")[0]
+    licence = data.get("License-Expression") or " AND ".join(named) or first
+    found.append(["pypi", re.sub("[-_.]+", "-", data["Name"]).lower(), each.version, licence])
 for paragraph in status.read_text().split("\n\n") if status.exists() else []:
     fields = dict(re.findall(r"^(Package|Version): (.*)$", paragraph, re.M))
-    if fields:
-        found.append(["deb", fields["Package"], fields["Version"], f"/usr/share/doc/{fields['Package']}/copyright"])
+    if "install ok installed" in paragraph:
+        name = fields["Package"]
+        found.append(["deb", name, fields["Version"], f"/usr/share/doc/{name}/copyright"])
 print(json.dumps(found))
 """
 
@@ -56,9 +58,12 @@ def probed(command: Iterable[str] = (sys.executable,)) -> list[Part]:
 
 
 def held(target: str, inside: list[Part] | None, version: str) -> list[Part]:
-    """Return the parts of an image: what is `inside`, else what its locks name, with the licences known here."""
+    """Return the parts of an image: what is `inside`, else what its locks name.
+
+    Licences are then those that are known here, of packages of the same version.
+    """
     if inside is not None:
-        return sorted(inside)
+        return sorted(set(inside))
     text = "".join((ROOT / lock).read_text() for lock in LOCKS[target])
     known = {(part.name, part.version): part.licence for part in probed() if part.kind == "pypi"}
     pins = re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)

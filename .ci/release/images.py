@@ -11,6 +11,7 @@ from typing import NamedTuple
 import yaml
 from version import ROOT
 
+
 class Image(NamedTuple):
     """One image: its target in the Dockerfile, its name with the tag, the processors that it is for."""
 
@@ -46,9 +47,11 @@ def find_builder() -> Builder | str:
     (tag,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     try:
         said = docker("buildx", "inspect", "--bootstrap")
-        manifest = json.loads(docker("buildx", "imagetools", "inspect", tag, "--format", "{{json .Manifest}}"))
+        manifest = json.loads(
+            docker("buildx", "imagetools", "inspect", tag, "--format", "{{json .Manifest}}")
+        )
     except subprocess.CalledProcessError:
-        return "no images: docker has no buildx, no builder that runs, or no way to the registry of the base image"
+        return "no images: docker has no buildx, no builder, or no way to the registry of the base image"
     platforms = set(re.findall(r"linux/\w+", " ".join(re.findall(r"^Platforms:.*$", said, re.MULTILINE))))
     return Builder(platforms, f"{tag}@{manifest['digest']}")
 
@@ -62,13 +65,20 @@ def build(image: Image, platforms: list[str], arguments: dict[str, str], to: Pat
     if to is not None:
         output = ["--output", f"type=oci,dest={to / image.name.rpartition('/')[2].replace(':', '-')}.oci.tar"]
     with tempfile.NamedTemporaryFile() as metadata:
-        where = ["--platform", ",".join(platforms), "--metadata-file", metadata.name, "--provenance", "mode=max"]
+        where = [
+            "--platform",
+            ",".join(platforms),
+            "--metadata-file",
+            metadata.name,
+            "--provenance",
+            "mode=max",
+        ]
         docker("buildx", "build", *_what(image, arguments), "--tag", image.name, *where, *output, ".")
         return str(json.loads(Path(metadata.name).read_text())["containerimage.digest"])
 
 
 def python_inside(image: Image, arguments: dict[str, str]) -> list[str]:
-    """Return the command that runs Python in an image for this machine's processor; its layers are there already."""
+    """Return the command that runs Python in an image, built for this machine from layers that are there."""
     name = f"podium-release-{image.target}"
     docker("buildx", "build", "--load", *_what(image, arguments), "--tag", name, ".")
     return ["docker", "run", "--rm", "--network", "none", "--entrypoint", "python", name]

@@ -31,7 +31,8 @@ def git(*arguments: str, root: Path = ROOT) -> str:
 def stale(root: Path = ROOT) -> list[Path]:
     """Return the files that name another version than pyproject.toml."""
     spec = importlib.util.spec_from_file_location("generate", root / "charts" / "generate.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
     return [path for path, text in generate.versioned().items() if path.read_text() != text]
@@ -50,7 +51,9 @@ def problems(root: Path = ROOT) -> list[str]:
         found.append(f"CHANGELOG.md has entries under Unreleased, which {wanted} would hold and not tell")
     found += [f"{path.relative_to(root)} names another version: run `make generate`" for path in stale(root)]
     if git("status", "--porcelain", root=root):
-        found.append("the tree has changes that are not committed: no one could build the same from the commit")
+        found.append(
+            "the tree has changes that are not committed: no one could build the same from the commit"
+        )
     return found
 
 
@@ -67,10 +70,14 @@ def cut(wanted: str, date: str, root: Path = ROOT) -> None:
     if released and _numbers(wanted) <= max(released):
         raise ValueError(f"{wanted} does not come after what CHANGELOG.md has")
     if "### Upgrade" not in (section(changelog, UNRELEASED) or ""):
-        raise ValueError("CHANGELOG.md says nothing under `### Upgrade`: what an upgrade changes, or that it is nothing")
+        raise ValueError(
+            "CHANGELOG.md says nothing under `### Upgrade`: what an upgrade changes, or that it is nothing"
+        )
     path.write_text(changelog.replace(UNRELEASED, f"{UNRELEASED}\n\n## [{wanted}] - {date}", 1))
     project = root / "pyproject.toml"
-    text = re.sub(r'^version = ".*"$', f'version = "{wanted}"', project.read_text(), count=1, flags=re.MULTILINE)
+    text = re.sub(
+        r'^version = ".*"$', f'version = "{wanted}"', project.read_text(), count=1, flags=re.MULTILINE
+    )
     project.write_text(text)
 
 

@@ -39,13 +39,23 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which the wheel is installed and nothing else."""
     site = tmp_path_factory.mktemp("site")
-    command = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
+    command = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(site),
+        str(wheel),
+    ]
     subprocess.run([sys.executable, *command], check=True, capture_output=True)
     return site
 
 
 def start(installed: Path, *command: str | Path, **settings: str) -> subprocess.Popen[str]:
-    """Start Python where the wheel is installed, beside this environment's packages but no `.pth` file of theirs."""
+    """Start Python where the wheel is installed, beside the packages here and none of their `.pth` files."""
     paths = [str(installed), *{sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PODIUM_", "PYTHON"))}
     return subprocess.Popen(
@@ -59,7 +69,9 @@ def start(installed: Path, *command: str | Path, **settings: str) -> subprocess.
 
 
 def test_the_wheel_has_every_file_of_both_packages(wheel: Path) -> None:
-    tracked = subprocess.run(["git", "ls-files", "-z", "service/podium", "operator/podium_operator"], cwd=ROOT, capture_output=True)
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "service/podium", "operator/podium_operator"], cwd=ROOT, capture_output=True
+    )
     if tracked.returncode:
         pytest.skip("needs git and a clone: it knows which files are sources")
     wanted = {name.partition("/")[2] for name in tracked.stdout.decode().split("\0") if name}
@@ -89,13 +101,14 @@ def port(installed: Path) -> Iterator[int]:
     end = time.monotonic() + PATIENCE_S
     try:
         while get(number, "/readyz")[0] != 200:
-            assert served.poll() is None and time.monotonic() < end, served.communicate(timeout=5)[0]
+            assert served.poll() is None, "it ended"
+            assert time.monotonic() < end, "it is not ready"
             time.sleep(0.1)
         yield number
     finally:
         served.send_signal(signal.SIGTERM)
         said = served.communicate(timeout=PATIENCE_S)[0]
-    assert served.returncode == 0, said
+        assert served.returncode == 0, said
 
 
 def get(port: int, path: str, method: str = "GET", body: str = "", **headers: str) -> tuple[int, bytes]:
@@ -112,7 +125,9 @@ def get(port: int, path: str, method: str = "GET", body: str = "", **headers: st
 
 
 def test_the_installed_service_ranks_with_the_built_in_model(port: int) -> None:
-    body = json.dumps({"query": "What do pandas eat?", "documents": ["Paris is in France.", "Pandas eat bamboo."]})
+    body = json.dumps(
+        {"query": "What do pandas eat?", "documents": ["Paris is in France.", "Pandas eat bamboo."]}
+    )
     status, answer = get(port, "/v2/rerank", "POST", body, **{"content-type": "application/json"})
     assert status == 200
     assert [each["index"] for each in json.loads(answer)["results"]] == [1, 0]
