@@ -13,6 +13,7 @@
 # so the bytecode is made here, and it is never compared with the sources. No allocator is preloaded: podium
 # raises glibc's thresholds by itself (service/podium/models/allocation.py).
 
+# The locks are for its Python; a release passes it by digest.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from bom import cyclonedx, held, probed, table
 from images import Image, build, find_builder, images, pinned, python_inside, values
@@ -108,13 +109,18 @@ def make(dry_run: bool, push: bool) -> None:
     notes = section(changelog, f"## [{version()}] - ") or section(changelog, UNRELEASED) or ""
     (OUT / "NOTES.md").write_text(notes + "\n")
     made = sorted(path for path in OUT.iterdir() if path.is_file())
-    sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in made)
+    sums = "".join(f"{_sha256(path)}  {path.name}\n" for path in made)
     (OUT / "SHA256SUMS").write_text(sums)
     print(f"{OUT.relative_to(ROOT)}: {len(made)} files of {version()}")
     print(
         "".join(f"left out: {each}\n" for each in left_out)
         + "".join(f"no release: {each}\n" for each in found)
     )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main() -> None:
