@@ -13,6 +13,7 @@
 # so the bytecode is made here, and it is never compared with the sources. No allocator is preloaded: podium
 # raises glibc's thresholds by itself (service/podium/models/allocation.py).
 
+# The locks are for its Python; a release passes it by digest.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -26,16 +27,7 @@ ENV PATH=/opt/podium/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin
     PYTHONDONTWRITEBYTECODE=1
 
 # --------------------------------------------------------------------------------------------------- dependencies
-# The lists alone, so that an edit of pyproject.toml elsewhere (lint, tests) installs nothing anew.
-FROM ${PYTHON_IMAGE} AS requirements
-COPY pyproject.toml /
-RUN python -c "import tomllib; \
-project = tomllib.load(open('/pyproject.toml', 'rb')); \
-build, project = project['build-system']['requires'], project['project']; \
-extras = project['optional-dependencies']; \
-lists = {'build': build, **{name: project['dependencies'] + extras[name] for name in ('service', 'operator')}}; \
-[open(f'/{name}.txt', 'w').write('\n'.join(r for r in lists[name] if not r.startswith('torch')) + '\n') for name in lists]"
-
+# Exactly the files whose hashes the locks name (`make lock` writes them), for amd64 and arm64.
 FROM ${PYTHON_IMAGE} AS build
 # Without pip inside: an image that serves installs nothing.
 RUN python -m venv --without-pip /opt/podium
@@ -43,45 +35,46 @@ ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT
     PYTHONDONTWRITEBYTECODE=1
 
 FROM build AS dependencies-operator
-COPY --from=requirements /operator.txt /
-RUN pip --python /opt/podium/bin/python install -r /operator.txt \
+COPY operator/requirements.txt /
+RUN pip --python /opt/podium/bin/python install --no-deps --require-hashes -r /requirements.txt \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/podium/lib
 
 FROM build AS dependencies-service
-COPY --from=requirements /service.txt /
-RUN pip --python /opt/podium/bin/python install -r /service.txt \
- && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/podium/lib \
- && pip --python /opt/podium/bin/python freeze > /constraints.txt
+COPY service/requirements.txt /
+RUN pip --python /opt/podium/bin/python install --no-deps --require-hashes -r /requirements.txt \
+ && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/podium/lib
 
 # torch goes into a folder of its own and is laid over the rest, which thereby is one layer of both images.
 # What it brings for compilers and its own tests is of no use here (130 MB); one test file is no Python 3.11.
 FROM dependencies-service AS torch-cpu
 ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+COPY service/requirements-torch-cpu.txt /
 RUN python -m venv --without-pip /opt/torch \
- && pip download --no-deps --extra-index-url ${TORCH_CPU_INDEX} -d /wheels torch==2.13.0 \
- && pip --python /opt/torch/bin/python install -c /constraints.txt /wheels/torch-*.whl && rm -r /wheels \
+ && pip --python /opt/torch/bin/python install --no-deps --require-hashes --extra-index-url ${TORCH_CPU_INDEX} \
+        -r /requirements-torch-cpu.txt \
  && (cd /opt/torch/lib/python3*/site-packages/torch && rm -rf include test \
      && find bin ! -type d ! -name torch_shm_manager -delete) \
- && /opt/torch/bin/python -c "import torch; cuda = torch.version.cuda; \
+ && PYTHONPATH=$(echo /opt/podium/lib/python3*/site-packages) /opt/torch/bin/python -c "import torch; \
+cuda = torch.version.cuda; \
 assert cuda is None, f'torch {torch.__version__} is built for CUDA {cuda}, wanted: a CPU build (TORCH_CPU_INDEX)'" \
  && python -m compileall -q -j 0 -x py312_intrinsics -s /opt/torch -p /opt/podium \
         --invalidation-mode unchecked-hash /opt/torch/lib
 
-# `===`: `torch==2.13.0` also takes a build for CPU (2.13.0+cpu) where one is offered.
 FROM dependencies-service AS torch-cuda
+COPY service/requirements-torch-cuda.txt /
 RUN python -m venv --without-pip /opt/torch \
- && pip --python /opt/torch/bin/python install -c /constraints.txt torch===2.13.0 \
+ && pip --python /opt/torch/bin/python install --no-deps --require-hashes -r /requirements-torch-cuda.txt \
  && (cd /opt/torch/lib/python3*/site-packages/torch && rm -rf include test \
      && find bin ! -type d ! -name torch_shm_manager -delete) \
- && /opt/torch/bin/python -c "import torch; \
+ && PYTHONPATH=$(echo /opt/podium/lib/python3*/site-packages) /opt/torch/bin/python -c "import torch; \
 assert torch.version.cuda, f'torch {torch.__version__} is built for CPU, wanted: a CUDA build'" \
  && python -m compileall -q -j 0 -x py312_intrinsics -s /opt/torch -p /opt/podium \
         --invalidation-mode unchecked-hash /opt/torch/lib
 
 # ----------------------------------------------------------------------------------------------------------- code
 FROM build AS code
-COPY --from=requirements /build.txt /
-RUN pip install -r /build.txt
+COPY service/requirements-build.txt /
+RUN pip install --no-deps --require-hashes -r /requirements-build.txt
 COPY pyproject.toml README.md LICENSE CHANGELOG.md /src/
 COPY service /src/service
 COPY operator /src/operator
@@ -123,7 +116,7 @@ COPY --from=code-service /opt/podium/lib /opt/podium/lib
 COPY --from=code-service /opt/podium/bin/podium /opt/podium/bin/podium
 ARG MODEL=
 ENV PODIUM_MODEL=${MODEL:+/opt/model/baked} PODIUM_SERVED_MODEL_NAME=${MODEL}
-ARG VERSION=0.1.0
+ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Podium" \
       org.opencontainers.image.description="Reranks documents for a query with a cross-encoder model, on CPU" \
@@ -146,7 +139,7 @@ COPY --from=code-service /opt/podium/lib /opt/podium/lib
 COPY --from=code-service /opt/podium/bin/podium /opt/podium/bin/podium
 ARG MODEL=
 ENV PODIUM_MODEL=${MODEL:+/opt/model/baked} PODIUM_SERVED_MODEL_NAME=${MODEL}
-ARG VERSION=0.1.0
+ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Podium" \
       org.opencontainers.image.description="Reranks documents for a query with a cross-encoder model, on NVIDIA GPUs" \
@@ -162,7 +155,7 @@ CMD ["serve"]
 FROM base AS operator
 COPY --from=dependencies-operator /opt/podium /opt/podium
 COPY --from=code-operator /opt/podium/lib /opt/podium/lib
-ARG VERSION=0.1.0
+ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Podium operator" \
       org.opencontainers.image.description="Turns a Reranker resource into a cached, placed, scaled rerank service" \

@@ -1,7 +1,9 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+BUILD = docker build $(if $(PLATFORM),--platform $(PLATFORM)) --build-arg VERSION=dev --build-arg REVISION=$(shell git rev-parse HEAD)
 PORT ?= 8080
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -15,8 +17,14 @@ help: ## show this list
 	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[service]'
 	@touch $@
 
-.venv/.dev: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[dev]'
+# LOCKED=1, for CI: exactly what the locks name, with torch for the CPU.
+.venv/.dev: pyproject.toml $(if $(LOCKED),.ci/requirements.txt service/requirements-torch-cpu.txt) | .venv/bin/python
+	$(if $(LOCKED),\
+	$(BIN)/python -m pip install --quiet --progress-bar on --no-deps --require-hashes -r .ci/requirements.txt && \
+	$(BIN)/python -m pip install --quiet --progress-bar on --no-deps --require-hashes \
+		--extra-index-url $(TORCH_CPU_INDEX) -r service/requirements-torch-cpu.txt && \
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .,\
+	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[dev]')
 	@touch $@ .venv/.service
 
 .venv/.bench: pyproject.toml | .venv/.dev
@@ -56,17 +64,26 @@ generate: .venv/.dev ## write anew what follows from other files: CRD, reference
 	$(BIN)/python tests/test_repository.py
 	$(BIN)/python charts/generate.py
 
-audit: .venv/.dev ## check the installed dependencies against the published advisories
+audit: .venv/.dev ## check the installed dependencies and those of the images against the published advisories
 	$(BIN)/pip-audit --skip-editable --progress-spinner off
+	$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off -r operator/requirements.txt
+	$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off \
+		-r service/requirements.txt -r service/requirements-torch-cuda.txt
 
 docs: .venv/.dev ## build the site of the documents into build/docs, with no network; a warning is an error
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
 
-image: ## build the images of the service on the CPU and of the operator
-	docker build -t podium:dev-cpu --target service-cpu .
-	docker build -t podium-operator:dev --target operator .
+lock: .venv/.dev ## write anew the locks of images and CI, with the newest versions that pyproject.toml admits
+	PATH="$(CURDIR)/$(BIN):$$PATH" .ci/lock
+
+image: ## build the images of the service on the CPU and of the operator; PLATFORM=linux/arm64 for another processor
+	$(BUILD) -t podium:dev-cpu --target service-cpu .
+	$(BUILD) -t podium-operator:dev --target operator .
 
 image-cuda: ## build the image of the service on CUDA
-	docker build -t podium:dev --target service .
+	$(BUILD) -t podium:dev --target service .
 
-.PHONY: help run lint test bench soak bench-operator e2e generate audit docs image image-cuda
+release: .venv/.dev ## make all that is published into build/release; ARGS=--dry-run says what is missing (docs/release.md)
+	$(BIN)/python .ci/release make $(ARGS)
+
+.PHONY: help run lint test bench soak bench-operator e2e generate audit docs lock image image-cuda release

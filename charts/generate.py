@@ -4,12 +4,14 @@
 - `charts/*/README.md`: the table of values, from the comments in values.yaml
 - `charts/podium/dashboards/*.json`: Grafana's dashboards, from the tables in `charts/dashboards/`
 - `manifests/operator.yaml`: the chart with its defaults, for people without Helm (needs `helm` on the PATH)
+- the version of pyproject.toml, wherever charts, manifests and documents name it
 """
 
 import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +28,10 @@ from dashboards.service import SERVICE  # noqa: E402
 CHARTS = ("podium", "podium-rerankers")
 NAMESPACE = "podium-system"
 _BEGIN, _END = "<!-- values: made by charts/generate.py -->\n", "<!-- end of values -->\n"
+# An image's tag, a chart's versions, a tag in Terraform.
+_VERSIONED = re.compile(
+    r"(podium-rerank/podium(?:-operator)?:|^(?:version|appVersion): |\btag += \")\d+\.\d+\.\d+", re.MULTILINE
+)
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z][\w-]*):")
 
 
@@ -126,9 +132,22 @@ def operator_manifest(helm: str = "helm") -> str:
     return head + yaml.safe_dump_all(objects, sort_keys=False, width=110, explicit_start=True)
 
 
+def versioned() -> dict[Path, str]:
+    """Return every file that names the version, with that of pyproject.toml."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    places = ("README.md", "charts/*/Chart.yaml", "manifests/**/*.yaml", "docs/**/*.md")
+    texts = {path: path.read_text() for place in places for path in sorted(ROOT.glob(place))}
+    return {
+        path: _VERSIONED.sub(rf"\g<1>{version}", text)
+        for path, text in texts.items()
+        if _VERSIONED.search(text)
+    }
+
+
 def generated(helm: str = "helm") -> dict[Path, str]:
     """Return every generated file with the text that it should have."""
-    texts = {ROOT / "charts" / chart / "README.md": readme(chart) for chart in CHARTS}
+    texts = versioned()
+    texts |= {ROOT / "charts" / chart / "README.md": readme(chart) for chart in CHARTS}
     texts[ROOT / "charts" / "podium" / "files" / "crd.yaml"] = chart_crd()
     texts |= dashboards()
     texts[ROOT / "manifests" / "operator.yaml"] = operator_manifest(helm)
@@ -147,5 +166,7 @@ def _inline(default: Any) -> str:
 
 
 if __name__ == "__main__":
-    for path, text in generated().items():
-        path.write_text(text)
+    # The version first: the manifest is rendered from the chart that has it.
+    for make in (versioned, generated):
+        for path, text in make().items():
+            path.write_text(text)

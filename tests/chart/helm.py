@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 CHARTS = Path(__file__).parents[2] / "charts"
+VERSION = tomllib.loads((CHARTS.parent / "pyproject.toml").read_text())["project"]["version"]
 
 
 def find() -> str | None:

@@ -25,6 +25,11 @@ def test_every_generated_file_is_current(generate: Any) -> None:
         assert path.read_text() == text, f"{path} is not current: run `python charts/generate.py`"
 
 
+def test_the_version_of_pyproject_stands_wherever_one_is_named(generate: Any) -> None:
+    for path, text in generate.versioned().items():
+        assert path.read_text() == text, f"{path} names another version: run `make generate`"
+
+
 @pytest.mark.parametrize("chart", ["podium", "podium-rerankers"])
 def test_every_value_is_described_and_in_the_schema(chart: str, generate: Any) -> None:
     schema = json.loads((CHARTS / chart / "values.schema.json").read_text())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from chart.helm import CHARTS, Refused, helm, needs_helm, only, template
+from chart.helm import CHARTS, VERSION, Refused, helm, needs_helm, only, template
 
 pytestmark = needs_helm
 
@@ -72,7 +72,7 @@ def test_a_reranker_that_cannot_work_is_refused_by_name(values: dict[str, Any], 
 
 @pytest.mark.parametrize("chart", ["podium", "podium-rerankers"])
 def test_a_chart_serves_as_a_dependency_with_globals(chart: str, tmp_path: Path) -> None:
-    dependency = {"name": chart, "version": "0.1.0", "repository": f"file://{CHARTS / chart}"}
+    dependency = {"name": chart, "version": VERSION, "repository": f"file://{CHARTS / chart}"}
     parent = {"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]}
     (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(parent))
     own = {"commonLabels": {"team": "search"}}
@@ -100,8 +100,8 @@ def test_the_images_that_users_name_reach_the_operator() -> None:
 def test_the_gpu_image_is_the_other_tag_of_the_same_repository_by_default() -> None:
     container = operator(template("podium", values={"rerankerImage": {"repository": "r/podium"}}))
     environment = {variable["name"]: variable.get("value") for variable in container["env"]}
-    assert environment["PODIUM_OPERATOR_RERANKER_IMAGE"] == "r/podium:0.1.0-cpu"
-    assert environment["PODIUM_OPERATOR_RERANKER_GPU_IMAGE"] == "r/podium:0.1.0"
+    assert environment["PODIUM_OPERATOR_RERANKER_IMAGE"] == f"r/podium:{VERSION}-cpu"
+    assert environment["PODIUM_OPERATOR_RERANKER_GPU_IMAGE"] == f"r/podium:{VERSION}"
 
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -183,7 +183,7 @@ def test_helm_test_asks_a_reranker_that_the_operator_looks_after(namespaces: lis
     assert {body["metadata"]["annotations"]["helm.sh/hook"] for body in hooks.values()} == {"test"}
     (container,) = hooks["Pod"]["spec"]["containers"]
     assert f"http://{hooks['Reranker']['metadata']['name']}.{where}.svc/v2/rerank" in container["args"][0]
-    assert container["image"] == "ghcr.io/podium-rerank/podium:0.1.0-cpu"
+    assert container["image"] == f"ghcr.io/podium-rerank/podium:{VERSION}-cpu"
 
 
 @pytest.mark.parametrize(("chart", "values"), [entry for entry in CI if entry.values[0] == "podium"])

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from chart.helm import VERSION
 from e2e.client import Client
 from e2e.kube import Namespace, wait_for
 
@@ -24,7 +25,7 @@ def test_the_cpu_example_is_ready_within_a_minute_and_answers_from_another_names
 def test_the_air_gapped_example_serves_what_lies_on_a_claim(
     namespace: Namespace, client: Client, service_image: str
 ) -> None:
-    image = {"ghcr.io/podium-rerank/podium:0.1.0-cpu": service_image}
+    image = {f"ghcr.io/podium-rerank/podium:{VERSION}-cpu": service_image}
     namespace.apply_file(EXAMPLES / "air-gapped.yaml", **image)
     namespace.wait_condition("reranker-air-gapped", "Ready", "True", timeout_s=120)
     answer = client.ask(f"http://reranker-air-gapped.{namespace.name}.svc")
@@ -35,7 +36,7 @@ def test_the_air_gapped_example_serves_what_lies_on_a_claim(
 def test_the_manifest_without_the_operator_answers(
     namespace: Namespace, client: Client, service_image: str
 ) -> None:
-    image = {"ghcr.io/podium-rerank/podium:0.1.0-cpu": service_image}
+    image = {f"ghcr.io/podium-rerank/podium:{VERSION}-cpu": service_image}
     namespace.apply_file(EXAMPLES.parent / "service.yaml", **image)
     namespace.kubectl("rollout", "status", "deployment/podium", "--timeout=90s")
     assert client.ask(f"http://podium.{namespace.name}.svc")["results"][0]["index"] == 1
