@@ -13,6 +13,7 @@ from cluster.space import Space
 ADDONS = {
     "scaledobjects.keda.sh": ("keda.sh", "v1alpha1", "ScaledObject"),
     "servicemonitors.monitoring.coreos.com": ("monitoring.coreos.com", "v1", "ServiceMonitor"),
+    "podmonitors.monitoring.coreos.com": ("monitoring.coreos.com", "v1", "PodMonitor"),
 }
 
 
