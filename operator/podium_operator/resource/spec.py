@@ -174,7 +174,10 @@ class Auth(Base, frozen=True, kw_only=True):
 
     api_keys_secret_ref: Annotated[
         SecretKey | None,
-        doc("Accepted API keys, comma-separated; `KEY # NAME` names one in metrics. Absent: none is needed."),
+        doc(
+            "Accepted API keys, comma-separated; `KEY # NAME` names one in metrics, with no comma in it. "
+            "Absent: none is needed."
+        ),
     ] = None
 
 
@@ -204,7 +207,9 @@ class ServiceMonitor(Base, frozen=True, kw_only=True):
 class Monitoring(Base, frozen=True, kw_only=True):
     """How metrics are collected."""
 
-    service_monitor: Annotated[ServiceMonitor, doc("A ServiceMonitor for the pods, a PodMonitor for downloads.")] = ServiceMonitor()
+    service_monitor: Annotated[
+        ServiceMonitor, doc("A ServiceMonitor for the pods, a PodMonitor for downloads.")
+    ] = ServiceMonitor()
 
 
 class RerankerSpec(Base, frozen=True, kw_only=True):

@@ -37,7 +37,8 @@ def downloading(uri: str) -> Iterator[weights.Progress]:
 
 
 def measured(report: weights.Progress, port: int) -> weights.Progress:
-    """Return what reports to `report` and at `/metrics` on this port, of every address, until the process ends.
+    """Return what reports to `report` and at `/metrics` on this port of every address, until the process
+    ends.
 
     A port that cannot be had is told on stderr and holds no download up; nor does a scrape hold up its end.
     """
@@ -76,6 +77,4 @@ class _Lines:
         tenth = far.bytes * 10 // max(far.wanted_bytes, 1)
         if tenth > self._tenth:
             self._tenth = tenth
-            click.echo(
-                f"podium: {self._uri}: {decimal(far.bytes)} of {decimal(far.wanted_bytes)}", err=True
-            )
+            click.echo(f"podium: {self._uri}: {decimal(far.bytes)} of {decimal(far.wanted_bytes)}", err=True)
