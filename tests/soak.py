@@ -29,6 +29,8 @@ from podium.dialects.table import ROUTES, spoken_on
 
 CALLERS = 8
 QUEUE_PAIRS = 1_000
+ENDED_S = 300
+"""Seconds for a full queue on a slow machine."""
 FLAT = 0.05
 """By which memory may differ from its mean after the first third."""
 ANSWERED = {200, 429, 503}
@@ -73,9 +75,9 @@ class Process:
         return float(re.search(rf"^{name} (\S+)", text, re.MULTILINE)[1])  # type: ignore[index]
 
     def end(self) -> int:
-        """Send SIGTERM; return the exit code."""
+        """Send SIGTERM; return the exit code. What was admitted is answered before."""
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(60)
+        return self._process.wait(ENDED_S)
 
 
 class Soak:
@@ -93,7 +95,9 @@ class Soak:
         """Let callers loose for so long; return seconds and MiB of the last process since a third of it."""
         started = time.monotonic()
         whole = minutes * 60
-        callers = [threading.Thread(target=self._call, args=(number,)) for number in range(CALLERS)]
+        callers = [
+            threading.Thread(target=self._call, args=(number,), daemon=True) for number in range(CALLERS)
+        ]
         for caller in callers:
             caller.start()
         restarts = [whole / 9, 2 * whole / 9]

@@ -6,11 +6,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from podium.bench import bare, command, random_weights, reference
 from podium.bench.results import Report
 from podium.bench.shapes import BUILTIN, SHAPES, Shape
+from podium.models import devices
 from podium.models.load import load
 
 PAIRS = [("what is a panda?", "a bear of China"), ("what is it?", "I like cats. " * 40)]
@@ -25,11 +27,13 @@ def test_each_shape_is_measured_in_the_usual_way_and_bare(shape, tmp_path: Path)
     usual = reference.sentence_transformers(shape.name, tmp_path, PAIRS, 0)
     assert usual.pairs_per_s > 0
     assert usual.pairs == 2
-    alone = bare.Bare(tmp_path, shape.name, "float32", PAIRS).window(0)
-    assert (alone.way.model, alone.way.way) == (shape.name, "bare float32")
-    assert alone.mean_tokens == (12 + 167) / 2
-    assert alone.tokens_per_s == pytest.approx(alone.way.pairs_per_s * alone.mean_tokens)
-    assert alone.way.share == pytest.approx(alone.way.pairs_per_s * alone.gflop_per_pair / alone.limit_gflops)
+    for dtype in ("float32", *(["int8"] if devices.computes_int8(torch.device("cpu")) else [])):
+        alone = bare.Bare(tmp_path, shape.name, dtype, PAIRS).window(0)
+        assert (alone.way.model, alone.way.way) == (shape.name, f"bare {dtype}")
+        assert alone.mean_tokens == (12 + 167) / 2
+        assert alone.tokens_per_s == pytest.approx(alone.way.pairs_per_s * alone.mean_tokens)
+        work = alone.way.pairs_per_s * alone.gflop_per_pair
+        assert alone.way.share == pytest.approx(work / alone.limit_gflops)
 
 
 def test_a_window_tells_its_own_speed_beside_that_of_all_so_far(tmp_path: Path):
@@ -89,13 +93,13 @@ def test_a_run_prints_rows_as_they_come_and_keeps_them_when_it_is_stopped(tmp_pa
     report = msgspec.json.decode(output.read_bytes(), type=Report)
     ways = [way.way for way in report.ways]
     assert ways[0] == "Sentence Transformers float32"
-    assert ways[-4].startswith("bare ")
-    assert ways[-3:] == [
-        f"HTTP, {n} client{'s' * (n > 1)} × {m} documents" for n, m in command.CLIENTS.items()
-    ]
+    served = [f"HTTP, {n} client{'s' * (n > 1)} × {m} documents" for n, m in command.CLIENTS]
+    integers = ["bare int8"] if devices.computes_int8(torch.device("cpu")) else []
+    assert ways[-len(served + integers) :] == served + integers
+    assert ways[-len(served + integers) - 1].startswith("bare ")
     assert all(way.pairs > 0 and way.pairs_per_s > 0 for way in report.ways)
     assert report.fairness[0].requests > 0
-    assert report.left_out == ["small: ONNX Runtime is not installed (pip install 'podium-rerank[bench]')"]
+    assert "small: ONNX Runtime is not installed (pip install 'podium-rerank[bench]')" in report.left_out
     assert "small, Sentence Transformers float32: " in ran.stderr
 
     def stopped(*_: object) -> None:

@@ -138,7 +138,9 @@ class OperatorProcess:
     def metric(self, name: str, **labels: str) -> float:
         """Return the sum of a metric's series that bear these labels."""
         total = 0.0
-        for line in self.get("/metrics")[1].splitlines():
+        status, page = self.get("/metrics")
+        assert status in (200, 0), f"/metrics: {status}"
+        for line in page.splitlines():
             head, _, value = line.rpartition(" ")
             series, _, rest = head.partition("{")
             if series == name and all(f'{key}="{wanted}"' in rest for key, wanted in labels.items()):

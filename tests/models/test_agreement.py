@@ -213,6 +213,15 @@ def test_a_device_that_fails_is_told_by_what_it_said(monkeypatch):
     assert disagreement(model, now=still) == "it fails: RuntimeError: no kernel image is available"
 
 
+def test_a_device_that_is_lost_while_it_is_compared_fails(monkeypatch):
+    def lost(x):
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+    model = model_of(PackedForward, BERT, torch.float32, {}, PAIRS, monkeypatch)
+    monkeypatch.setattr(twin, "on_cpu", lost)
+    assert disagreement(model) == "it fails: AcceleratorError: CUDA error: device-side assert triggered"
+
+
 def test_a_device_without_memory_is_no_device_that_computes_wrongly(monkeypatch):
     @contextmanager
     def fault(forward):

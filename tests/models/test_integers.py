@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import random
 
 import pytest
@@ -21,9 +22,17 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+QUESTIONS, CANDIDATES = 120, 10
+
+
 @pytest.fixture(scope="module")
 def integers():
     return load(BUILTIN, uri="builtin", dtype="int8")
+
+
+@pytest.fixture(scope="module")
+def floats():
+    return load(BUILTIN, uri="builtin", dtype="float32")
 
 
 def scores(model, pairs):
@@ -32,24 +41,47 @@ def scores(model, pairs):
     return model.score([model.pair(*texts) for texts in zip(queries, documents, strict=True)])
 
 
-def test_it_ranks_200_pairs_as_in_float32(integers):
+def texts(folder, name):
+    """The texts of an open set by their ids, in the set's order."""
+    return {each["_id"]: each["text"] for each in map(json.loads, (folder / name).read_bytes().splitlines())}
+
+
+def ndcg(model, name, questions=QUESTIONS, candidates=CANDIDATES):
+    """nDCG@10 of a model that finds the right document among those beside it, often of the same article."""
+    folder = unpacked(f"data/{name}.tar.xz") / name
+    queries, corpus = texts(folder, "queries.jsonl"), texts(folder, "corpus.jsonl")
+    ids = list(corpus)
+    places = {each: at for at, each in enumerate(ids)}
+    right = [line.split("\t")[:2] for line in (folder / "qrels.tsv").read_text().splitlines()]
+    gained = []
+    for query, document in random.Random(0).sample(right, questions):
+        first = min(max(places[document] - candidates // 2, 0), len(ids) - candidates)
+        beside = ids[first : first + candidates]
+        given = scores(model, [(queries[query], corpus[each]) for each in beside])
+        rank = 1 + sum(given > given[beside.index(document)])
+        gained.append(1 / math.log2(1 + rank) if rank <= 10 else 0)
+    return sum(gained) / len(gained)
+
+
+@pytest.mark.parametrize("name", ["xquad-en", "squad-dev-noxquad", "pubmedqa"])
+def test_what_it_finds_is_what_float32_finds(integers, floats, name):
+    assert abs(ndcg(integers, name) - ndcg(floats, name)) <= 0.005
+
+
+def test_it_ranks_200_pairs_as_in_float32(integers, floats):
     folder = unpacked("data/xquad-en.tar.xz") / "xquad-en"
     chance = random.Random(0)
-    queries, documents = (
-        [json.loads(line)["text"] for line in (folder / name).read_bytes().splitlines()]
-        for name in ("queries.jsonl", "corpus.jsonl")
-    )
+    queries, documents = (list(texts(folder, name).values()) for name in ("queries.jsonl", "corpus.jsonl"))
     pairs = [(chance.choice(queries), chance.choice(documents)) for _ in range(200)]
-    wanted = scores(load(BUILTIN, uri="builtin", dtype="float32"), pairs)
-    assert spearmanr(scores(integers, pairs), wanted).statistic >= 0.995
+    assert spearmanr(scores(integers, pairs), scores(floats, pairs)).statistic >= 0.995
 
 
-def test_it_says_its_dtype_and_takes_less_memory(integers):
+def test_it_says_its_dtype_and_takes_less_memory(integers, floats):
     assert integers.info.dtype == "int8"
     assert integers.info.notes == ()
     assert self_test(integers) is None
     # its embeddings, 15.6 MB of 38 in float32, stay what they are
-    assert integers.info.weights_bytes < 0.75 * load(BUILTIN, uri="x", dtype="float32").info.weights_bytes
+    assert integers.info.weights_bytes < 0.75 * floats.info.weights_bytes
 
 
 def test_the_log_says_how_long_the_scales_took(caplog):

@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import itertools
 import random
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +16,8 @@ class WorkQueue(Generic[K]):
     """Keys that are due now or later.
 
     `work` does one key and returns the seconds until the key is due again, or None. A key that is added while
-    it is worked on is done once more afterwards, however often it was added. Time is the event loop's.
+    it is worked on is done once more afterwards, however often it was added. `depth` and `longest_s` may be
+    asked for in another thread.
     """
 
     def __init__(
@@ -128,4 +130,4 @@ class WorkQueue(Generic[K]):
                 heapq.heappush(self._heap, entry)
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return time.monotonic()

@@ -135,7 +135,8 @@ def _steps(
 ) -> Iterator[Step]:
     """Yield what is measured of one model; each step adds to the report."""
     folder = folder_of(shape, scratch)
-    dtypes = [devices.name(dtype) for dtype in devices.dtypes(devices.choose_device("auto"))]
+    device = devices.choose_device("auto")
+    dtypes = [devices.name(dtype) for dtype in devices.dtypes(device)]
     exported: list[Path] = []
 
     def usual(seconds: float) -> None:
@@ -170,7 +171,7 @@ def _steps(
             ways: list[Way] = []
             # the host sways: each figure is compared with the model right before and right after
             alone = [window(part / 2)]
-            for clients, documents in CLIENTS.items():
+            for clients, documents in CLIENTS:
                 way, tokens_per_s = load.throughput(server, shape.name, texts, clients, documents, part)
                 alone.append(window(part / 2))
                 around = (alone[-2].tokens_per_s + alone[-1].tokens_per_s) / 2
@@ -197,6 +198,10 @@ def _steps(
             yield Step(shape.name, f"bare and HTTP {dtype}", parts, partial(served, dtype))
         else:
             yield Step(shape.name, f"bare {dtype}", 1, partial(unserved, dtype))
+    if devices.computes_int8(device):
+        yield Step(shape.name, "bare int8", 1, partial(unserved, "int8"))
+    else:
+        report.left_out.append(f"{shape.name}: int8 is not for {device}")
 
 
 def _family_steps(family: Family, scratch: Path, report: Report) -> Iterator[Step]:

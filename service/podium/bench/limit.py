@@ -3,18 +3,20 @@
 A fixed number of pairs a second says little of a program where machines differ by a factor of two.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
 
 import torch
 from transformers import AutoConfig
 
+from podium.models.linear.int8 import Int8Linear, Reading
+
 _ROWS, _IN, _OUT = 4096, 768, 3072
 
 
 class Limit:
-    """The operations per second that this CPU reaches in one large product of oneDNN, in `float32`, …
+    """The operations per second that this CPU reaches in one large product of oneDNN, in `float32`, `int8`, …
 
     Machines vary from one second to the next, by what else their host does: time a product beside each piece
     of the work that is compared with it.
@@ -22,9 +24,7 @@ class Limit:
 
     def __init__(self, dtype: str) -> None:
         kind = getattr(torch, dtype)
-        self._x, weight = torch.randn(_ROWS, _IN, dtype=kind), torch.randn(_OUT, _IN, dtype=kind)
-        self._bias = torch.randn(_OUT, dtype=kind)
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+        self._product = _integers() if kind == torch.int8 else _floats(kind)
         self._seconds = 0.0
         self._products = 0
         self._product()
@@ -36,13 +36,23 @@ class Limit:
         self._seconds += perf_counter() - start
         self._products += 1
 
-    def _product(self) -> None:
-        torch.ops.mkldnn._linear_pointwise(self._x, self._weight, self._bias, "none", [], "")
-
     @property
     def operations_per_s(self) -> float:
         """Over all products timed so far, of which there is at least one."""
         return 2 * _ROWS * _IN * _OUT * self._products / self._seconds
+
+
+def _floats(dtype: torch.dtype) -> Callable[[], object]:
+    x, weight = torch.randn(_ROWS, _IN, dtype=dtype), torch.randn(_OUT, _IN, dtype=dtype)
+    reordered, bias = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS), torch.randn(_OUT, dtype=dtype)
+    return lambda: torch.ops.mkldnn._linear_pointwise(x, reordered, bias, "none", [], "")
+
+
+def _integers() -> Callable[[], object]:
+    """The product of a layer whose input is rounded already."""
+    layer = Int8Linear(torch.randn(_OUT, _IN), torch.randn(_OUT), Reading(-3.0, 3.0))
+    steps = layer.steps(torch.randn(_ROWS, _IN))
+    return lambda: layer(steps)
 
 
 def operations(folder: Path, lengths: Iterable[int]) -> float:

@@ -16,7 +16,7 @@ class Shape(NamedTuple):
     config: dict[str, Any] | None
 
 
-CLIENTS = {1: 100, 8: 100, 64: 10}
+CLIENTS = ((1, 10), (1, 100), (8, 100), (64, 10))
 """How many clients ask at once, and the documents of each request."""
 
 # The tokenizer is the built-in model's throughout: its ids lie below each of these vocabularies.

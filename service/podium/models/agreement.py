@@ -69,6 +69,8 @@ def disagreement(model: CrossEncoder, *, now: Callable[[], float] = time.monoton
             twin.check(pairs, torch.from_numpy(logits))
         except Disagreement as found:
             return str(found)
+        except torch.AcceleratorError as error:  # lost since
+            return f"it fails: {first_line(error)}"
         except Exception as error:  # noqa: BLE001 no fault of the device
             logger.warning(
                 "what %s computes could not be compared with the CPU: %s", forward.device, first_line(error)

@@ -63,8 +63,7 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     if wanted == "auto":
         return able[0]
     dtype: torch.dtype = getattr(torch, wanted)
-    exact = dtype == torch.int8 and device.type == "cpu" and largest_weight() is not None
-    if dtype not in able and not exact:
+    if dtype not in able and not (dtype == torch.int8 and computes_int8(device)):
         names = ", ".join(name(one) for one in able)
         why = f"dtype `{wanted}` is not for device `{device}`, which computes in {names}"
         if dtype == torch.int8 and device.type == "cpu":
@@ -94,6 +93,11 @@ def dtypes(device: torch.device) -> list[torch.dtype]:
     if device.type == "mps":
         return [torch.float32, torch.float16]
     return [torch.bfloat16, torch.float32] if _cpu_has_bfloat16() else [torch.float32]
+
+
+def computes_int8(device: torch.device) -> bool:
+    """Whether linear layers can be had in exact products of 8-bit integers."""
+    return device.type == "cpu" and largest_weight() is not None
 
 
 def batch_tokens(device: torch.device, bytes_a_token: int) -> int:

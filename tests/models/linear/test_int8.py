@@ -1,5 +1,7 @@
 """Products of 8-bit integers are exact, or are not used; what is rounded is near to float32."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -95,8 +97,9 @@ def test_a_row_has_the_same_bits_alone_and_among_others(linear, x, activation):
 
 
 @needs_int8
-def test_channels_far_apart_are_rounded_apart(linear, x):
-    x[:, 3] = x[:, 3] * 40 + 100
+def test_channels_far_apart_are_rounded_apart(linear):
+    x = torch.rand(300, 64, generator=torch.Generator().manual_seed(5))
+    x[:, 3] = x[:, 3] * 80 + 60
     layer = Undecided(linear)
     layer.watched = True
     wanted = linear(x)
@@ -136,3 +139,32 @@ def test_rows_in_blocks_have_the_same_bits_however_many_there_are(linear, x):
     assert torch.allclose(every, linear(x), atol=1e-5)
     for rows in (1, 15, 16, 40):
         assert torch.equal(blocks(x[:rows]), every[:rows])
+
+
+@needs_int8
+@pytest.mark.parametrize("quantizes", [True, False])
+@pytest.mark.parametrize("channels", [False, True], ids=["all alike", "each apart"])
+def test_what_is_read_is_the_nearest_step_and_beyond_the_range_its_end(
+    linear, x, quantizes, channels, monkeypatch
+):
+    if not quantizes:
+        monkeypatch.setattr(int8, "_quantizes", lambda: False)
+    x[0, :3] = torch.tensor([9.0, -9.0, 1e30])
+    shift, factor = (torch.rand(64) - 0.5, torch.rand(64) + 0.5) if channels else (None, None)
+    layer = Int8Linear(linear.weight, linear.bias, Reading(-2.0, 3.0, shift, factor))
+    moved = (x - shift) / factor if channels else x
+    exact = moved.double() / layer.reading.step + layer.reading.zero
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        steps = layer.steps(x.t().contiguous().t())
+    assert steps.dtype == torch.uint8
+    assert float((steps - exact.clamp(0, 255)).abs().max()) <= 0.501
+
+
+@needs_int8
+def test_a_sum_is_the_product_and_what_it_is_added_to(linear, x):
+    layer = Int8Linear(linear.weight, linear.bias, Reading(-3.0, 3.0))
+    for rows in (16, 300):  # padded or not
+        other = torch.randn(1, rows, 48)
+        wanted = layer(x[:rows].unsqueeze(0)) + other
+        assert torch.equal(layer(x[:rows].unsqueeze(0), other.clone()), wanted)

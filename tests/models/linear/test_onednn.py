@@ -1,3 +1,5 @@
+import time
+
 import pytest
 import torch
 from torch import nn
@@ -6,10 +8,16 @@ from podium.models import devices
 from podium.models.linear import onednn as linear
 from podium.models.linear.onednn import fused, merged
 
+PLAIN_IS_FASTER = linear.plain_is_faster
 needs_bfloat16 = pytest.mark.skipif(
     torch.bfloat16 not in devices.dtypes(torch.device("cpu")),
     reason="needs a processor that multiplies bfloat16 (AVX512-BF16, AMX, or Arm's BF16)",
 )
+
+
+@pytest.fixture(autouse=True)
+def the_fused_layer_is_as_fast(monkeypatch):
+    monkeypatch.setattr(linear, "plain_is_faster", lambda: False)
 
 
 @pytest.fixture(
@@ -110,3 +118,29 @@ def test_merged_layers_stand_side_by_side(bias):
     layers = [nn.Linear(16, out, bias=bias).requires_grad_(False) for out in (8, 4, 2)]
     x = torch.randn(3, 16)
     assert torch.allclose(merged(layers)(x), torch.cat([layer(x) for layer in layers], dim=1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "plain"), [((2.0, 1.0), True), ((1.05, 1.0), False), ((1.0, 2.0), False)]
+)
+def test_where_the_plain_layer_is_clearly_faster_it_serves_in_float32(seconds, plain, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(linear, "_fastest", lambda *_: seconds)
+    measured = PLAIN_IS_FASTER.__wrapped__
+    assert measured() is plain
+    assert ("plain linear layers serve: 2.0 times as fast" in caplog.text) is plain
+    monkeypatch.setattr(linear, "plain_is_faster", measured)
+    assert (fused(nn.Linear(16, 8)) is None) is plain
+
+
+def test_which_is_faster_is_measured_in_turns_and_the_first_of_each_does_not_count():
+    done, waits = [], iter([0.03, 0.0, *[0.0, 0.002] * 5])
+
+    def work(name):
+        done.append(name)
+        time.sleep(next(waits))
+
+    first, second = linear._fastest(lambda: work("a"), lambda: work("b"))
+    assert done == ["a", "b"] * 6
+    assert first < 0.03
+    assert second >= 0.002

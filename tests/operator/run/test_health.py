@@ -1,6 +1,6 @@
 """The operator's own pages."""
 
-import asyncio
+import time
 from typing import Any, cast
 
 import aiohttp
@@ -47,5 +47,10 @@ async def test_health_and_readiness_say_what_is_wrong_and_metrics_tell_each_cond
 async def test_a_worker_that_hangs_turns_health_and_an_operator_without_rerankers_is_well() -> None:
     program = Program(Settings(), cast(Any, None))
     assert program._trouble() is None
-    program._queue._running[("search", "demo")] = asyncio.get_running_loop().time() - HUNG_AFTER_S - 1
+    program._queue._running[("search", "demo")] = time.monotonic() - HUNG_AFTER_S - 1
     assert program._trouble() == "a worker has got no further with one Reranker for 46 s"
+    runner, port = await serve("127.0.0.1", 0, healthy=program._trouble, ready=program._trouble)
+    try:
+        assert "\npodium_operator_stuck_seconds 46." in (await get(port, "/metrics"))[1]
+    finally:
+        await runner.cleanup()

@@ -51,8 +51,8 @@ def attend_group(query: Tensor, key: Tensor, value: Tensor, states: Tensor, grou
                 return False
     placed = result.permute(1, 2, 0, 3, 4)  # (spans, padded, kv, each, d)
     place = states[group.spans[0][0] : group.spans[-1][1]]
-    if group.full:
-        place.view(placed.shape).copy_(placed)
+    if group.full or spans == 1:
+        place.view(spans, -1, *placed.shape[2:]).copy_(placed[:, : len(place)])
     else:
         place.copy_(placed.reshape(spans * padded, heads, d).index_select(0, group.kept))
     return True
@@ -60,13 +60,20 @@ def attend_group(query: Tensor, key: Tensor, value: Tensor, states: Tensor, grou
 
 def _gathered(x: Tensor, kv: int, group: Group) -> Tensor:
     """Return the rows of a group, (heads, rows, d) → (kv, spans, padded, heads / kv, d)."""
-    rows = x.transpose(0, 1)
+    rows, first, end = x.transpose(0, 1), group.spans[0][0], group.spans[-1][1]
+    behind = None
     if group.full:
-        rows = rows[group.spans[0][0] : group.spans[-1][1]]
+        rows = rows[first:end]
+    elif len(group.spans) == 1 and first + group.padded <= len(rows):
+        rows, behind = rows[first : first + group.padded], end - first
     else:
         rows = rows.index_select(0, group.rows)
-    split = rows.reshape(len(group.spans), group.padded, kv, -1, x.shape[2])
-    return split.permute(2, 0, 1, 3, 4).contiguous()
+    split = rows.reshape(len(group.spans), group.padded, kv, -1, x.shape[2]).permute(2, 0, 1, 3, 4)
+    if behind is None:
+        return split.contiguous()
+    alone = split.clone(memory_format=torch.contiguous_format)
+    alone[:, :, behind:] = 0  # rows of a neighbour
+    return alone
 
 
 def _attend(

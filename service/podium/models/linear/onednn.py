@@ -7,7 +7,8 @@ disagrees.
 
 import logging
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -22,6 +23,10 @@ ROWS = 2048
 _PROBE_ROWS = 8
 _TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 """Greatest difference to the product in float32 on a probe, relative to its largest output."""
+
+_WORTH = 1.1
+"""So many times as fast the plain layer must be to be taken: less is noise."""
+_TIMED_ROWS, _TIMED_IN, _TIMED_OUT, _TURNS = 256, 384, 1536, 5
 
 
 _GELU_TANH = partial(gelu, approximate="tanh")
@@ -76,8 +81,12 @@ class FusedLinear(nn.Module):
 
 @torch.no_grad()
 def fused(linear: nn.Linear, activation: str = "none", binary: str = "add") -> FusedLinear | None:
-    """Return the fused form of a layer, or None where this machine's oneDNN does not give the same result."""
+    """Return the fused form of a layer, or None where this machine's oneDNN does not give the same result, or
+    is slower in float32 than the library that torch takes for plain layers (MKL on x86).
+    """
     weight, bias = linear.weight, linear.bias
+    if weight.dtype == torch.float32 and plain_is_faster():
+        return None
     probe = torch.linspace(-1, 1, _PROBE_ROWS * linear.in_features, dtype=weight.dtype)
     probe = probe.reshape(_PROBE_ROWS, linear.in_features)
     expected = nn.functional.linear(probe.float(), weight.float(), None if bias is None else bias.float())
@@ -97,6 +106,36 @@ def fused(linear: nn.Linear, activation: str = "none", binary: str = "add") -> F
         logger.warning("oneDNN's fused linear layer disagrees with the plain one, which serves")
         return None
     return layer
+
+
+@cache
+@torch.no_grad()
+def plain_is_faster() -> bool:
+    """Whether a plain layer with its activation is clearly faster in float32 than the fused one: measured on
+    first call, in some 20 ms.
+    """
+    linear, x = nn.Linear(_TIMED_IN, _TIMED_OUT), torch.ones(_TIMED_ROWS, _TIMED_IN)
+    try:
+        layer = FusedLinear(linear.weight, linear.bias, "gelu")
+        fused_s, plain_s = _fastest(lambda: layer(x), lambda: gelu(linear(x)))
+    except (RuntimeError, AttributeError, NotImplementedError):  # `fused` says so
+        return False
+    if fused_s <= _WORTH * plain_s:
+        return False
+    logger.info("plain linear layers serve: %.1f times as fast as oneDNN's in float32", fused_s / plain_s)
+    return True
+
+
+def _fastest(*works: Callable[[], object]) -> list[float]:
+    """Return the seconds of the fastest run of each, in turns; the first run of each does not count."""
+    fastest = [float("inf")] * len(works)
+    for turn in range(_TURNS + 1):
+        for at, work in enumerate(works):
+            start = perf_counter()
+            work()
+            if turn:
+                fastest[at] = min(fastest[at], perf_counter() - start)
+    return fastest
 
 
 Fuse = Callable[..., nn.Module | None]
