@@ -95,6 +95,8 @@ def a_fleet(folder: Path) -> Iterator[Prometheus]:
 def _life(space: Space, stop: threading.Event) -> None:
     """Make Rerankers, let their pods answer, and scale one up and down."""
     space.rerank("large", model={"uri": "hf://org/large"}, gpu={}, autoscaling={"maxReplicas": 4})
+    space.wait("persistentvolumeclaims", "large-cache")
+    space.bind_claim("large-cache")
     for replicas in itertools.chain((1, 2, 3, 4), itertools.cycle((3, 2, 3, 4))):
         space.rerank("small", replicas=replicas)
         wait_for("its pods", lambda wanted=replicas: len(space.list("pods")) >= wanted)

@@ -83,6 +83,8 @@ def _graph(series: Sequence[Series], unit: str, seconds: float, width: int, heig
             for at, value in each.points
         )
         yield f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.6"/>'
+        if x + 16 + 6.6 * len(each.legend) > right:
+            continue  # no room for its name
         yield f'<rect x="{x:.0f}" y="{height - 24}" width="12" height="4" fill="{color}"/>'
         yield _text(x + 16, height - 17, each.legend)
         x += 30 + 6.6 * len(each.legend)
