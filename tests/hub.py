@@ -5,15 +5,23 @@ gives them. As on the real hub, what is kept in LFS is redirected to another hos
 answer that carries `X-Linked-Etag` (sha256) and `X-Linked-Size`; the rest has its git blob id as `ETag`.
 """
 
+import contextlib
 import hashlib
 import json
+import os
+import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+_MIB = 2**20
 
 
 class Request(NamedTuple):
@@ -38,7 +46,13 @@ class Hub:
     """One repository, `org/model`, with its files in memory; use it as a context manager."""
 
     def __init__(
-        self, files: Mapping[str, bytes], *, repository: str = "org/model", branches: Mapping[str, str] = {}
+        self,
+        files: Mapping[str, bytes],
+        *,
+        repository: str = "org/model",
+        branches: Mapping[str, str] = {},
+        hangs: Mapping[str, int] = {},
+        pause_s: float = 0.0,
     ) -> None:
         self.files = dict(files)
         self.repository = repository
@@ -47,13 +61,15 @@ class Hub:
         self.refusals: list[Refusal] = []
         self.cuts: list[tuple[str, int]] = []
         """Each entry cuts one answer with that file after so many bytes."""
-        self.hangs: dict[str, int] = {}
+        self.hangs = dict(hangs)
         """Paths whose answers stop after so many bytes, with the connection open, until the hub ends."""
         self.forged: dict[str, bytes] = {}
         """File to the content that is served in place of the one that is announced."""
         self.token: str | None = None
         """Where set, every request but those to the content host needs it."""
         self.ignores_ranges = False
+        self.pause_s = pause_s
+        """Seconds before each MiB of a file's content."""
         self._ended = threading.Event()
         self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, cdn)) for cdn in (False, True)]
         self.endpoint, self.content_host = (
@@ -82,6 +98,20 @@ class Hub:
             for request in self.requests
             if request.method == "GET" and request.path.endswith(f"/{file}") and "/api/" not in request.path
         ]
+
+
+@contextlib.contextmanager
+def downloading(hub: Hub, folder: Path) -> Iterator[int]:
+    """Run `podium fetch` as a Job does, until the block ends; yield the port where it tells how far it is."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    own = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder), "PODIUM_METRICS_PORT": str(port)}
+    command = [Path(sys.executable).with_name("podium"), "fetch", hub.repository, "--to", folder / "model"]
+    with subprocess.Popen(command, env={**os.environ, **own}, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield port
+        finally:
+            process.kill()
 
 
 def in_lfs(name: str) -> bool:
@@ -182,7 +212,9 @@ def _handler(hub: Hub, cdn: bool) -> type[BaseHTTPRequestHandler]:
             if cut:
                 hub.cuts.remove(cut)
                 body, self.close_connection = body[: cut[1]], True
-            self.wfile.write(body)
+            for begin in range(0, len(body), _MIB):
+                time.sleep(hub.pause_s)
+                self.wfile.write(body[begin : begin + _MIB])
 
         def log_message(self, *_: object) -> None:
             """Stay silent."""

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+DASHBOARDS = Path(__file__).parents[1] / "charts" / "podium" / "dashboards"
 FOLDER = os.environ.get("PODIUM_PROMETHEUS")
 HOW = (
     "needs Prometheus: put `prometheus` and `promtool` on the PATH or name their folder in "
@@ -117,8 +118,7 @@ def _ready(port: int) -> bool:
 
 def dashboard(name: str) -> list[tuple[str, str]]:
     """Return title and expression of every query of a dashboard, as Grafana would send them."""
-    path = Path(__file__).parents[1] / "charts" / "podium" / "dashboards" / f"{name}.json"
-    panels = json.loads(path.read_text())["panels"]
+    panels = json.loads((DASHBOARDS / f"{name}.json").read_text())["panels"]
     return [(panel["title"], as_sent(target["expr"])) for panel in panels for target in panel["targets"]]
 
 
@@ -134,8 +134,9 @@ def _family(name: str) -> str:
     return name.removesuffix("_total")
 
 
-def as_sent(expression: str) -> str:
+def as_sent(expression: str, rate_interval: str = "1m") -> str:
     """Return an expression with all of Grafana's variables in their places."""
-    for name, value in {"$namespace": ".*", "$service": ".*", "$__rate_interval": "1m"}.items():
+    values = {"$namespace": ".*", "$service": ".*", "$__rate_interval": rate_interval}
+    for name, value in values.items():
         expression = expression.replace(name, value)
     return expression

@@ -1,8 +1,10 @@
 """A real Prometheus scrapes a live service: every panel has data, every metric of an alert is there."""
 
+import html
 import time
 from pathlib import Path
 
+import pytest
 from prometheus import alert_metrics, dashboard, needs_prometheus, scraping, until
 from serving import Serving, serving
 
@@ -16,6 +18,13 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 def ask(server: Serving, query: str, *documents: str, **headers: str) -> int:
     """Rank; return the status."""
     return server.post("/v2/rerank", {"query": query, "documents": documents}, **headers).status
+
+
+@pytest.mark.parametrize("name", ["service", "fleet", "operator"])
+def test_the_picture_of_a_dashboard_has_every_panel(name: str) -> None:
+    shown = html.unescape((BUILTIN.parents[2] / "docs" / "pictures" / f"{name}.svg").read_text())
+    for title, _ in dashboard(name):
+        assert f">{title}</text>" in shown, "draw it anew: PYTHONPATH=tests python tests/dashboards.py"
 
 
 @needs_prometheus

@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from serving import serving, until
 
 from podium.telemetry import logs
-from podium.telemetry.metrics import SECONDS, Metrics
+from podium.telemetry.metrics import SECONDS, DownloadMetrics, Metrics
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| ?([\w/]*) \|( [^|]*|)\| (.+) \|$", re.MULTILINE)
@@ -28,8 +28,8 @@ def test_the_document_lists_every_metric_with_its_type_labels_and_meaning():
         name: (kind, tuple(re.findall(r"`(\w+)`", labels)), text)
         for name, kind, _, labels, text in ROW.findall(DOCUMENT.read_text())
     }
-    metrics = Metrics()
-    instruments = [value for value in vars(metrics).values() if hasattr(value, "_labelnames")]
+    told = {**vars(Metrics()), **vars(DownloadMetrics())}
+    instruments = [value for value in told.values() if hasattr(value, "_labelnames")]
     defined = {
         each._name + ("_total" if each._type == "counter" else ""): (
             each._type, tuple(each._labelnames), each._documentation,

@@ -71,6 +71,18 @@ FLEET = Dashboard(
             [Query(f"count({_each('up_to_date')} == 0) or vector(0)", "behind")],
         ),
         Panel(
+            "Download",
+            "Bytes that are on the disk and bytes wanted, while a Job downloads; its pod tells them.",
+            [
+                Query(
+                    f"max by (namespace, reranker) (podium_download_{name}{_HERE})",
+                    f"{{{{namespace}}}}/{{{{reranker}}}} {legend}",
+                )
+                for name, legend in (("bytes", "done"), ("wanted_bytes", "wanted"))
+            ],
+            "bytes",
+        ),
+        Panel(
             "Download tries",
             "Jobs that were started for the model's source; more than one: look at CacheReady.",
             [Query(_each("download_attempts"), "{{namespace}}/{{reranker}}")],

@@ -119,7 +119,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool, Meta(description="use KEDA's API where it is installed (the role must allow scaledobjects)")
     ] = True
     service_monitors: Annotated[
-        bool, Meta(description="use ServiceMonitors where installed (the role must allow servicemonitors)")
+        bool,
+        Meta(description="use ServiceMonitors and PodMonitors where installed (the role must allow both)"),
     ] = True
     download_retry_max_s: Annotated[
         float, Meta(description="seconds at most between two tries of a failed download", gt=0)

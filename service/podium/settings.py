@@ -114,10 +114,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "request"
     api_keys: Annotated[
         str | None,
-        Meta(description="accepted keys, separated by commas; `KEY # NAME` names one; default: none needed"),
+        Meta(
+            description="accepted keys, separated by commas; `KEY # NAME` names one, and behind a comma in a "
+            "name the next key begins; default: none needed"
+        ),
     ] = None
     api_keys_file: Annotated[
-        str | None, Meta(description="file with one accepted key, or `KEY # NAME`, a line")
+        str | None,
+        Meta(
+            description="file with one accepted key, or `KEY # NAME`, a line; one that begins with `#` is a "
+            "comment"
+        ),
     ] = None
     cors_origins: Annotated[
         str, Meta(description="origins allowed in browsers, separated by commas, or `*`")

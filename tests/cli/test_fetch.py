@@ -3,14 +3,17 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hub import COMMIT, Hub, Refusal
+from prometheus_client.parser import text_string_to_metric_families
 
 from podium.weights.source import BUILTIN
 
@@ -137,6 +140,64 @@ def test_a_cut_download_ends_with_75_and_is_resumed_by_the_next_process(hub, tmp
     ended, log = fetch(hub, tmp_path)
     assert (ended.returncode, log["reason"]) == (0, None)
     assert [request.range for request in hub.served("model.safetensors")] == ["bytes=5000000-"] * 2
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def metrics(port: int) -> dict[str, float]:
+    """What a download tells now; nothing where nobody answers yet."""
+    try:
+        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+    except OSError:
+        return {}
+    return {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_tell_bytes_and_files_while_a_download_runs_and_end_with_it(hub, tmp_path):
+    hub.hangs = {"/model.safetensors": 5_000_000}
+    port = free_port()
+    with subprocess.Popen(**command(hub, tmp_path, PODIUM_METRICS_PORT=str(port))) as process:
+        while (told := metrics(port)).get("podium_download_bytes", 0) < 4_000_000:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    assert told["podium_download_bytes"] <= SIZE - WEIGHTS + 5_000_000
+    del told["podium_download_bytes"]
+    before = list(FILES).index("model.safetensors")
+    assert told == {
+        "podium_download_wanted_bytes": SIZE,
+        "podium_download_files": before,
+        "podium_download_wanted_files": len(FILES),
+    }
+    assert metrics(port) == {}
+
+
+def test_a_scraper_that_holds_its_connection_open_holds_no_download_up(hub, tmp_path):
+    hub.hangs = {"/model.safetensors": 5_000_000}
+    port = free_port()
+    with subprocess.Popen(**command(hub, tmp_path, "--metrics-port", str(port))) as process:
+        while not metrics(port):
+            assert process.poll() is None
+            time.sleep(0.02)
+        with socket.create_connection(("127.0.0.1", port)):
+            process.terminate()
+            assert process.wait(10) == 143
+
+
+def test_a_port_that_is_taken_is_told_and_the_download_goes_on(hub, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended, log = fetch(hub, tmp_path, "--metrics-port", str(port))
+    assert (ended.returncode, log["reason"]) == (0, None)
+    assert f"podium: port {port}: " in ended.stderr
+    assert "the download goes on without metrics" in ended.stderr
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

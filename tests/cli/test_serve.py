@@ -145,6 +145,7 @@ def test_variables_that_kubernetes_sets_for_services_are_no_mistakes(tmp_path):
         "PODIUM_PORT_80_TCP_ADDR": "10.0.0.1",
         "PODIUM_WEB_SERVICE_HOST": "10.0.0.2",
         "PODIUM_WEB_PORT": "tcp://10.0.0.2:80",
+        "PODIUM_METRICS_PORT": "tcp://10.0.0.3:80",
         "PODIUM_WEB_PORT_80_TCP_PROTO": "tcp",
     }
     assert unknown(links.items(), tmp_path / ".env") == []

@@ -37,7 +37,7 @@ def spec_of(number: int) -> dict[str, Any]:
 
 def applied(body: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the children and the status that the operator applies for one Reranker that has nothing yet."""
-    observed = Observed(addons=frozenset({"ServiceMonitor", "ScaledObject"}))
+    observed = Observed(addons=frozenset({"ServiceMonitor", "PodMonitor", "ScaledObject"}))
     found: list[dict[str, Any]] = []
     now = datetime.now(UTC)
     while True:

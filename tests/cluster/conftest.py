@@ -1,5 +1,6 @@
 """One control plane for the session, one operator that watches everything, a namespace for each test."""
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from cluster.space import Space
 ADDONS = {
     "scaledobjects.keda.sh": ("keda.sh", "v1alpha1", "ScaledObject"),
     "servicemonitors.monitoring.coreos.com": ("monitoring.coreos.com", "v1", "ServiceMonitor"),
+    "podmonitors.monitoring.coreos.com": ("monitoring.coreos.com", "v1", "PodMonitor"),
 }
 
 
@@ -56,20 +58,27 @@ def install(plane: ControlPlane, definition: dict) -> None:
     wait_for(root, lambda: plane.get(root))
 
 
-@pytest.fixture(scope="session")
-def plane() -> Iterator[ControlPlane]:
+@contextlib.contextmanager
+def control_plane() -> Iterator[ControlPlane]:
+    """Start a control plane that knows Rerankers and the add-ons, or skip where its programs are not."""
     programs = assets()
     if programs is None:
         pytest.skip(
             "KUBEBUILDER_ASSETS must name a folder with etcd, kube-apiserver and kube-controller-manager; "
             "`setup-envtest use -p path` prints one"
         )
-    with tempfile.TemporaryDirectory() as folder, ControlPlane(Path(folder), programs) as control_plane:
-        install(control_plane, yaml.safe_load((ROOT / "manifests" / "crd.yaml").read_text()))
+    with tempfile.TemporaryDirectory() as folder, ControlPlane(Path(folder), programs) as plane:
+        install(plane, yaml.safe_load((ROOT / "manifests" / "crd.yaml").read_text()))
         for name in ADDONS:
-            install(control_plane, addon_crd(name))
-        control_plane.start_controller_manager()
-        yield control_plane
+            install(plane, addon_crd(name))
+        plane.start_controller_manager()
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    with control_plane() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,11 @@ ROOTS = {
     "networkpolicies": "/apis/networking.k8s.io/v1",
     "scaledobjects": "/apis/keda.sh/v1alpha1",
     "servicemonitors": "/apis/monitoring.coreos.com/v1",
+    "podmonitors": "/apis/monitoring.coreos.com/v1",
 }
 CHILDREN = (
     "serviceaccounts", "services", "persistentvolumeclaims", "deployments", "jobs", "poddisruptionbudgets",
-    "horizontalpodautoscalers", "networkpolicies", "scaledobjects", "servicemonitors",
+    "horizontalpodautoscalers", "networkpolicies", "scaledobjects", "servicemonitors", "podmonitors",
 )  # fmt: skip
 _numbers = itertools.count(1)
 

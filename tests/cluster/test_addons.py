@@ -45,7 +45,7 @@ def test_an_addon_that_is_installed_later_is_used_without_anybodys_help(
     (group, version, kind), plural = ADDONS[crd], crd.partition(".")[0]
     operator.stop()
     plane.request("DELETE", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd}")
-    wait_for(f"{kind} gone", lambda: plane.raw("GET", f"/apis/{group}/{version}")[0] == 404)
+    wait_for(f"{kind} gone", lambda: plane.raw("GET", f"/apis/{group}/{version}/{plural}")[0] == 404)
     operator.start()
     space.rerank(**spec)
     message = space.wait_condition(*missing)

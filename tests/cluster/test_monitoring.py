@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cluster.operator_process import OperatorProcess
 from cluster.space import Space
+from hub import Hub, downloading
 from prometheus import alert_metrics, dashboard, needs_prometheus, scraping, until
 
 
@@ -12,7 +13,16 @@ def test_every_panel_of_fleet_and_operator_has_data(
     operator: OperatorProcess, space: Space, tmp_path: Path
 ) -> None:
     labels = {"namespace": "podium-system", "job": "podium-operator", "pod": "podium-operator-0"}
-    with scraping(tmp_path, {operator.port: labels}) as prometheus:
+    # As the PodMonitor of the Reranker has it.
+    job = {"namespace": space.name, "reranker": "scaled", "pod": "scaled-dl-0"}
+    with (
+        Hub(
+            {"config.json": b"{}", "model.safetensors": bytes(2**22)},
+            hangs={"/model.safetensors": 2**20},
+        ) as hub,
+        downloading(hub, tmp_path / "fetched") as port,
+        scraping(tmp_path, {operator.port: labels, port: job}) as prometheus,
+    ):
         until(lambda: prometheus.has_data("podium_operator_leader"), "a scrape")
         space.rerank("demo")
         space.rerank("scaled", model={"uri": "hf://org/model"}, gpu={}, autoscaling={"maxReplicas": 4})

@@ -10,7 +10,7 @@ import pytest
 from hub import COMMIT, Hub
 
 from podium.errors import PermanentStartError, Reason, StartError, TemporaryStartError
-from podium.weights.fetch import Fetched, fetch
+from podium.weights.fetch import Downloaded, Fetched, fetch
 from podium.weights.source import BUILTIN
 
 FILES = {path.name: path.read_bytes() for path in BUILTIN.iterdir()}
@@ -63,17 +63,19 @@ def test_the_token_goes_to_the_hub_and_to_no_host_that_it_redirects_to(hub, tmp_
     }
 
 
-def test_progress_counts_the_bytes_of_the_whole_model(hub, tmp_path):
-    seen: list[tuple[int, int]] = []
+def test_progress_counts_the_bytes_and_files_of_the_whole_model(hub, tmp_path):
+    seen: list[Downloaded] = []
     fetch(
         "org/model",
         cache_dir=tmp_path,
         endpoint=hub.endpoint,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=seen.append,
     )
-    assert seen[0] == (0, SIZE)
-    assert seen[-1] == (SIZE, SIZE)
+    number = len(FILES)
+    assert seen[0] == Downloaded(0, SIZE, 0, number)
+    assert seen[-1] == Downloaded(SIZE, SIZE, number, number)
     assert seen == sorted(seen)
+    assert {each.files for each in seen} == {*range(number + 1)}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ from podium_operator.render.network import network_policies
 from podium_operator.render.pinned import Pods, held, wanted_pods
 from podium_operator.render.pod import labels, selector
 from podium_operator.render.replacing import replaces_first
-from podium_operator.resource.names import API_VERSION, APPLIED_ANNOTATION, KIND, OPERATOR_ANNOTATION
+from podium_operator.resource.names import (
+    API_VERSION,
+    APPLIED_ANNOTATION,
+    DOWNLOAD,
+    KIND,
+    METRICS,
+    OPERATOR_ANNOTATION,
+)
 from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.source import Source, digest, download_job_name, own_claim_name
@@ -82,7 +89,7 @@ def render_children(
             # A budget over pods of one node's volume would only hold up the drain that has to move them all.
             wanted += _disruption_budget(reranker)
         wanted += _scaler(reranker, settings, observed)
-    wanted += _service_monitor(reranker, observed)
+    wanted += _monitors(reranker, source, observed)
     return Children(
         manifests=tuple(_finished(reranker, manifest, settings.lease) for manifest in wanted),
         kept=frozenset() if serving else kept,
@@ -203,18 +210,28 @@ def _scaler(reranker: Reranker, settings: Settings, observed: Observed) -> list[
     return [manifest] if manifest else []
 
 
-def _service_monitor(reranker: Reranker, observed: Observed) -> list[Manifest]:
+def _monitors(reranker: Reranker, source: Source, observed: Observed) -> list[Manifest]:
+    """A download has no Service, so that its pods are found without one."""
     monitor = reranker.spec.monitoring.service_monitor
-    if not monitor.enabled or "ServiceMonitor" not in observed.addons:
-        return []
-    endpoint = {"port": "http", "path": "/metrics", "interval": monitor.interval}
-    metadata = _metadata(reranker)
-    metadata["labels"] = {**monitor.labels, **metadata["labels"]}
+    endpoint = {"path": "/metrics", "interval": monitor.interval}
+    serving = {
+        "selector": {"matchLabels": selector(reranker)},
+        "endpoints": [{"port": "http", **endpoint}],
+    }
+    named = [{"targetLabel": "reranker", "replacement": reranker.name}]
+    downloading = {
+        "selector": {"matchLabels": {**selector(reranker), "app.kubernetes.io/name": DOWNLOAD}},
+        "podMetricsEndpoints": [{"port": METRICS, **endpoint, "relabelings": named}],
+    }
+    wanted = {"ServiceMonitor": serving, **({"PodMonitor": downloading} if source.kind == "hub" else {})}
+    labels_ = {**monitor.labels, **labels(reranker)}
     return [
         {
             "apiVersion": "monitoring.coreos.com/v1",
-            "kind": "ServiceMonitor",
-            "metadata": metadata,
-            "spec": {"selector": {"matchLabels": selector(reranker)}, "endpoints": [endpoint]},
+            "kind": kind,
+            "metadata": {"name": reranker.name, "labels": labels_},
+            "spec": spec,
         }
+        for kind, spec in wanted.items()
+        if monitor.enabled and kind in observed.addons
     ]

@@ -4,6 +4,7 @@ from typing import Any
 
 from podium_operator.render.placement import affinity, tolerations
 from podium_operator.render.pod import (
+    PORT,
     image,
     labels,
     pod_labels,
@@ -16,6 +17,7 @@ from podium_operator.resource.names import (
     ATTEMPT_ANNOTATION,
     BINDER,
     DOWNLOAD,
+    METRICS,
     PERMANENT_EXIT,
     SHAPE_ANNOTATION,
 )
@@ -142,6 +144,7 @@ def _container(reranker: Reranker, source: Source, pinned: Pinned, claim_size: s
         "image": image(reranker, pinned),
         "imagePullPolicy": reranker.spec.engine.image_pull_policy or "IfNotPresent",
         "args": _arguments(reranker, source, claim_size),
+        "ports": [{"name": METRICS, "containerPort": PORT, "protocol": "TCP"}],
         "env": _environment(reranker),
         "resources": {key: value for key, value in chosen.items() if value},
         "volumeMounts": mounts,
@@ -172,6 +175,7 @@ def _environment(reranker: Reranker) -> list[dict[str, Any]]:
     values = {
         "HOME": "/tmp",  # noqa: S108 inside the pod
         "PODIUM_CACHE_DIR": "/tmp/podium",  # noqa: S108 inside the pod
+        "PODIUM_METRICS_PORT": str(PORT),  # no argument: an older image would refuse it
         "HF_ENDPOINT": model.endpoint,
         "HTTP_PROXY": model.proxy.http_proxy if model.proxy else None,
         "HTTPS_PROXY": model.proxy.https_proxy if model.proxy else None,

@@ -36,22 +36,19 @@ def _policy(reranker: Reranker, name: str, spec: dict[str, Any]) -> dict[str, An
 
 def _serving(reranker: Reranker, pinned: Pinned, settings: Settings) -> dict[str, Any]:
     port = [{"port": PORT, "protocol": "TCP"}]
-    scraper = {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.monitoring_namespace}}
-    }
     callers = list(reranker.spec.network_policy.ingress_from) or [{"namespaceSelector": {}}]
     egress = list(settings.dns_egress)
     if pinned.otlp_endpoint:
         egress.append(_to_ports({_port(pinned.otlp_endpoint)}, settings))
     return {
         "podSelector": {"matchLabels": selector(reranker)},
-        "ingress": [{"from": callers, "ports": port}, {"from": [scraper], "ports": port}],
+        "ingress": [{"from": callers, "ports": port}, _scraped(settings)],
         **({"egress": egress} if egress else {}),
     }
 
 
 def _download(reranker: Reranker, settings: Settings) -> dict[str, Any]:
-    """The Jobs take no connection; they reach DNS and the ports of the hub and of a proxy."""
+    """The Jobs are scraped and take no other connection; they reach DNS and the ports of hub and proxy."""
     model = reranker.spec.model
     proxies = [model.proxy.http_proxy, model.proxy.https_proxy] if model.proxy else []
     addresses = [model.endpoint or "https://hub", *(proxy for proxy in proxies if proxy)]
@@ -63,7 +60,16 @@ def _download(reranker: Reranker, settings: Settings) -> dict[str, Any]:
                 {"key": "app.kubernetes.io/name", "operator": "In", "values": [DOWNLOAD, BINDER]}
             ],
         },
+        "ingress": [_scraped(settings)],
         "egress": [*settings.dns_egress, _to_ports(ports, settings)],
+    }
+
+
+def _scraped(settings: Settings) -> dict[str, Any]:
+    names = {"kubernetes.io/metadata.name": settings.monitoring_namespace}
+    return {
+        "from": [{"namespaceSelector": {"matchLabels": names}}],
+        "ports": [{"port": PORT, "protocol": "TCP"}],
     }
 
 

@@ -30,6 +30,8 @@ ATTEMPT_ANNOTATION = f"{GROUP}/attempt"
 PERMANENT_EXIT = 42
 """Exit code of `podium fetch` and `podium serve` where trying again is of no use."""
 
+METRICS = "metrics"
+"""Name of the port where a download tells how far it is."""
 CONTAINER = "reranker"
 """Name of the serving container."""
 SERVING, DOWNLOAD, BINDER = "reranker", "reranker-download", "reranker-binder"

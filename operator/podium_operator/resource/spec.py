@@ -174,7 +174,10 @@ class Auth(Base, frozen=True, kw_only=True):
 
     api_keys_secret_ref: Annotated[
         SecretKey | None,
-        doc("Accepted API keys, comma-separated; `KEY # NAME` names one in metrics. Absent: none is needed."),
+        doc(
+            "Accepted API keys, comma-separated; `KEY # NAME` names one in metrics, with no comma in it. "
+            "Absent: none is needed."
+        ),
     ] = None
 
 
@@ -192,9 +195,9 @@ class NetworkPolicy(Base, frozen=True, kw_only=True):
 
 
 class ServiceMonitor(Base, frozen=True, kw_only=True):
-    """The object that tells a Prometheus operator to scrape the pods."""
+    """The objects that tell a Prometheus operator to scrape the pods, and those that download."""
 
-    enabled: Annotated[bool, doc("Whether it is made. Default: false.")] = False
+    enabled: Annotated[bool, doc("Whether they are made. Default: false.")] = False
     interval: Annotated[
         Annotated[str, Meta(pattern=r"^[0-9]+(ms|s|m|h)$", max_length=16)], doc("Default: 30s.")
     ] = "30s"
@@ -204,7 +207,9 @@ class ServiceMonitor(Base, frozen=True, kw_only=True):
 class Monitoring(Base, frozen=True, kw_only=True):
     """How metrics are collected."""
 
-    service_monitor: Annotated[ServiceMonitor, doc("A ServiceMonitor for the pods.")] = ServiceMonitor()
+    service_monitor: Annotated[
+        ServiceMonitor, doc("A ServiceMonitor for the pods, a PodMonitor for downloads.")
+    ] = ServiceMonitor()
 
 
 class RerankerSpec(Base, frozen=True, kw_only=True):

@@ -44,6 +44,7 @@ CHILDREN = (
     Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
     Kind("ScaledObject", "keda.sh/v1alpha1", "scaledobjects", "keda"),
     Kind("ServiceMonitor", "monitoring.coreos.com/v1", "servicemonitors", "service_monitors"),
+    Kind("PodMonitor", "monitoring.coreos.com/v1", "podmonitors", "service_monitors"),
 )
 """What a Reranker may own, in the order of making: a pod finds its account, claim and policies in place."""
 

@@ -12,14 +12,14 @@ from podium.settings import FIELDS, from_environment, variable
 
 # In the namespace of a Service called `podium…` Kubernetes sets PODIUM_PORT=tcp://10.0.0.1:80,
 # PODIUM_SERVICE_HOST, PODIUM_PORT_80_TCP_ADDR, PODIUM_WEB_SERVICE_PORT_HTTP, … in every pod.
-_SERVICE_LINK = re.compile(r"PODIUM_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_\w+)?)")
+_SERVICE_LINK = re.compile(r"PODIUM_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_\w+)")
 
 
 def is_service_link(name: str, value: str) -> bool:
     """Whether Kubernetes, and not the user, set a variable."""
-    if name == variable("port"):
-        return value.startswith(("tcp://", "udp://", "sctp://"))
-    return _SERVICE_LINK.fullmatch(name) is not None
+    if _SERVICE_LINK.fullmatch(name):
+        return True
+    return name.endswith("_PORT") and value.startswith(("tcp://", "udp://", "sctp://"))
 
 
 def dotfile(path: Path = Path(".env")) -> dict[str, str]:

@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 from rich.filesize import decimal
 
-from podium.cli.options import setting_options, termination_log, to_settings
+from podium.cli.options import SettingOption, setting_options, termination_log, to_settings
 from podium.cli.outcome import Outcome, ends_by_reason, leave
-from podium.cli.progress import downloading
+from podium.cli.progress import downloading, measured
 from podium.weights import fetch as weights
 
 
@@ -25,6 +25,15 @@ from podium.weights import fetch as weights
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these out.")
 @click.option("--max-bytes", type=click.IntRange(min=1), help="Bytes of the whole model at most.")
 @setting_options("cache_dir", "offline")
+@click.option(
+    "--metrics-port",
+    cls=SettingOption,
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    envvar="PODIUM_METRICS_PORT",
+    show_envvar=True,
+    help="Port for /metrics while it downloads: bytes and files, done and wanted; default: none.",
+)
 @termination_log
 def fetch(
     uri: str,
@@ -32,6 +41,7 @@ def fetch(
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     max_bytes: int | None,
+    metrics_port: int | None,
     termination_log: Path | None,
     **values: str | None,
 ) -> None:
@@ -55,7 +65,7 @@ def fetch(
             include=include,
             exclude=exclude,
             max_bytes=max_bytes,
-            progress=report,
+            progress=measured(report, metrics_port) if metrics_port else report,
         )
     at = f" at {fetched.revision}" if fetched.revision else ""
     done = f"{uri}{at} is complete, {decimal(fetched.bytes)}"

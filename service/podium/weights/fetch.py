@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from huggingface_hub import constants
@@ -28,8 +29,19 @@ log = logging.getLogger(__name__)
 _NO_HOME = Path("/nonexistent/podium")
 """Where nothing is and nothing can be made."""
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes on the disk and the bytes of the whole model."""
+
+class Downloaded(NamedTuple):
+    """How far a download is: what is on the disk, and what the whole model has."""
+
+    bytes: int
+    wanted_bytes: int
+    files: int
+    """Those that are whole."""
+    wanted_files: int
+
+
+Progress = Callable[[Downloaded], None]
+"""Called after each chunk and each file."""
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -54,7 +66,7 @@ def fetch(
     max_bytes: int | None = None,
     endpoint: str | None = None,
     token: str | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda far: None,
 ) -> Fetched:
     """Return the folder that holds a model, downloading what is missing.
 
@@ -240,10 +252,10 @@ def _fill(
     """Copy or download what is missing in `folder`; return each file's sha256."""
     assert source.repository is not None
     done, total = 0, sum(file.size for file in files)
-    for file in files:
+    for whole, file in enumerate(files):
 
-        def report(on_disk: int, before: int = done) -> None:
-            progress(before + on_disk, total)
+        def report(on_disk: int, before: int = done, whole: int = whole) -> None:
+            progress(Downloaded(before + on_disk, total, whole, len(files)))
 
         path = folder / file.name
         # The digest is in the name: the rest of another revision's file is never appended to this one.
@@ -266,7 +278,7 @@ def _fill(
                 )
             part.replace(path)
         done += file.size
-        progress(done, total)
+        progress(Downloaded(done, total, whole + 1, len(files)))
     return {file.name: _sha256(folder / file.name, file) for file in files}
 
 

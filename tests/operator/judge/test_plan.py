@@ -31,7 +31,7 @@ SPECS = st.fixed_dictionaries(
         ),
     )
 )
-ADDONS = frozenset({"ScaledObject", "ServiceMonitor"})
+ADDONS = frozenset({"ScaledObject", "ServiceMonitor", "PodMonitor"})
 
 
 @given(SPECS)

@@ -22,7 +22,7 @@ from podium_operator.resource.names import TEMPLATE_ANNOTATION  # noqa: E402
 from podium_operator.seen.observed import Observed  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
-ADDONS = frozenset({"ScaledObject", "ServiceMonitor"})
+ADDONS = frozenset({"ScaledObject", "ServiceMonitor", "PodMonitor"})
 
 CASES: dict[str, dict[str, Any]] = {
     "cpu": {"replicas": 2},
@@ -44,6 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
         },
         "cache": {"accessModes": ["ReadWriteMany"], "download": {"backoffLimit": 1, "nodeSelector": {"egress": "yes"}}},
         "networkPolicy": {"enabled": True, "ingressFrom": [{"podSelector": {"matchLabels": {"app": "search"}}}]},
+        "monitoring": {"serviceMonitor": {"enabled": True, "interval": "10s"}},
         "engine": {"imagePullSecrets": [{"name": "registry"}], "env": [{"name": "HTTPX_LOG", "value": "1"}]},
     },
     "autoscaled": {

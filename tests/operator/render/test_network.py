@@ -88,6 +88,8 @@ PROXY = {"model": {"uri": HUB, "proxy": {"httpsProxy": "http://proxy.corp:3128"}
         pytest.param({}, "out", SERVER, (53, "UDP"), OTHER, "internet", False, id="nor-one-outside"),
         pytest.param({}, "out", SERVER, (443, "TCP"), OTHER, "internet", False, id="servers-reach-no-hub"),
         pytest.param({}, "in", JOB, (8080, "TCP"), OTHER, "search", False, id="nobody-asks-a-job"),
+        pytest.param({}, "in", JOB, (8080, "TCP"), OTHER, "monitoring", True, id="but-the-scraper"),
+        pytest.param({}, "in", JOB, (22, "TCP"), OTHER, "monitoring", False, id="at-its-metrics-alone"),
         pytest.param({}, "out", JOB, (53, "TCP"), DNS, "kube-system", True, id="a-job-reaches-dns"),
         pytest.param(
             {}, "out", JOB, (443, "TCP"), OTHER, "internet-6", True, id="a-job-reaches-a-hub-by-ipv6"
