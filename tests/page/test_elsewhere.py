@@ -109,7 +109,7 @@ def test_a_key_is_asked_for_sent_and_kept_nowhere(browser: Browser, locked: Serv
         page.get_by_role("button", name="Rank").click()
         expect(page.locator("#results li")).to_have_count(4)
         for kind in page.locator("#kind option").evaluate_all("all => all.map(each => each.value)"):
-            page.get_by_label("as", exact=True).select_option(kind)
+            page.get_by_label("Written for").select_option(kind)
             code = page.locator("#code").inner_text()
             assert KEY not in code
             assert "PODIUM_API_KEY" in code
@@ -203,7 +203,7 @@ def test_the_same_request_elsewhere_gives_the_same_ranking(
         page.get_by_label("JSON", exact=True).check()
         page.locator("#documents").evaluate("(area, texts) => { area.value = JSON.stringify(texts) }", HARD)
         page.get_by_label("Only the best").fill("3")
-        page.get_by_label("as", exact=True).select_option(kind)
+        page.get_by_label("Written for").select_option(kind)
         page.get_by_role("button", name="Rank").click()
         expect(page.locator("#results li")).to_have_count(3)
         scores = [float(text) for text in page.locator("#results strong").all_inner_texts()]

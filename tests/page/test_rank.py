@@ -112,7 +112,7 @@ def test_ten_thousand_documents_are_drawn_a_hundred_at_a_time(watched: Watched, 
     page.get_by_role("button", name="Show 100 more of 9,900").focus()
     expect(rows).not_to_have_count(100)  # what comes near is drawn
     assert rows.count() < 1_000
-    page.get_by_label("as", exact=True).select_option("httpx")
+    page.get_by_label("Written for").select_option("httpx")
     assert len(page.locator("#code").inner_text()) < 20_000
     expect(page.locator("#left-out")).to_contain_text("Copy takes all of it, 10,000 documents")
 
