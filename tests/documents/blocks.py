@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
 CLIENTS = frozenset({"vendors", "langchain", "llama_index", "haystack"})
 RUNNERS = frozenset({"here", "cluster", "accepted", "values", *CLIENTS})
+TOLERANCE = 0.005
+"""How far a score on a page may be from the one that is answered: processors round differently."""
 _FENCE = re.compile(r"(?:^<!-- (?P<said>.+?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 
 
@@ -50,7 +52,7 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(page, line, found["language"], found["text"], how)
 
 
-def agrees(told: Any, found: Any, tolerance: float = 0.02) -> bool:
+def agrees(told: Any, found: Any) -> bool:
     """Whether what a page shows is in what was answered: keys of objects, equal lists, numbers nearly.
 
     `id` and `created` are other each time.
@@ -63,7 +65,7 @@ def agrees(told: Any, found: Any, tolerance: float = 0.02) -> bool:
         return same and all(map(agrees, told, found))
     if isinstance(told, float):
         near = isinstance(found, int | float)
-        return near and math.isclose(told, found, rel_tol=tolerance, abs_tol=tolerance)
+        return near and math.isclose(told, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     return bool(told == found)
 
 

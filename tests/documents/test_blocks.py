@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,14 @@ def server() -> Iterator[Serving]:
 
 def of(how: str) -> list[pytest.param]:
     return [pytest.param(block, id=block.name) for block in ALL if block.how == how]
+
+
+def printed_by(block: Block, of: Sequence[Block] = ALL) -> Block:
+    """Return the block that shows what another prints, the next one of its page."""
+    following = of[of.index(block) + 1 :][:1]
+    told = [each for each in following if each.page == block.page and each.how == "prints"]
+    assert told, f"{block.name}: say what it prints"
+    return told[0]
 
 
 @pytest.mark.parametrize("block", [pytest.param(each, id=each.name) for each in ALL])
@@ -70,9 +78,7 @@ def test_a_clients_example_runs_and_prints_what_the_page_says(
         timeout=PATIENCE_S,
     )
     assert ended.returncode == 0, ended.stderr
-    following = ALL[ALL.index(block) + 1]
-    assert following.how == "prints", f"{block.name}: say what it prints"
-    check_output(following, ended.stdout)
+    check_output(printed_by(block), ended.stdout)
 
 
 @pytest.mark.parametrize("block", of("values"))
@@ -86,7 +92,15 @@ def test_values_are_those_of_the_chart(block: Block) -> None:
 
 def test_an_answer_that_differs_is_found() -> None:
     told = {"results": [{"index": 1, "score": 0.99}]}
-    assert agrees(told, {"id": "x", "results": [{"index": 1, "score": 0.981}]})
+    assert agrees(told, {"id": "x", "results": [{"index": 1, "score": 0.986}]})
     assert not agrees(told, {"results": [{"index": 0, "score": 0.99}]})
-    assert not agrees(told, {"results": [{"index": 1, "score": 0.9}]})
+    assert not agrees(told, {"results": [{"index": 1, "score": 0.98}]})
     assert not agrees(told, {"results": []})
+
+
+def test_an_example_that_does_not_say_what_it_prints_is_named(tmp_path: Path) -> None:
+    last = Block(tmp_path / "one.md", 7, "python", "print(1)", "vendors")
+    elsewhere = Block(tmp_path / "two.md", 3, "", "1", "prints")
+    for blocks_there in [[last], [last, elsewhere]]:
+        with pytest.raises(AssertionError, match=r"one\.md:7: say what it prints"):
+            printed_by(last, blocks_there)

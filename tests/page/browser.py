@@ -26,8 +26,15 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-WARM_S = 120
-"""What a test waits for a model to be warm; a browser beside it takes both cores for a while."""
+PATIENCE_S = 240
+"""What a test waits for a model to be warm and for a browser; on a busy machine both take their time."""
+QUERY = "What is a panda?"
+DOCUMENTS = [
+    "I like cats.",
+    "The giant panda is a bear species endemic to China.",
+    "Pandas eat bamboo for twelve hours a day.",
+    "hi",
+]
 
 
 @contextlib.contextmanager
@@ -36,19 +43,19 @@ def chromium() -> Iterator[Browser]:
     if PROGRAM is None:
         pytest.skip("needs Chromium: `apt-get install chromium`, and PODIUM_CHROMIUM=/usr/bin/chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, headless=True, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=FLAGS, timeout=PATIENCE_S * 1000)
         yield browser
         browser.close()
 
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 @contextlib.contextmanager
 def builtin(**settings: Any) -> Iterator[Serving]:
     """Serve the built-in model, which is loaded once."""
     with serving(_model(), ready=False, **settings) as server:
-        until(server.starting.done, WARM_S)
+        until(server.starting.done, PATIENCE_S)
         server.starting.result()
         yield server
 
@@ -70,16 +77,16 @@ class Watched:
 
     def ended_well(self, port: int) -> None:
         """Assert that nothing was complained of and nobody else was asked."""
-        assert self.complaints == []
-        assert {urlsplit(url).netloc for url in self.asked if not url.startswith("data:")} == {
-            f"localhost:{port}"
-        }
+        assert not self.complaints, "\n".join(self.complaints)
+        asked = {urlsplit(url).netloc for url in self.asked if not url.startswith("data:")}
+        assert asked == {f"localhost:{port}"}, asked
 
 
 @contextlib.contextmanager
 def tab(browser: Browser, **options: Any) -> Iterator[Watched]:
     """Open a tab with a profile of its own."""
     context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE_S * 1000)
     watched = Watched(context.new_page())
     page = watched.page
     page.on("console", lambda said: watched.complaints.append(said.text) if said.type == "error" else None)
@@ -92,3 +99,17 @@ def tab(browser: Browser, **options: Any) -> Iterator[Watched]:
 def url(server: Serving, path: str = "/") -> str:
     """Return an address of the server, under the name that browsers trust without TLS."""
     return f"http://localhost:{server.port}{path}"
+
+
+def fill(page: Page, documents: str, query: str = QUERY) -> None:
+    """Type the query and the documents."""
+    page.get_by_label("Query").fill(query)
+    page.get_by_label("Documents", exact=True).and_(page.locator("textarea")).fill(documents)
+
+
+def rank(page: Page) -> list[str]:
+    """Press the button; return the texts of the ranking."""
+    with page.expect_response("**/v2/rerank"):
+        page.get_by_role("button", name="Rank").click()
+    expect(page.get_by_role("status").first).to_contain_text("ranked in")
+    return page.locator("#results li > p:first-of-type").all_inner_texts()

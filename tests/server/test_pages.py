@@ -12,6 +12,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 FILES = {
     "page.css": "text/css",
     "page.js": "text/javascript",
+    "documents.js": "text/javascript",
     "requests.js": "text/javascript",
     "docs.js": "text/javascript",
 }
@@ -85,6 +86,6 @@ def test_nothing_else_of_the_package_is_served(server, path):
     assert server.get(path).status == 404
 
 
-@pytest.mark.parametrize("name", ["page.js", "requests.js", "docs.js"])
+@pytest.mark.parametrize("name", ["page.js", "documents.js", "requests.js", "docs.js"])
 def test_no_text_is_put_into_a_page_as_html(name):
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|setHTML", read(name))

@@ -20,6 +20,7 @@ _FOLDER = Path(__file__).with_name("page")
 _FILES = {
     "page.css": "text/css",
     "page.js": "text/javascript",
+    "documents.js": "text/javascript",
     "requests.js": "text/javascript",
     "docs.js": "text/javascript",
 }

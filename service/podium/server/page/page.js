@@ -1,16 +1,19 @@
 // The page that ranks. What a caller or the server says is only ever put in as text.
 
+import { clip, decode, fromFile, fromJson, fromLines, whole } from "./documents.js"
 import { KINDS, textOf } from "./requests.js"
 
 const ROWS = 100 // at a time: ten thousand at once would stop the tab for seconds
-const SHOWN = 600 // characters of a document, and of code beyond its first documents
+const SHOWN = 600 // characters of a document
+const PART = 20 // documents, and as often SHOWN characters, of code
 const $ = id => document.getElementById(id)
 
 let info = {} // what /info tells, empty where it may not be asked
-let files = [] // {name, text}
+let files = [] // {name, text, documents}, the documents as read from the text
 let sent = null // {body, sources}, the request that `answered` answers
 let answered = [] // its results, best first
 let running = null
+let again // the timer of the next look at a server that loads
 
 function make(tag, className, text) {
   const element = document.createElement(tag)
@@ -28,7 +31,8 @@ async function introduce() {
     const root = await (await fetch("./", { headers: { accept: "application/json" } })).json()
     $("version").textContent = root.version
     $("about").textContent = `Ranks documents for a query with ${root.model}` + (root.status === "ready" ? "." : `, which is ${root.status}.`)
-    if (root.status !== "ready") setTimeout(introduce, 2000)
+    clearTimeout(again)
+    if (root.status !== "ready") again = setTimeout(introduce, 2000)
     const answer = await fetch("info", { headers: keyHeader() })
     if (!answer.ok) return
     info = await answer.json()
@@ -38,39 +42,17 @@ async function introduce() {
   } catch { /* the first request will say what is wrong */ }
 }
 
-// What is to be ranked.
-
-function fromJson(text, name) {
-  let read
-  try {
-    read = JSON.parse(text)
-  } catch (error) {
-    throw new Error(`${name} is not JSON: ${error.message}`)
-  }
-  const list = Array.isArray(read) ? read : read?.documents
-  if (!Array.isArray(list)) throw new Error(`${name} must be a list of documents, or an object with \`documents\``)
-  return list
-}
-
-function fromLines(text, name, read = line => line) {
-  return text.split(/\r\n|\n|\r/).flatMap((line, index) => line.trim() ? [[read(line, index), `${name} ${index + 1}`]] : [])
-}
-
-function fromFile({ name, text }) {
-  if (/\.json$/i.test(name)) return fromJson(text, name).map((each, index) => [each, `${name} ${index + 1}`])
-  if (/\.(jsonl|ndjson)$/i.test(name)) return fromLines(text, name, (line, index) => fromJson(`[${line}]`, `${name} ${index + 1}`)[0])
-  return $("by-line").checked ? fromLines(text, name) : [[text, name]]
-}
+// Asking, and what is answered.
 
 function compose() {
   const typed = $("documents").value
   const asJson = $("ask").elements.form.value === "json"
   const own = !asJson ? fromLines(typed, "line")
-    : typed.trim() ? fromJson(typed, "What is typed").map((each, index) => [each, `document ${index + 1}`]) : []
-  const pairs = [...own, ...files.flatMap(fromFile)]
-  const body = { model: info.served_model_name ?? "podium", query: $("query").value, documents: pairs.map(([each]) => whole(each)) }
+    : typed.trim() ? fromJson(typed, "What is typed", "document") : []
+  const pairs = [...own, ...files.flatMap(file => file.documents)]
+  const body = { model: info.served_model_name ?? "podium", query: whole($("query").value), documents: pairs.map(([each]) => each) }
   if ($("top").value) body.top_n = Number($("top").value)
-  if (!$("instructed").hidden && $("instruction").value.trim()) body.instruction = $("instruction").value
+  if (!$("instructed").hidden && $("instruction").value.trim()) body.instruction = whole($("instruction").value)
   if ($("overflow").value === "chunk") {
     body.overflow = "chunk"
     body.relevant_spans = { mode: "enabled", threshold: 0, max_spans: 1 }
@@ -78,11 +60,6 @@ function compose() {
   body.return_details = true
   return { body, sources: pairs.map(([, source]) => source) }
 }
-
-// Half an emoji is no text for most programs that the request is copied into.
-const whole = each => typeof each === "string" && each.toWellFormed ? each.toWellFormed() : each
-
-// Asking, and what is answered.
 
 async function rank() {
   running?.abort()
@@ -188,21 +165,20 @@ function units(text, { start, end }) {
 
 // The same request elsewhere.
 
-function code(documents) {
-  const { body } = compose()
+function code(body) {
   const base = new URL(".", location.href).href.replace(/\/$/, "")
-  return KINDS[$("kind").value].write({ ...body, documents: body.documents.slice(0, documents) }, base, Boolean($("key").value))
+  return KINDS[$("kind").value].write(body, base, Boolean($("key").value))
 }
 
 function showCode() {
   try {
-    const count = compose().body.documents.length
-    const text = code(20)
-    const short = text.length > 20 * SHOWN
-    $("code").textContent = short ? text.slice(0, 20 * SHOWN) + "…" : text
+    const { body } = compose(), count = body.documents.length
+    const text = code({ ...body, documents: clip(body.documents.slice(0, PART), PART * SHOWN) })
+    const short = text.length > PART * SHOWN
+    $("code").textContent = short ? text.slice(0, PART * SHOWN) + "…" : text
     $("left-out").textContent = [
       KINDS[$("kind").value].note ?? "",
-      count > 20 || short ? `Shown in part; Copy takes all of it, ${plural(count, "document")}.` : "",
+      count > PART || short ? `Shown in part; Copy takes all of it, ${plural(count, "document")}.` : "",
     ].join(" ").trim()
   } catch (error) {
     $("left-out").textContent = ""
@@ -211,7 +187,13 @@ function showCode() {
 }
 
 async function copy() {
-  const text = code()
+  let text
+  try {
+    text = code(compose().body)
+  } catch (error) {
+    $("copied").textContent = error.message
+    return
+  }
   try {
     await navigator.clipboard.writeText(text)
     $("copied").textContent = "Copied."
@@ -223,17 +205,16 @@ async function copy() {
   }
 }
 
-// Files.
+// Files: each is read once; large ones would else stop the tab at every pause in typing.
 
 async function add(list) {
   $("error").textContent = ""
-  for (const file of list) {
+  for (const each of list) {
     try {
-      const text = await file.text()
-      if (text.includes("\0")) throw new Error("it is no text")
-      files.push({ name: file.name, text })
+      const file = { name: each.name, text: decode(await each.arrayBuffer()) }
+      files.push({ ...file, documents: fromFile(file, $("by-line").checked) })
     } catch (error) {
-      $("error").textContent += `${file.name} cannot be read: ${error.message}\n`
+      $("error").textContent += `${each.name} cannot be read: ${error.message}\n`
     }
   }
   showFiles()
@@ -251,12 +232,13 @@ function showFiles() {
   }))
 }
 
-
 // What people do.
 
 $("ask").addEventListener("submit", event => { event.preventDefault(); rank() })
 $("ask").addEventListener("keydown", event => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("ask").requestSubmit()
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return
+  event.preventDefault() // fields and the button would submit once more
+  $("ask").requestSubmit()
 })
 let soon
 $("ask").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(showCode, 300) })
@@ -264,6 +246,7 @@ $("key").addEventListener("change", introduce)
 addEventListener("pagehide", () => { $("key").value = "" }) // nor is it kept for the way back
 
 $("files").addEventListener("change", async () => { await add([...$("files").files]); $("files").value = "" })
+$("by-line").addEventListener("change", () => { for (const file of files) file.documents = fromFile(file, $("by-line").checked) })
 for (const name of ["dragover", "drop"]) addEventListener(name, event => event.preventDefault()) // the tab stays
 $("drop").addEventListener("dragover", () => $("drop").classList.add("over"))
 $("drop").addEventListener("dragleave", () => $("drop").classList.remove("over"))
