@@ -99,10 +99,14 @@ def _life(space: Space, stop: threading.Event) -> None:
     space.bind_claim("large-cache")
     for replicas in itertools.chain((1, 2, 3, 4), itertools.cycle((3, 2, 3, 4))):
         space.rerank("small", replicas=replicas)
-        wait_for("its pods", lambda wanted=replicas: len(space.list("pods")) >= wanted)
+        wait_for("its pods", lambda wanted=replicas: _pods_of(space, "small") == wanted)
         space.answer("small")
         if stop.wait(SECONDS / 8):
             return
+
+
+def _pods_of(space: Space, name: str) -> int:
+    return sum(pod["metadata"]["name"].startswith(f"{name}-") for pod in space.list("pods"))
 
 
 DASHBOARDS = {"service": a_service, "fleet": a_fleet, "operator": a_fleet}

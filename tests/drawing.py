@@ -79,7 +79,7 @@ def _graph(series: Sequence[Series], unit: str, seconds: float, width: int, heig
     for number, each in enumerate(series):
         color = COLORS[number % len(COLORS)]
         path = " ".join(
-            f"{left + at / seconds * (right - left):.0f},{below - value / top * (below - above):.1f}"
+            f"{left + at / seconds * (right - left):.0f},{below - max(value, 0) / top * (below - above):.1f}"
             for at, value in each.points
         )
         yield f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.6"/>'
