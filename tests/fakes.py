@@ -40,6 +40,7 @@ class FakeModel:
         self.info = info
         self.pads = info.forward == "padded"
         self.shares = shares
+        self.threads = 1
         self.batches: list[list[str]] = []
         self.slices: list[list[str]] = []
         self.oom_pairs = 0

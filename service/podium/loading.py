@@ -27,8 +27,11 @@ def load_model(settings: Settings) -> CrossEncoder:
     return load_fetched(fetched, settings)
 
 
-def load_fetched(fetched: Fetched, settings: Settings) -> CrossEncoder:
-    """Load the model in a complete folder as the settings say; code that would run is looked at before."""
+def load_fetched(fetched: Fetched, settings: Settings, *, keep_scales: bool = False) -> CrossEncoder:
+    """Load the model in a complete folder as the settings say; code that would run is looked at before.
+
+    `keep_scales` writes those of int8 into the folder where it has none.
+    """
     if settings.trust_remote_code:
         verify(fetched)
     marked = marker.read(fetched.folder)
@@ -44,6 +47,7 @@ def load_fetched(fetched: Fetched, settings: Settings) -> CrossEncoder:
         instruction=settings.instruction,
         trust_remote_code=settings.trust_remote_code,
         allow_pickle=settings.allow_pickle,
+        keep_scales=keep_scales,
     )
 
 

@@ -80,6 +80,7 @@ class Reranker:
             queue_tokens=lambda: engine.backlog.tokens,
             queue_oldest_seconds=lambda: self.oldest_s,
             cache_bytes=lambda: self._cache.bytes,
+            threads=lambda: model.threads,
             tokens_per_second=lambda: engine.tokens_per_s,
             best_tokens_per_second=lambda: engine.best_tokens_per_s,
             batch_limit_tokens=lambda: engine.batch_tokens,

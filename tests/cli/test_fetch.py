@@ -15,6 +15,7 @@ import pytest
 from hub import COMMIT, Hub, Refusal
 from prometheus_client.parser import text_string_to_metric_families
 
+from podium.models.linear.int8 import largest_weight
 from podium.weights.source import BUILTIN
 
 PODIUM = Path(sys.executable).with_name("podium")
@@ -77,6 +78,25 @@ def test_success_prints_the_folder_and_leaves_commit_and_bytes_in_the_log(hub, t
         f"podium: org/model at {COMMIT} is complete, 19.7 MB",
     ]
     assert len(lines) <= 12
+
+
+def test_with_int8_the_scales_lie_beside_the_model_and_what_is_complete_gets_them_too(hub, tmp_path):
+    if largest_weight() is None:
+        pytest.skip("needs a processor on which oneDNN's products of 8-bit integers are exact")
+    fetch(hub, tmp_path)
+    ended, log = fetch(hub, tmp_path, "--dtype", "int8", PODIUM_OFFLINE="true")
+    folder = tmp_path / "cache" / "org--model" / COMMIT
+    assert (ended.returncode, ended.stdout) == (0, f"{folder}\n")
+    assert ended.stderr.splitlines()[-1] == f"podium: int8: the scales lie in {folder / '.podium-int8'}"
+    assert (folder / ".podium-int8").is_file()
+    assert (log["bytes"], log["resolvedRevision"]) == (SIZE, COMMIT)
+
+
+def test_a_download_without_scales_is_good_all_the_same(hub, tmp_path):
+    ended, log = fetch(hub, tmp_path, "--exclude", "tokenizer*", PODIUM_DTYPE="int8")
+    assert (ended.returncode, log["reason"], log["resolvedRevision"]) == (0, None, COMMIT)
+    assert "podium: int8: a start takes the scales itself: " in ended.stderr
+    assert list(tmp_path.glob("cache/*/*/.podium-int8")) == []
 
 
 def test_what_is_complete_ends_the_same_way_without_a_network(hub, tmp_path):

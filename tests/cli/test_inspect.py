@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from podium.cli.group import podium
+from podium.models.processor import instruction_set
 from podium.weights.source import BUILTIN
 
 PODIUM = Path(sys.executable).with_name("podium")
@@ -38,6 +39,9 @@ def test_it_says_how_the_model_scores():
     assert said["score"] == "first token: the checkpoint's own head"
     assert said["max length"] == {"tokens": 512, "decided by": "tokenizer_config.json: model_max_length"}
     assert (said["device"], said["dtype"], said["forward"]) == ("cpu", "float32", "packed")
+    assert said["dtype from"] == "PODIUM_DTYPE"
+    assert said["instruction set"] == instruction_set()
+    assert said["threads"] >= 1
     assert said["memory"] == {"weights": "38.0 MB", "a batch of 4096 tokens, about": "100.7 MB"}
     assert said["files used"] == [
         "config.json",

@@ -1,4 +1,7 @@
 import ctypes
+import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +9,7 @@ import pytest
 import torch
 
 from podium.errors import PermanentStartError, Reason
-from podium.models import devices
+from podium.models import devices, processor
 from podium.models.devices import give_back_freed_memory, keep_freed_memory
 
 CPU = torch.device("cpu")
@@ -66,7 +69,7 @@ def test_float32_is_for_every_device():
     [(True, torch.bfloat16, "bfloat16, float32"), (False, torch.float32, "float32")],
 )
 def test_bfloat16_is_taken_where_the_processor_has_it(native, auto, names, monkeypatch):
-    monkeypatch.setattr(devices, "_cpu_has_bfloat16", lambda: native)
+    monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: native)
     assert devices.choose_dtype("auto", CPU) is auto
     with pytest.raises(PermanentStartError) as caught:
         devices.choose_dtype("float16", CPU)
@@ -81,16 +84,83 @@ def test_bfloat16_is_taken_where_the_processor_has_it(native, auto, names, monke
     [("max 100000\n", 1 << 16), ("150000 100000\n", 2), ("50000 100000\n", 1), ("nonsense", 1 << 16)],
 )
 def test_the_container_s_quota_counts_in_whole_cores(text, cores, tmp_path, monkeypatch):
-    quota = tmp_path / "cpu.max"
-    quota.write_text(text)
-    monkeypatch.setattr(devices, "_CPU_QUOTA", quota)
+    (tmp_path / "cpu.max").write_text(text)
+    monkeypatch.setattr(devices, "_CGROUP", tmp_path)
     assert devices._quota() == cores
     assert 1 <= devices.cores() <= cores
 
 
+@pytest.mark.parametrize("folder", ["cpu", "cpu,cpuacct"])
+@pytest.mark.parametrize(("quota", "cores"), [("250000", 3), ("-1", 1 << 16), ("", 1 << 16)])
+def test_the_first_version_of_cgroups_counts_too(folder, quota, cores, tmp_path, monkeypatch):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (tmp_path / folder / "cpu.cfs_period_us").write_text("100000\n")
+    monkeypatch.setattr(devices, "_CGROUP", tmp_path)
+    assert devices._quota() == cores
+
+
 def test_without_a_quota_all_cores_count(tmp_path, monkeypatch):
-    monkeypatch.setattr(devices, "_CPU_QUOTA", tmp_path / "none")
+    monkeypatch.setattr(devices, "_CGROUP", tmp_path / "none")
     assert devices._quota() == 1 << 16
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "bytes_"),
+    [
+        ("memory.max", "2147483648\n", 2**31),
+        ("memory.max", "max\n", None),
+        ("memory/memory.limit_in_bytes", "1073741824\n", 2**30),
+        ("memory/memory.limit_in_bytes", "9223372036854771712\n", None),
+    ],
+)
+def test_the_container_s_memory_is_known_in_both_versions(file, text, bytes_, tmp_path, monkeypatch):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text)
+    monkeypatch.setattr(devices, "_CGROUP", tmp_path)
+    assert devices.memory_limit() == bytes_
+
+
+def test_threads_follow_a_quota_that_changes(tmp_path, monkeypatch, caplog):
+    quota, clock, told = tmp_path / "cpu.max", [0.0], []
+    monkeypatch.setattr(devices, "_CGROUP", tmp_path)
+    monkeypatch.setattr(devices, "_MOST_THREADS", 8)
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    quota.write_text("200000 100000")
+    threads = devices.Threads(now=lambda: clock[0])
+
+    def after(seconds, text):
+        clock[0] += seconds
+        quota.write_text(text)
+        threads.follow()
+        return threads.count
+
+    assert after(10, "200000 100000") == 2
+    assert after(1, "400000 100000") == 2, "it is not looked at so often"
+    assert after(10, "400000 100000") == 4
+    assert after(10, "max 100000") == 6, "the cores that the process may use"
+    with caplog.at_level(logging.INFO, "podium.models.devices"):
+        assert after(10, "50000 100000") == 1
+    assert told == [4, 6, 1]
+    assert "the model has 1 threads from now on, and had 6: its CPU limit" in caplog.text
+
+
+def test_torch_s_own_threads_may_grow_again_in_the_thread_that_runs_the_model():
+    """Their number belongs to a thread, and a pool that was made smaller is made larger again."""
+    code = """
+import threading, torch
+def run():
+    x = torch.randn(512, 512)
+    for count in (2, 1, 3):
+        torch.set_num_threads(count); x @ x
+        print(torch.get_num_threads(), end=" ")
+torch.set_num_threads(1)
+thread = threading.Thread(target=run); thread.start(); thread.join()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["2", "1", "3"]
 
 
 def test_a_dtype_is_called_by_its_plain_name():

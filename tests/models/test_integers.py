@@ -4,15 +4,20 @@ import json
 import logging
 import math
 import random
+import shutil
 
+import numpy as np
 import pytest
 from models.networks import BUILTIN
 from models.shared import unpacked
+from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 
 from podium.errors import PermanentStartError
-from podium.models import architectures
+from podium.models import architectures, calibration, devices, linear
+from podium.models.integers import check_memory
 from podium.models.linear.int8 import largest_weight
+from podium.models.linear.scales import NAME
 from podium.models.load import load
 from podium.models.readiness import self_test
 
@@ -85,9 +90,75 @@ def test_it_says_its_dtype_and_takes_less_memory(integers, floats):
 
 
 def test_the_log_says_how_long_the_scales_took(caplog):
-    with caplog.at_level(logging.INFO, "podium.models.load"):
+    with caplog.at_level(logging.INFO, "podium.models.integers"):
         load(BUILTIN, uri="builtin", dtype="int8")
     assert "int8: the scales of 10 layers were taken from 39 pairs in " in caplog.text
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder of the model with its scales beside it."""
+    folder = tmp_path_factory.mktemp("kept") / "model"
+    shutil.copytree(BUILTIN, folder)
+    load(folder, uri="kept", dtype="int8", keep_scales=True)
+    return folder
+
+
+def test_a_model_with_its_scales_beside_it_scores_the_same_to_the_last_bit(
+    kept, integers, monkeypatch, caplog
+):
+    def never(*_):
+        raise AssertionError("the scales were taken anew")
+
+    monkeypatch.setattr(linear.calibration, "calibrate", never)
+    with caplog.at_level(logging.INFO, "podium.models.integers"):
+        model = load(kept, uri="kept", dtype="int8")
+    assert f"int8: the scales of 10 layers were read from {kept / NAME} in " in caplog.text
+    assert model.info.dtype_from == f"PODIUM_DTYPE; scales are those of {NAME}"
+    assert integers.info.dtype_from == "PODIUM_DTYPE; scales were taken at this start"
+    pairs = [(query, document) for query, _ in calibration.pairs()[:6] for _, document in calibration.pairs()]
+    assert np.array_equal(scores(model, pairs), scores(integers, pairs))
+
+
+def test_scales_stay_where_the_model_is_served_in_floats_and_no_file_of_weights_they_are(kept):
+    before = (kept / NAME).read_bytes()
+    load(kept, uri="kept", dtype="float32")
+    load(kept, uri="kept", dtype="int8", keep_scales=True)
+    assert (kept / NAME).read_bytes() == before
+    (kept / "model.safetensors").rename(kept / "other.safetensors")  # then all files of that kind are weights
+    load(kept, uri="kept", dtype="int8")
+    (kept / "other.safetensors").rename(kept / "model.safetensors")
+
+
+@pytest.mark.parametrize("other", ["weights", "length"])
+def test_other_weights_and_other_settings_take_scales_of_their_own(kept, tmp_path, other, caplog):
+    folder = tmp_path / "model"
+    shutil.copytree(kept, folder)
+    if other == "weights":
+        tensors = load_file(folder / "model.safetensors")
+        save_file({name: tensor * 0.99 for name, tensor in tensors.items()}, folder / "model.safetensors")
+    with caplog.at_level(logging.INFO, "podium.models"):
+        load(folder, uri="x", dtype="int8", max_length=64 if other == "length" else None)
+    assert "is left aside: it was written for other weights, settings, or another version" in caplog.text
+    assert "int8: the scales of 10 layers were taken from 39 pairs in " in caplog.text
+
+
+def test_scales_that_cannot_be_written_are_told_of(kept, tmp_path, monkeypatch):
+    def read_only(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(linear.scales, "write", read_only)
+    with pytest.raises(PermanentStartError, match=r"podium-int8` cannot be written: Read-only file system"):
+        load(BUILTIN, uri="x", dtype="int8", keep_scales=True)
+
+
+def test_a_container_whose_memory_is_too_small_is_told_before_it_is_used_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "_CGROUP", tmp_path)
+    check_memory(BUILTIN)
+    (tmp_path / "memory.max").write_text(f"{1 << 29}\n")
+    with pytest.raises(PermanentStartError) as caught:
+        check_memory(BUILTIN)
+    assert caught.value.message == "it needs some 1.1 GB of memory, and this container may use 0.5 GB"
 
 
 def test_a_model_that_is_not_packed_is_refused_with_that_reason(monkeypatch):

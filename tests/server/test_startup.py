@@ -142,6 +142,9 @@ def test_a_ready_server_tells_of_its_model():
         instruction="judge",
         instruction_use="slot",
         notes=("the vision tower is not loaded: text only",),
+        dtype_from="auto: this processor does not multiply bfloat16",
+        instruction_set="AVX2",
+        faster="PODIUM_DTYPE=int8 is about 1.6 to 1.8 times as fast",
     )
     with serving(FakeModel(info), model="org/model", revision="a" * 40, max_documents=77) as server:
         assert server.get("/health").body == {"status": "ok", "model": "org/model", "device": "cpu"}
@@ -159,6 +162,10 @@ def test_a_ready_server_tells_of_its_model():
         assert told["scoring"] == "last token: row 1 of the vocabulary minus row 0"
         assert told["instruction_use"] == "slot"
         assert told["notes"] == ["the vision tower is not loaded: text only"]
+        assert told["model_dtype_from"] == "auto: this processor does not multiply bfloat16"
+        assert (told["instruction_set"], told["threads"]) == ("AVX2", 1)
+        assert told["faster"] == "PODIUM_DTYPE=int8 is about 1.6 to 1.8 times as fast"
+        assert server.metric("podium_threads") == 1
         (card,) = server.get("/v1/models").body["data"]
         assert (card["id"], card["object"]) == ("org/model", "model")
         assert server.get("/models").body["object"] == "list"

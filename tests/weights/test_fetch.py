@@ -13,7 +13,7 @@ from hub import COMMIT, Hub
 from podium import loading
 from podium.errors import PermanentStartError, Reason, StartError, TemporaryStartError
 from podium.settings import Settings
-from podium.weights.fetch import Downloaded, Fetched, fetch
+from podium.weights.fetch import Downloaded, Fetched, fetch, verify
 from podium.weights.source import BUILTIN
 
 FILES = {path.name: path.read_bytes() for path in BUILTIN.iterdir()}
@@ -201,6 +201,17 @@ def test_a_damaged_folder_is_fetched_again(hub, tmp_path):
     assert failing(hub, tmp_path, offline=True).reason is Reason.MODEL_NOT_FOUND
     assert fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint).folder == folder
     assert contents(folder) == FILES
+
+
+def test_scales_beside_a_model_stay_with_it_and_go_with_it(hub, tmp_path):
+    folder = fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint).folder
+    (folder / ".podium-int8").write_bytes(b"scales")
+    assert fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint) == Fetched(folder, COMMIT, SIZE)
+    verify(Fetched(folder, COMMIT, SIZE))
+    assert (folder / ".podium-int8").exists()
+    (folder / "model.safetensors").unlink()
+    assert fetch("org/model", cache_dir=tmp_path, endpoint=hub.endpoint).folder == folder
+    assert not (folder / ".podium-int8").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_said_at_once(hub, tmp_path):

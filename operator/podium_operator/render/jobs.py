@@ -12,6 +12,7 @@ from podium_operator.render.pod import (
     pod_template,
     pull_secrets,
     restricted,
+    serving_resources,
 )
 from podium_operator.resource.names import (
     ATTEMPT_ANNOTATION,
@@ -28,6 +29,8 @@ from podium_operator.resource.status import Pinned
 
 CA_DIR = "/etc/podium-ca"
 TERMINATION_LOG = "/dev/termination-log"
+_CALIBRATING = ("dtype", "family", "instruction", "max_length", "allow_pickle")
+"""Settings of the service that the scales of int8 follow from."""
 _DISRUPTED = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 """Rule of a Job: a pod that a drain or a preemption ended is no failure, another one is made."""
 
@@ -131,14 +134,15 @@ def _node_selector(reranker: Reranker) -> dict[str, str] | None:
 
 def _container(reranker: Reranker, source: Source, pinned: Pinned, claim_size: str) -> dict[str, Any]:
     given = reranker.spec.cache.download.resources
-    default = {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
     mounts: list[dict[str, Any]] = [
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 inside the pod
         {"name": "models", "mountPath": MODELS_DIR},
     ]
     if reranker.spec.model.ca_bundle_ref:
         mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
-    chosen = {"requests": dict(given.requests), "limits": dict(given.limits)} if given else default
+    chosen = (
+        {"requests": dict(given.requests), "limits": dict(given.limits)} if given else _resources(reranker)
+    )
     return {
         "name": "download",
         "image": image(reranker, pinned),
@@ -152,6 +156,32 @@ def _container(reranker: Reranker, source: Source, pinned: Pinned, claim_size: s
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def _resources(reranker: Reranker) -> dict[str, dict[str, int | str]]:
+    """Return the resources where the spec has none. For int8 the model is loaded to take its scales, as a
+    serving pod does where there are none: the memory is a serving pod's.
+    """
+    if not _scales(reranker):
+        return {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
+    requests, limits = serving_resources(reranker.spec.engine)
+    limit = {"memory": limits["memory"]} if "memory" in limits else {}
+    return {
+        "requests": {"cpu": "250m", "memory": requests.get("memory", limits.get("memory", "2Gi"))},
+        "limits": limit,
+    }
+
+
+def _scales(reranker: Reranker) -> dict[str, str]:
+    """Return the settings by which the scales of int8 are taken, as serving pods have them; none where
+    another dtype is served.
+    """
+    engine = reranker.spec.engine
+    length = None if engine.max_length is None else str(engine.max_length)
+    said = {"dtype": engine.dtype, "max_length": length, **engine.settings}
+    if said["dtype"] != "int8" or reranker.spec.gpu:
+        return {}
+    return {f"PODIUM_{name.upper()}": value for name in _CALIBRATING if (value := said.get(name)) is not None}
 
 
 def _arguments(reranker: Reranker, source: Source, claim_size: str) -> list[str]:
@@ -182,6 +212,7 @@ def _environment(reranker: Reranker) -> list[dict[str, Any]]:
         "NO_PROXY": model.proxy.no_proxy if model.proxy else None,
         "SSL_CERT_FILE": bundle,
         "REQUESTS_CA_BUNDLE": bundle,
+        **_scales(reranker),
     }
     variables: list[dict[str, Any]] = [
         {"name": name, "value": value} for name, value in values.items() if value is not None

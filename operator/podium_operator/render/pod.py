@@ -12,6 +12,7 @@ from podium_operator.resource.names import CLAIM_LABEL, CONTAINER, MANAGER, OWNE
 from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.source import MODELS_DIR, Source
 from podium_operator.resource.status import Pinned
+from podium_operator.resource.workload import Engine
 
 PORT = 8080
 USER = 65532
@@ -208,10 +209,15 @@ def environment(reranker: Reranker, source: Source, pinned: Pinned) -> list[dict
     return list(result.values())
 
 
+def serving_resources(engine: Engine) -> tuple[dict[str, int | str], dict[str, int | str]]:
+    """Return requests and limits of the serving container, the GPU apart."""
+    given = engine.resources
+    return (dict(given.requests), dict(given.limits)) if given else ({"cpu": "1", "memory": "2Gi"}, {})
+
+
 def _resources(reranker: Reranker) -> dict[str, Any]:
-    given, gpu = reranker.spec.engine.resources, reranker.spec.gpu
-    requests = dict(given.requests) if given else {"cpu": "1", "memory": "2Gi"}
-    limits = dict(given.limits) if given else {}
+    gpu = reranker.spec.gpu
+    requests, limits = serving_resources(reranker.spec.engine)
     claims = [{"name": claim.name} for claim in gpu.resource_claims] if gpu else []
     if gpu and not claims:
         requests[gpu.resource_name] = limits[gpu.resource_name] = str(gpu.count)

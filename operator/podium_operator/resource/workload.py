@@ -97,7 +97,11 @@ class Download(Base, frozen=True, kw_only=True):
     """The Job that fills the cache."""
 
     resources: Annotated[
-        Resources | None, doc("Of its container. Default: 250m CPU, 512Mi to 2Gi memory.")
+        Resources | None,
+        doc(
+            "Of its container. Default: 250m CPU, 512Mi to 2Gi memory; with `engine.dtype: int8`, for which "
+            "it loads the model, the memory of `engine.resources`."
+        ),
     ] = None
     node_selector: Annotated[
         Labels | None, doc("Labels of its node. Default: those of `scheduling.nodeSelector`.")

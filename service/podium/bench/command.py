@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import click
 import msgspec
-import torch
 from msgspec import structs
 from rich.console import Console
 from rich.progress import Progress
@@ -25,7 +24,7 @@ from podium.bench.results import Beside, Report, Way
 from podium.bench.server import serving
 from podium.bench.shapes import CLIENTS, SHAPES, Shape, folder_of
 from podium.bench.texts import Pair, pairs
-from podium.models import devices
+from podium.models import devices, processor
 from podium.settings import DEFAULT_CACHE
 from podium.weights.fetch import expanded
 
@@ -260,5 +259,5 @@ def _machine() -> str:
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    able = torch.backends.cpu.get_cpu_capability()
+    able = processor.instruction_set()
     return f"{(names or [platform.machine()])[0]}, {able}, {devices.cores()} cores"

@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification
 from podium.bench.results import Way
 from podium.bench.texts import Pair
 from podium.models import devices
+from podium.models.linear.int8 import largest_weight
 
 BATCH = 32
 """Pairs of a batch, sorted by length: Sentence Transformers' default, and what ONNX Runtime is given, too."""
@@ -74,7 +75,7 @@ def export(folder: Path, cache: Path) -> tuple[Path, Path]:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    reduced = not torch.cpu._is_vnni_supported()
+    reduced = largest_weight() != 127
     weights = (folder / "model.safetensors").stat()
     said = f"{(folder / 'config.json').read_text()} {weights.st_size} {torch.__version__} {reduced}"
     home = cache / "bench" / hashlib.sha256(said.encode()).hexdigest()[:16]

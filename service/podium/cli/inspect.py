@@ -103,6 +103,10 @@ def describe(fetched: Fetched, settings: "Settings", query: str, document: str) 
         "architecture": info.architecture,
         "device": info.device,
         "dtype": info.dtype,
+        "dtype from": info.dtype_from,
+        "instruction set": info.instruction_set,
+        "faster": info.faster,
+        "threads": model.threads,
         "forward": info.forward,
         "memory": {
             "weights": decimal(info.weights_bytes),

@@ -63,7 +63,13 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     """`cpu`, `cuda:0`, `mps`."""
     dtype: str
-    """`float32`, `bfloat16`, `float16`."""
+    """`float32`, `bfloat16`, `float16`, `int8`."""
+    dtype_from: str = ""
+    """What decided it: the setting, or what `auto` found of the device; for int8 also whose scales it has."""
+    instruction_set: str | None = None
+    """What the processor multiplies with, such as `AVX512-VNNI`; None where it is not the device."""
+    faster: str | None = None
+    """Which dtype would be faster on this processor, and about how much; None where none is known."""
     forward: str
     """`packed`, or `padded` for architectures that cannot be packed."""
     max_length: int
@@ -110,6 +116,11 @@ class Model(Protocol):
     """Whether a batch costs its longest pair times their number, and not the sum of their lengths."""
     shares: bool
     """Whether the pairs of a query begin with a prefix that a batch computes once."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that compute on a CPU now; their number follows the container's quota."""
+        ...
 
     def queries(
         self, texts: Sequence[str], *, instruction: str | None = None, max_characters: int | None = None

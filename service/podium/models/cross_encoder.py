@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from podium.errors import OutOfMemory
 from podium.models.base import Encoding, ModelInfo
+from podium.models.devices import Threads
 from podium.models.recipe import Recipe
 from podium.models.text.pairs import PairTokenizer
 from podium.models.text.tokenizer import PromptTokenizer
@@ -46,6 +47,12 @@ class CrossEncoder:
         self.pads = forward.pads
         self.shares = tokenizer.shares and not self.pads
         self.forward = forward
+        self._threads = Threads()
+
+    @property
+    def threads(self) -> int:
+        """Threads that compute on a CPU now."""
+        return self._threads.count
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits, (n,) float32, in order; raises OutOfMemory where the batch does not fit.
@@ -57,6 +64,7 @@ class CrossEncoder:
         held = [index for index, encoding in enumerate(encodings) if len(encoding.ids)]
         if not held:
             return scores
+        self._threads.follow()
         try:
             with torch.inference_mode():
                 scores[held] = self.forward.logits([encodings[index] for index in held])

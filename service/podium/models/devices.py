@@ -4,8 +4,9 @@ import ctypes
 import logging
 import math
 import os
-import platform
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from podium.errors import PermanentStartError, Reason
+from podium.models import processor
 from podium.models.linear.int8 import largest_weight
 
 logger = logging.getLogger(__name__)
 
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP = Path("/sys/fs/cgroup")
+_CPU_V1 = ("cpu", "cpu,cpuacct")
+"""Folders of the first version of cgroups; `_QUOTA` is -1 there where there is none."""
+_QUOTA, _PERIOD = "cpu.cfs_quota_us", "cpu.cfs_period_us"
+_UNBOUNDED = 1 << 60
+"""Bytes of memory that are no limit: the first version says nearly 2^63."""
+_MOST_THREADS = torch.get_num_threads()
+"""Threads that torch would take by itself, by OMP_NUM_THREADS too: before any is set."""
+_LOOK_S = 3.0
+"""Seconds between two looks at the quota."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024
@@ -77,6 +88,15 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
+def dtype_from(wanted: str, device: torch.device, dtype: torch.dtype) -> str:
+    """Say what decided the dtype that `choose_dtype` returned."""
+    if wanted != "auto":
+        return "PODIUM_DTYPE"
+    if device.type == "cpu":
+        return processor.why(name(dtype))
+    return f"auto: the one for {device.type}, which computes in {', '.join(map(name, dtypes(device)))}"
+
+
 def name(dtype: torch.dtype) -> str:
     """Return `float32` for torch.float32."""
     return str(dtype).removeprefix("torch.")
@@ -92,7 +112,7 @@ def dtypes(device: torch.device) -> list[torch.dtype]:
         return [*([torch.bfloat16] if native else []), torch.float16, torch.float32]
     if device.type == "mps":
         return [torch.float32, torch.float16]
-    return [torch.bfloat16, torch.float32] if _cpu_has_bfloat16() else [torch.float32]
+    return [torch.bfloat16, torch.float32] if processor.multiplies_bfloat16() else [torch.float32]
 
 
 def computes_int8(device: torch.device) -> bool:
@@ -142,32 +162,62 @@ def placed(values: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def _cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself, and oneDNN lets it (ONEDNN_MAX_CPU_ISA may not): from
-    AVX-512 on oneDNN takes bfloat16 without such instructions too, slower than float32.
-    """
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return False
-    if platform.machine() in ("aarch64", "arm64"):
-        return True
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
 def cores() -> int:
-    """Return how many cores the model's thread may use: never more than the container's quota, where torch
-    counts those of the host.
+    """Return how many cores the model's thread may use now: never more than the container's quota, where
+    torch counts those of the host.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(torch.get_num_threads(), allowed, _quota()))
+    return max(1, min(_MOST_THREADS, allowed, _quota()))
 
 
 def _quota() -> int:
     """Return the container's CPU limit in whole cores, rounded up; a large number where there is none."""
+    v2 = _words(_CGROUP / "cpu.max")
+    for quota, period in [v2, *(_words(_CGROUP / v1 / _QUOTA, _CGROUP / v1 / _PERIOD) for v1 in _CPU_V1)]:
+        if quota.isdigit() and period.isdigit() and int(period):
+            return math.ceil(int(quota) / int(period))
+    return 1 << 16
+
+
+def memory_limit() -> int | None:
+    """Return the bytes of memory that the container may use; None where nothing bounds them."""
+    for file in (_CGROUP / "memory.max", _CGROUP / "memory" / "memory.limit_in_bytes"):
+        said, _ = _words(file)
+        if said.isdigit() and int(said) < _UNBOUNDED:
+            return int(said)
+    return None
+
+
+def _words(*files: Path) -> tuple[str, str]:
+    """Return the first two words of files; empty ones where there are fewer."""
     try:
-        quota, period = _CPU_QUOTA.read_text().split()
-    except (OSError, ValueError):
-        return 1 << 16
-    return 1 << 16 if quota == "max" else math.ceil(int(quota) / int(period))
+        words = " ".join(file.read_text() for file in files).split()
+    except (OSError, UnicodeDecodeError):
+        words = []
+    first, second, *_ = [*words, "", ""]
+    return first, second
+
+
+class Threads:
+    """Torch's threads, as many as there are cores to use: a quota may change while a pod runs."""
+
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+        self.count = torch.get_num_threads()
+        self._now = now
+        self._looked = now()
+
+    def follow(self) -> None:
+        """Look at the quota anew, every few seconds; call it from the thread that runs the model, whose
+        number it sets.
+        """
+        if self._now() - self._looked < _LOOK_S:
+            return
+        self._looked = self._now()
+        count = cores()
+        if count != self.count:
+            torch.set_num_threads(count)
+            logger.info("the model has %d threads from now on, and had %d: its CPU limit", count, self.count)
+            self.count = count
 
 
 def device_memory(device: str) -> tuple[int, int]:

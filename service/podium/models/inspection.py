@@ -15,6 +15,9 @@ _TOKENIZERS = (
 
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
+_OWN = ".podium-"
+"""How the names of Podium's own files in a folder begin; they are of use, and no part of the model."""
+
 
 def files_used(folder: Folder, recipe: Recipe) -> list[str]:
     """Return the files that scoring by a recipe takes anything from, in the folder's order."""
@@ -38,7 +41,7 @@ def files_used(folder: Folder, recipe: Recipe) -> list[str]:
 def files_left_aside(folder: Folder, recipe: Recipe) -> list[str]:
     """Return the other files, in the folder's order."""
     used = set(files_used(folder, recipe))
-    return [file for file in folder.files if file not in used]
+    return [file for file in folder.files if file not in used and not file.startswith(_OWN)]
 
 
 def batch_bytes(config: Any, tokens: int, item_bytes: int) -> int:

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,21 +13,18 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils.logging import disable_progress_bar
 
 from podium.errors import PodiumError, is_failure
-from podium.models import agreement, architectures, calibration, devices, facts, inspection
+from podium.models import agreement, architectures, devices, facts, inspection, integers, processor
 from podium.models.base import ModelInfo
 from podium.models.cross_encoder import CrossEncoder, Forward
 from podium.models.families.table import own_code, recipe_of
 from podium.models.folder import Folder, first_line, read, refused
-from podium.models.linear.calibration import WORST_SHARE
 from podium.models.network.heads import make_head
 from podium.models.network.packed import PackedForward
 from podium.models.network.padded import PaddedForward
-from podium.models.network.tensors import listed
 from podium.models.network.weights import build, config_of
 from podium.models.recipe import Pair, Recipe
 from podium.models.text import files
-from podium.models.text.pairs import PairTokenizer
-from podium.models.text.tokenizer import PromptTokenizer, make
+from podium.models.text.tokenizer import make
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +45,16 @@ def load(
     instruction: str | None = None,
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
+    keep_scales: bool = False,
 ) -> CrossEncoder:
     """Load the reranker that lies in `folder`; no network is used.
 
     `uri` is told on; `name` is what a hub calls the model, `uri` where it is None, and tells some families;
-    `family` overrules what the folder says;
-    `instruction` takes the place of the model's own default. Takes torch's threads for this process: one a
-    core that it may use. A device that does not compute what the CPU does is not served: `auto` then takes
-    the CPU, with a warning. Raises PermanentStartError where the folder, the device, the dtype or the length
-    cannot work, or where the device was asked for by its name.
+    `family` overrules what the folder says; `instruction` takes the place of the model's own default;
+    `keep_scales` writes the scales of int8 into the folder where it has none for this. Takes torch's threads
+    for this process: one a core that it may use. A device that does not compute what the CPU does is not
+    served: `auto` then takes the CPU, with a warning. Raises PermanentStartError where the folder,
+    the device, the dtype or the length cannot work, or where the device was asked for by its name.
     """
     disable_progress_bar()
     loaded_on = functools.partial(
@@ -72,6 +69,7 @@ def load(
         instruction=instruction,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
+        keep_scales=keep_scales,
     )
     with _in_words(folder):
         on = devices.choose_device(device)
@@ -103,6 +101,7 @@ def _loaded(
     instruction: str | None,
     trust_remote_code: bool,
     allow_pickle: bool,
+    keep_scales: bool,
 ) -> CrossEncoder:
     computed_in = devices.choose_dtype(dtype, on)
     torch.set_num_threads(devices.cores())
@@ -152,8 +151,10 @@ def _loaded(
         )
         forward = PaddedForward(network, head, recipe, on, computed_in)
     notes: tuple[str, ...] = ()
+    dtype_from = devices.dtype_from(dtype, on, computed_in)
     if isinstance(forward, PackedForward) and computed_in == torch.int8:
-        notes = _in_integers(forward, text)
+        scales_from, notes = integers.serve(forward, text, folder, keep_scales=keep_scales)
+        dtype_from = f"{dtype_from}; {scales_from}"
         weights = forward.weights_bytes()
     info = ModelInfo(
         uri=uri,
@@ -161,6 +162,9 @@ def _loaded(
         architecture=architecture,
         device=str(on),
         dtype=devices.name(computed_in),
+        dtype_from=dtype_from,
+        instruction_set=processor.instruction_set() if on.type == "cpu" else None,
+        faster=_faster(computed_in, on, forward),
         forward=forward.name,
         max_length=limit,
         max_length_from=limited_by,
@@ -182,29 +186,10 @@ def _loaded(
     return CrossEncoder(info, text, forward, recipe)
 
 
-def _in_integers(forward: PackedForward, text: PairTokenizer | PromptTokenizer) -> tuple[str, ...]:
-    """Serve a model's linear layers in integers; return what a user ought to know of it."""
-    started = time.monotonic()
-    texts = calibration.pairs()
-    asked, offered = (text.queries([pair[0] for pair in texts]), text.documents([pair[1] for pair in texts]))
-    encodings = [text.pair(query, document) for query, document in zip(asked, offered, strict=True)]
-    with torch.inference_mode():
-        found = forward.to_integers(encodings)
-    kept = [name for name, settled in found.items() if not settled.near]
-    logger.info(
-        "int8: the scales of %d layers were taken from %d pairs in %.1f s",
-        len(found),
-        len(encodings),
-        time.monotonic() - started,
-    )
-    if not kept:
-        return ()
-    note = (
-        f"{len(kept)} of {len(found)} layers stay in float32, as their output in integers differs by more "
-        f"than {WORST_SHARE:.0%}: {listed(kept)}"
-    )
-    logger.warning("int8: %s", note)
-    return (note,)
+def _faster(dtype: torch.dtype, device: torch.device, forward: Forward) -> str | None:
+    if device.type != "cpu":
+        return None
+    return processor.faster(devices.name(dtype), packed=isinstance(forward, PackedForward))
 
 
 def with_instruction(recipe: Recipe, instruction: str | None) -> Recipe:

@@ -66,6 +66,10 @@ async def start(service: Service, load: Callable[[Settings], Model]) -> None:
         extra={
             "device": info.device,
             "dtype": info.dtype,
+            "dtype_from": info.dtype_from,
+            "instruction_set": info.instruction_set,
+            "faster": info.faster,
+            "threads": model.threads,
             "forward": info.forward,
             "family": info.family,
             "recognised_by": info.recognised_by,

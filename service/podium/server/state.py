@@ -94,6 +94,11 @@ class Service:
         """The loaded model, None while it loads."""
         return None if self.reranker is None else self.reranker.model.info
 
+    @property
+    def threads(self) -> int | None:
+        """Threads of the model on a CPU now, None while it loads."""
+        return None if self.reranker is None else self.reranker.model.threads
+
     def check_key(self, *sent: str) -> str | None:
         """Return the name of the configured key that was sent, None where it has none or none is configured.
 

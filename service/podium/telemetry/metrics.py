@@ -163,6 +163,11 @@ class Metrics:
             "Documents of which something was cut to fit the model.",
             registry=registry,
         )
+        self.threads = Gauge(
+            "podium_threads",
+            "Threads that the model computes with on a CPU; they follow the container's limit.",
+            registry=registry,
+        )
         self.device_memory_bytes = Gauge(
             "podium_device_memory_bytes",
             "Bytes of the GPU's memory, used by anyone and free; none on a CPU.",

@@ -10,7 +10,9 @@ import msgspec
 from podium.settings import is_commit
 from podium.weights.select import stays_inside
 
-NAME = ".podium-complete"
+OWN = ".podium-"
+"""How the names of files begin that Podium puts into a model's folder beside the hub's."""
+NAME = f"{OWN}complete"
 
 
 class Asked(msgspec.Struct, frozen=True):

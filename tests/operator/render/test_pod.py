@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from rerankers import HUB, SETTINGS, body, settle
+from rerankers import HUB, SETTINGS, body, downloaded, look, settle
 
 from podium_operator.settings import Settings
 
@@ -88,6 +88,45 @@ def test_the_caches_jobs_can_be_told_to_queues_and_meshes(part: str) -> None:
     if part == "-dl-":
         assert (pod["spec"]["schedulerName"], pod["spec"]["priorityClassName"]) == ("volcano", "low")
         assert pod["spec"]["runtimeClassName"] == "gvisor"
+
+
+def download(**spec: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return settings of the service and resources of the download's container."""
+    (container,) = job("-dl-", **spec)["spec"]["template"]["spec"]["containers"]
+    said = {item["name"]: item.get("value") for item in container["env"]}
+    return {name: value for name, value in said.items() if name.startswith("PODIUM_")}, container["resources"]
+
+
+def test_a_download_for_int8_takes_the_scales_as_serving_pods_read_with_the_memory_of_one() -> None:
+    engine = {
+        "dtype": "int8",
+        "maxLength": 512,
+        "settings": {"instruction": "judge", "self_test": "off"},
+        "resources": {"requests": {"cpu": "4", "memory": "6Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}},
+    }
+    said, resources = download(engine=engine)
+    wanted = {"PODIUM_DTYPE": "int8", "PODIUM_MAX_LENGTH": "512", "PODIUM_INSTRUCTION": "judge"}
+    assert said == {"PODIUM_CACHE_DIR": "/tmp/podium", **wanted}
+    assert resources == {"requests": {"cpu": "250m", "memory": "6Gi"}, "limits": {"memory": "8Gi"}}
+    assert download(engine={"dtype": "int8"})[1] == {"requests": {"cpu": "250m", "memory": "2Gi"}}
+    assert download(engine={"settings": {"dtype": "int8"}})[0]["PODIUM_DTYPE"] == "int8"
+    small = {"limits": {"memory": "1Gi"}}
+    assert download(engine=engine, cache={"download": {"resources": small}})[1] == small
+
+
+@pytest.mark.parametrize("dtype", [None, "auto", "bfloat16"])
+def test_a_download_for_another_dtype_loads_no_model(dtype: str | None) -> None:
+    said, resources = download(engine={"dtype": dtype, "maxLength": 512} if dtype else {})
+    assert said == {"PODIUM_CACHE_DIR": "/tmp/podium"}
+    assert resources["limits"] == {"memory": "2Gi"}
+
+
+def test_a_change_to_int8_does_not_download_anew() -> None:
+    before = downloaded(body(model={"uri": HUB}))
+    changed = body(generation=2, model={"uri": HUB}, engine={"dtype": "int8"})
+    plan = look(changed, before).plan
+    assert ("Job" in {kind for kind, _ in before.children}, plan.applies != ()) == (True, True)
+    assert {kind for kind, _ in plan.concerns} == {"Deployment"}
 
 
 def test_security_contexts_are_the_platforms_where_it_has_some() -> None:

@@ -21,7 +21,7 @@ from podium.models.attention.rule import Rule
 from podium.models.base import Encoding
 from podium.models.devices import placed
 from podium.models.layout import Layout
-from podium.models.linear import calibration
+from podium.models.linear import calibration, scales
 from podium.models.linear.calibration import Settled, Undecided
 from podium.models.linear.int8 import Int8Linear
 from podium.models.linear.onednn import Fuse, FusedLinear, fused
@@ -83,11 +83,19 @@ class PackedForward:
         `known` is what an earlier call returned; without it the pairs are scored, and layers settled in turn.
         """
         base = self._reduced.base
-        found = dict(known) if known else calibration.calibrate(base, lambda: self.logits(encodings))
+        if known is None:
+            found = calibration.calibrate(base, lambda: self.logits(encodings))
+        else:
+            found = dict(known)
         calibration.settle(base, found)
         fusion.link(base)
         self._head = calibration.InBlocks(self._head, calibration.FEW)
         return found
+
+    def scales_binding(self, encodings: Sequence[Encoding]) -> str:
+        """Return what scales that the pairs give are bound to; to be asked before `to_integers`."""
+        reads = (self._causal, self._share, self._segments, self._reduced.state)
+        return scales.binding(self._reduced, encodings, *reads)
 
     def weights_bytes(self) -> int:
         """Return the bytes of the weights in memory, once they are integers."""

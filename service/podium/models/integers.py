@@ -1,0 +1,90 @@
+"""A packed model's linear layers in 8-bit integers: by scales that lie beside it, or that are taken now."""
+
+import logging
+import math
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from podium.models import calibration, devices
+from podium.models.folder import read, refused
+from podium.models.linear import scales
+from podium.models.linear.calibration import WORST_SHARE
+from podium.models.network.packed import PackedForward
+from podium.models.network.tensors import listed
+from podium.models.text.pairs import PairTokenizer
+from podium.models.text.tokenizer import PromptTokenizer
+
+logger = logging.getLogger(__name__)
+
+SCALES = scales.NAME
+_BESIDE_BYTES = 1 << 30
+"""Memory that a process needs beside the float weights: Python, torch, and the text for calibration."""
+
+
+class InIntegers(NamedTuple):
+    """What a user ought to know of it."""
+
+    scales_from: str
+    notes: tuple[str, ...]
+
+
+def check_memory(folder: Path) -> None:
+    """Raise PermanentStartError where the container's memory does not hold a model in float32.
+
+    The kernel would end a download whose files are all there, and end the next try as well.
+    """
+    needed = 4 * sum(math.prod(tensor.shape) for tensor in read(folder).tensors.values()) + _BESIDE_BYTES
+    limit = devices.memory_limit()
+    if limit is not None and needed > limit:
+        raise refused(
+            f"it needs some {needed / 1e9:.1f} GB of memory, and this container may use {limit / 1e9:.1f} GB"
+        )
+
+
+def serve(
+    forward: PackedForward, text: PairTokenizer | PromptTokenizer, folder: Path, *, keep_scales: bool
+) -> InIntegers:
+    """Serve a model's linear layers in integers from now on.
+
+    `keep_scales`: what had to be taken is written into the folder; raises PermanentStartError where it cannot
+    be written.
+    """
+    started = time.monotonic()
+    texts = calibration.pairs()
+    asked, offered = (text.queries([pair[0] for pair in texts]), text.documents([pair[1] for pair in texts]))
+    encodings = [text.pair(query, document) for query, document in zip(asked, offered, strict=True)]
+    path = folder / scales.NAME
+    bound_to = forward.scales_binding(encodings)
+    known = scales.read(folder, bound_to)
+    with torch.inference_mode():
+        found = forward.to_integers(encodings, known)
+    seconds = time.monotonic() - started
+    if known is None:
+        logger.info(
+            "int8: the scales of %d layers were taken from %d pairs in %.1f s%s",
+            len(found),
+            len(encodings),
+            seconds,
+            "" if keep_scales else "; `podium fetch --dtype int8` puts them beside the model",
+        )
+    else:
+        logger.info("int8: the scales of %d layers were read from %s in %.1f s", len(found), path, seconds)
+    if known is None and keep_scales:
+        try:
+            scales.write(folder, found, bound_to)
+        except OSError as error:
+            raise refused(f"`{path}` cannot be written: {error.strerror}") from error
+    kept = [name for name, settled in found.items() if not settled.near]
+    note = (
+        f"{len(kept)} of {len(found)} layers stay in float32, as their output in integers differs by more "
+        f"than {WORST_SHARE:.0%}: {listed(kept)}"
+    )
+    if kept:
+        logger.warning("int8: %s", note)
+    return InIntegers(
+        "scales were taken at this start" if known is None else f"scales are those of {scales.NAME}",
+        (note,) if kept else (),
+    )
