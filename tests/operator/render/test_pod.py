@@ -106,7 +106,7 @@ def test_a_download_for_int8_takes_the_scales_as_serving_pods_read_with_the_memo
     }
     said, resources = download(engine=engine)
     wanted = {"PODIUM_DTYPE": "int8", "PODIUM_MAX_LENGTH": "512", "PODIUM_INSTRUCTION": "judge"}
-    assert said == {"PODIUM_CACHE_DIR": "/tmp/podium", **wanted}
+    assert said == {"PODIUM_CACHE_DIR": "/tmp/podium", "PODIUM_METRICS_PORT": "8080", **wanted}
     assert resources == {"requests": {"cpu": "250m", "memory": "6Gi"}, "limits": {"memory": "8Gi"}}
     assert download(engine={"dtype": "int8"})[1] == {"requests": {"cpu": "250m", "memory": "2Gi"}}
     assert download(engine={"settings": {"dtype": "int8"}})[0]["PODIUM_DTYPE"] == "int8"
@@ -117,7 +117,7 @@ def test_a_download_for_int8_takes_the_scales_as_serving_pods_read_with_the_memo
 @pytest.mark.parametrize("dtype", [None, "auto", "bfloat16"])
 def test_a_download_for_another_dtype_loads_no_model(dtype: str | None) -> None:
     said, resources = download(engine={"dtype": dtype, "maxLength": 512} if dtype else {})
-    assert said == {"PODIUM_CACHE_DIR": "/tmp/podium"}
+    assert said == {"PODIUM_CACHE_DIR": "/tmp/podium", "PODIUM_METRICS_PORT": "8080"}
     assert resources["limits"] == {"memory": "2Gi"}
 
 
