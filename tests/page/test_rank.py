@@ -90,12 +90,12 @@ def test_the_passage_that_won_is_marked_where_windows_are_read(watched: Watched,
     )
     (span,) = result["relevant_spans"]
     won = document[span["start"] : span["end"]]
-    marked = page.locator("mark").inner_text()
+    marked = page.locator("mark").text_content()
     assert marked
     assert won.startswith(marked)
     expect(page.locator(".about")).to_contain_text(f"characters {span['start'] + 1} to {span['end']}")
     page.get_by_role("button", name="Whole text").click()
-    assert page.locator("#results p").first.inner_text() == document
+    assert page.locator("#results p").first.text_content() == document
 
 
 def test_ten_thousand_documents_are_drawn_a_hundred_at_a_time(watched: Watched, server: Serving) -> None:
