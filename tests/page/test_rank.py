@@ -29,7 +29,7 @@ def test_the_ranking_is_the_servers_with_scores_bars_and_tokens(watched: Watched
             "li => li.querySelector('.bar').offsetWidth / li.querySelector('.track').clientWidth"
         )
         assert share == pytest.approx(result["relevance_score"], abs=0.01)
-    assert "builtin" in page.locator("#about").inner_text()
+    expect(page.locator("#about")).to_contain_text("builtin")
 
 
 def test_where_the_time_went_is_told(browser: Browser) -> None:
