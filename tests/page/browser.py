@@ -108,8 +108,8 @@ def fill(page: Page, documents: str, query: str = QUERY) -> None:
 
 
 def rank(page: Page) -> list[str]:
-    """Press the button; return the texts of the ranking."""
+    """Press the button; return the texts of the ranking, those off the screen too."""
     with page.expect_response("**/v2/rerank"):
         page.get_by_role("button", name="Rank").click()
     expect(page.get_by_role("status").first).to_contain_text("ranked in")
-    return page.locator("#results li > p:first-of-type").all_inner_texts()
+    return page.locator("#results li > p:first-of-type").all_text_contents()

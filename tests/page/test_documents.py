@@ -40,7 +40,7 @@ def test_json_and_dropped_files_are_documents(watched: Watched, server: Serving)
     assert sorted(rank(page)) == sorted(
         ["hi", DOCUMENTS[1], "I like cats.\nPandas eat bamboo.", "one panda", "two", "панда 🐼", "dropped"]
     )
-    sources = {text.partition(" · ")[0] for text in page.locator(".about").all_inner_texts()}
+    sources = {text.partition(" · ")[0] for text in page.locator(".about").all_text_contents()}
     assert {"document 2", "whole.md", "many.jsonl 3", "list.json 1", "drop.txt"} <= sources
     page.get_by_label("Each line of a text file").check()
     page.get_by_role("button", name="Remove list.json").click()

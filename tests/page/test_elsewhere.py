@@ -206,7 +206,7 @@ def test_the_same_request_elsewhere_gives_the_same_ranking(
         page.get_by_label("Written for").select_option(kind)
         page.get_by_role("button", name="Rank").click()
         expect(page.locator("#results li")).to_have_count(3)
-        scores = [float(text) for text in page.locator("#results strong").all_inner_texts()]
+        scores = [float(text) for text in page.locator("#results strong").all_text_contents()]
         file = tmp_path / "copied"
         file.write_text(page.locator("#code").text_content() or "")
         program = ["sh", file] if kind == "curl" else [python, file]

@@ -29,7 +29,7 @@ def test_the_ranking_is_the_servers_with_scores_bars_and_tokens(watched: Watched
             "li => li.querySelector('.bar').offsetWidth / li.querySelector('.track').clientWidth"
         )
         assert share == pytest.approx(result["relevance_score"], abs=0.01)
-    assert "builtin" in page.locator("#about").inner_text()
+    expect(page.locator("#about")).to_contain_text("builtin")
 
 
 def test_where_the_time_went_is_told(browser: Browser) -> None:
@@ -90,21 +90,19 @@ def test_the_passage_that_won_is_marked_where_windows_are_read(watched: Watched,
     )
     (span,) = result["relevant_spans"]
     won = document[span["start"] : span["end"]]
-    marked = page.locator("mark").inner_text()
+    marked = page.locator("mark").text_content()
     assert marked
     assert won.startswith(marked)
     expect(page.locator(".about")).to_contain_text(f"characters {span['start'] + 1} to {span['end']}")
     page.get_by_role("button", name="Whole text").click()
-    assert page.locator("#results p").first.inner_text() == document
+    assert page.locator("#results p").first.text_content() == document
 
 
 def test_ten_thousand_documents_are_drawn_a_hundred_at_a_time(watched: Watched, server: Serving) -> None:
     page = watched.page
     page.goto(url(server))
     lines = "\n".join(f"panda {number % 100}" for number in range(10_000))  # few of them to be computed
-    page.get_by_label("Documents").locator("textarea").evaluate(
-        "(area, text) => { area.value = text }", lines
-    )
+    page.locator("#documents").evaluate("(area, text) => { area.value = text }", lines)
     page.get_by_role("button", name="Rank").click()
     expect(page.get_by_role("status").first).to_contain_text("10,000 documents ranked")
     rows = page.locator("#results li")

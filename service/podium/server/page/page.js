@@ -236,9 +236,7 @@ function showFiles() {
 
 $("ask").addEventListener("submit", event => { event.preventDefault(); rank() })
 $("ask").addEventListener("keydown", event => {
-  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return
-  event.preventDefault() // fields and the button would submit once more
-  $("ask").requestSubmit()
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("ask").requestSubmit()
 })
 let soon
 $("ask").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(showCode, 300) })
