@@ -2,13 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable
 
 from podium.models.cross_encoder import CrossEncoder
 from podium.models.load import load
 from podium.settings import Settings
 from podium.weights import marker
-from podium.weights.fetch import Fetched, fetch, verify
+from podium.weights.fetch import Downloaded, Fetched, Progress, fetch, verify
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +47,14 @@ def load_fetched(fetched: Fetched, settings: Settings) -> CrossEncoder:
     )
 
 
-def _log_progress(model: str) -> Callable[[int, int], None]:
+def _log_progress(model: str) -> Progress:
     """Return a callback for `fetch` that logs how far a download is, now and then."""
     last = time.monotonic()
 
-    def log_progress(done: int, total: int) -> None:
+    def log_progress(far: Downloaded) -> None:
         nonlocal last
         if time.monotonic() - last >= PROGRESS_S:
             last = time.monotonic()
-            log.info("fetching %s: %.0f of %.0f MB", model, done / 1e6, total / 1e6)
+            log.info("fetching %s: %.0f of %.0f MB", model, far.bytes / 1e6, far.wanted_bytes / 1e6)
 
     return log_progress
