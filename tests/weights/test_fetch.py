@@ -4,15 +4,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
 from hub import COMMIT, Hub
 
-from podium import loading
 from podium.errors import PermanentStartError, Reason, StartError, TemporaryStartError
-from podium.settings import Settings
 from podium.weights.fetch import Downloaded, Fetched, fetch, verify
 from podium.weights.source import BUILTIN
 
@@ -250,13 +247,3 @@ def test_builtin_and_folders_stay_where_they_are(tmp_path):
 def test_a_fetched_folder_keeps_its_revision_when_it_is_served_as_a_folder(hub, tmp_path):
     folder = fetch("org/model", to=tmp_path / "model", endpoint=hub.endpoint).folder
     assert fetch(str(folder)).revision == COMMIT
-
-
-def test_a_start_that_downloads_logs_how_far_it_is_and_serves_the_model(hub, tmp_path, monkeypatch, caplog):
-    caplog.set_level("INFO", "podium")
-    monkeypatch.setattr(loading, "PROGRESS_S", 0.0)
-    monkeypatch.setattr(loading, "fetch", partial(fetch, endpoint=hub.endpoint))
-    model = loading.load_model(Settings(model="org/model", cache_dir=str(tmp_path), device="cpu"))
-    assert model.info.revision == COMMIT
-    size = f"{SIZE / 1e6:.0f}"
-    assert f"fetching org/model: {size} of {size} MB" in caplog.text
