@@ -5,6 +5,7 @@ whether that form is near enough.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,8 +26,6 @@ _FEWEST_ROWS = 256
 little work, and so few do not tell its range."""
 _BLOCK, FEW = 64, 16
 """Rows of a block in float32: of all tokens, and of one token of each pair."""
-_BALANCES = (0.5, 0.75)
-"""Shares of the differences between channels that are moved from activations into weights."""
 _WORTH = 0.8
 """Channels are rounded apart where that leaves less than this of the difference."""
 
@@ -146,45 +145,49 @@ def _nearest(layer: Undecided, x: Tensor, exact: nn.Module) -> tuple[Settled, In
     Ranges come from other rows than those on which they are tried: a range for each channel fits the rows
     that it was taken from better than any others.
     """
+    assert layer.linear is not None
     every = max(2, len(x) // _TRIED_ROWS)
     tried = x[::every]
     wanted = exact(tried)
     x = x[torch.arange(len(x)) % every > 0]
-    best, rounded = _clipped(layer, x, tried, wanted, None, None)
-    low, high = x.amin(0), x.amax(0)
+    low, high, sample = x.amin(0), x.amax(0), x[:: max(1, x.numel() // _SAMPLED)]
+    best, rounded = _clipped(layer, (low, high, sample), tried, wanted)
     shift = (low + high) / 2
     largest = ((high - low) / 2).clamp(min=1e-5)
-    assert layer.linear is not None
     weights = layer.linear.weight.abs().amax(0).clamp(min=1e-5)
-    worth = _WORTH * best.share
-    for balance in _BALANCES:
-        factor = largest**balance / weights ** (1 - balance)
-        found, candidate = _clipped(layer, x, tried, wanted, shift, factor)
-        if found.share < min(worth, best.share):
-            best, rounded = found, candidate
-    return best, rounded
+    factor = (largest / weights).sqrt()
+    moved = tuple((each - shift) / factor for each in (low, high, sample))
+    found, candidate = _clipped(layer, moved, tried, wanted, shift, factor)
+    return (found, candidate) if found.share < _WORTH * best.share else (best, rounded)
 
 
 def _clipped(
-    layer: Undecided, x: Tensor, tried: Tensor, wanted: Tensor, shift: Tensor | None, factor: Tensor | None
+    layer: Undecided,
+    seen: tuple[Tensor, ...],
+    tried: Tensor,
+    wanted: Tensor,
+    shift: Tensor | None = None,
+    factor: Tensor | None = None,
 ) -> tuple[Settled, Int8Linear]:
-    """Return the best range of x when its channels are shifted and divided so, and the layer with it."""
-    sample = x[:: max(1, x.numel() // _SAMPLED)]
-    if shift is not None and factor is not None:
-        x, sample = (x - shift) / factor, (sample - shift) / factor
-    ordered = sample.flatten().sort().values
-    lengths = wanted.norm(dim=1).clamp(min=1e-6)
+    """Return the best range when channels are shifted and divided so, and the layer with it.
+
+    `seen`: the least and the largest of each channel, (in,) each, and a sample of rows, shifted and divided.
+    """
+    least, most, sample = seen
+    beyond = [int(share * sample.numel()) for share in _CLIPPED]
+    places = sorted({place for each in beyond for place in (each, sample.numel() - 1 - each)})
+    ordered = np.partition(sample.numpy().ravel(), places)
+    lengths = wanted.square().sum(1).clamp(min=1e-12)
     best: Settled | None = None
     rounded: Int8Linear | None = None
-    for share in _CLIPPED:
-        beyond = int(share * len(ordered))
-        low, high = (ordered[beyond], ordered[-1 - beyond]) if beyond else (x.min(), x.max())
+    for each in beyond:
+        low, high = (ordered[each], ordered[-1 - each]) if each else (least.min(), most.max())
         reading = Reading(min(float(low), 0.0), max(float(high), 0.0), shift, factor)
         if rounded is None:
             rounded = layer.rounded(reading)
         rounded.read(reading)
-        error = (rounded(tried) - wanted).norm(dim=1) / lengths
-        found = Settled(reading, float(error.square().mean().sqrt()))
+        error = (rounded(tried) - wanted).square_().sum(1) / lengths
+        found = Settled(reading, float(error.mean().sqrt()))
         if best is None or found.share < best.share:
             best = found
     assert best is not None
