@@ -1,6 +1,5 @@
 """`podium serve`."""
 
-import logging
 import os
 import signal
 import sys
@@ -12,7 +11,6 @@ from podium.cli import environment
 from podium.cli.options import setting_options, termination_log, to_settings
 from podium.cli.outcome import ends_by_reason
 from podium.settings import FIELDS, SettingError
-from podium.telemetry import logs
 
 
 @click.command
@@ -32,11 +30,8 @@ def serve(termination_log: Path | None, **values: str | None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from podium.server import app  # torch and litestar, which no help needs
 
-    logs.configure(settings.log_level, settings.log_format)
-    for warning in environment.unknown(os.environ.items()):
-        logging.getLogger(__name__).warning(warning)
     with ends_by_reason(termination_log):
         try:
-            app.serve(settings)
+            app.serve(settings, environment.unknown(os.environ.items()))
         except SettingError as error:
             raise click.UsageError(str(error)) from None

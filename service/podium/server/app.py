@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import uvloop
@@ -87,13 +88,17 @@ def _answer_exception(request: Request[Any, Any, Any], error: Exception) -> Resp
     return Response(content, status_code=status, headers=headers | allow, media_type="application/json")
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, warnings: Sequence[str] = ()) -> None:
     """Serve until SIGTERM or SIGINT; returns when every admitted request was answered.
 
+    `warnings` are logged first.
     Where a thread is busy beyond that, with a batch or with loading, it ends the process, with exit code 0.
     Raises StartError where the model cannot be loaded or fails its self-test, SettingError where the port is
     taken or a file of a setting cannot be read.
     """
+    logs.configure(settings.log_level, settings.log_format)
+    for warning in warnings:
+        log.warning(warning)
     tracing.configure(os.environ)
     listening = _bind(settings.host, settings.port)
     with listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
