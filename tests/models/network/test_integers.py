@@ -5,6 +5,8 @@ import pytest
 import torch
 from models.networks import DECODERS, build, encodings, parts, prefixed
 
+from podium.models.linear import onednn
+from podium.models.linear.calibration import Undecided
 from podium.models.linear.int8 import Int8Linear, largest_weight
 from podium.models.network.packed import PackedForward
 
@@ -52,6 +54,19 @@ def family(request):
     with torch.inference_mode():
         found = integers.to_integers(pairs_of(request.param, seed=3))
     return request.param, integers, found
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_where_no_layer_can_be_fused_plain_ones_stay_in_float32(name, monkeypatch):
+    monkeypatch.setattr(onednn, "plain_is_faster", lambda: True)
+    integers = forward(name, torch.int8)
+    pairs = pairs_of(name, seed=3)
+    with torch.inference_mode():
+        found = integers.to_integers(pairs)
+        wanted, got = forward(name, torch.float32).logits(pairs), integers.logits(pairs)
+    assert len(found) >= 8
+    assert not any(isinstance(module, Undecided) for module in integers._reduced.modules())
+    assert float(np.sqrt(np.square(got - wanted).mean())) < 0.1 * float(wanted.std())
 
 
 @torch.inference_mode()

@@ -42,6 +42,23 @@ class Settled(NamedTuple):
         return self.share <= WORST_SHARE
 
 
+class Plain(nn.Module):
+    """`activation(linear(x))`, or `linear(x)` with another tensor added to it or multiplied with it, where
+    there is no fused form.
+    """
+
+    def __init__(self, linear: nn.Linear, activation: str = "none", binary: str = "add") -> None:
+        super().__init__()
+        self.linear = linear
+        self.activation = activation
+        self.binary = binary
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """Return (…, out) for x (…, in)."""
+        y = self.linear(x)
+        return ACTIVATIONS[self.activation][2](y) if other is None else BINARIES[self.binary](y, other)
+
+
 class Undecided(nn.Module):
     """A layer in float32 until it is known how it is served: `activation(linear(x))`, or `linear(x)` with
     another tensor added to it or multiplied with it.
@@ -61,8 +78,8 @@ class Undecided(nn.Module):
         if self.linear is None:
             raise RuntimeError("a layer that is settled is called again before it is replaced")
         if not self.watched:
-            y = self.linear(x)
-            return ACTIVATIONS[self.activation][2](y) if other is None else BINARIES[self.binary](y, other)
+            plain: Tensor = Plain(self.linear, self.activation, self.binary)(x, other)
+            return plain
         layer = self._float()
         rows = x.flatten(0, -2)
         if len(rows) < _FEWEST_ROWS:
@@ -91,8 +108,8 @@ class Undecided(nn.Module):
 
     def _float(self) -> nn.Module:
         assert self.linear is not None
-        layer = fused(self.linear, self.activation, self.binary)
-        return Undecided(self.linear, self.activation, self.binary) if layer is None else layer
+        arguments = (self.linear, self.activation, self.binary)
+        return fused(*arguments) or Plain(*arguments)
 
 
 class InBlocks(nn.Module):
