@@ -33,8 +33,10 @@ ENDED_S = 300
 """Seconds for a full queue on a slow machine."""
 FLAT = 0.05
 """By which memory may differ from its mean after the first third."""
-ANSWERED = {200, 429, 503}
-"""What a whole and well-formed request may be answered: a result, too many, starting or ending."""
+ANSWERED = {200, 429, 503, 504}
+"""What a whole, well-formed request may be answered: a result, too many, starting or ending, too slow."""
+REQUEST_S = 60
+"""After which the service gives a request up; a caller waits twice as long for some answer."""
 WORDS = Path(__file__).read_text().split()
 
 
@@ -43,7 +45,12 @@ class Process:
 
     def __init__(self) -> None:
         self.log: list[str] = []
-        settings = {"MAX_QUEUE_PAIRS": str(QUEUE_PAIRS), "LOG_FORMAT": "json", "PORT": "0"}
+        settings = {
+            "MAX_QUEUE_PAIRS": str(QUEUE_PAIRS),
+            "REQUEST_TIMEOUT_S": str(REQUEST_S),
+            "LOG_FORMAT": "json",
+            "PORT": "0",
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from podium.cli import main; main()", "serve"],
             stderr=subprocess.PIPE,
@@ -150,7 +157,7 @@ class Soak:
                 time.sleep(chosen.random())
 
     def _send(self, path: str, body: bytes, how: str, chosen: random.Random) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.process.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.process.port, timeout=2 * REQUEST_S)
         try:
             connection.connect()
         except ConnectionError:  # between two processes

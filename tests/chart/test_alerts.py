@@ -286,7 +286,8 @@ def test_every_alert_has_an_entry_in_the_runbooks_and_none_is_left_over() -> Non
 
 @needs_helm
 def test_the_rules_of_the_release_are_the_file_each_with_its_page() -> None:
-    on = {"monitoring": {"rules": {"enabled": True, "labels": {"release": "prometheus"}}}}
+    rules = {"enabled": True, "labels": {"release": "prometheus"}}
+    on = {"monitoring": {"rules": rules, "serviceMonitor": {"enabled": True}}}
     made = only(template("podium", values=on), "PrometheusRule")
     assert made["metadata"]["labels"]["release"] == "prometheus"
     found = [rule for group in made["spec"]["groups"] for rule in group["rules"]]
