@@ -230,17 +230,6 @@ def test_an_addon_that_is_off_is_not_in_the_role(addon: str, group: str) -> None
         assert any(group in rule["apiGroups"] for rule in rules) is on
 
 
-@pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor", None])
-def test_an_alert_on_an_absent_operator_is_there_only_where_the_operator_is_scraped(
-    monitor: str | None,
-) -> None:
-    monitoring = {"rules": {"enabled": True}, **({monitor: {"enabled": True}} if monitor else {})}
-    rules = only(template("podium", values={"monitoring": monitoring}), "PrometheusRule")
-    alerts = {rule["alert"] for group in rules["spec"]["groups"] for rule in group["rules"]}
-    assert ("PodiumOperatorDown" in alerts) is bool(monitor)
-    assert {"PodiumOperatorStalled", "PodiumRerankerNotAvailable"} <= alerts
-
-
 def test_the_crd_stays_at_uninstall_unless_told_otherwise() -> None:
     policy = "helm.sh/resource-policy"
     assert only(template("podium"), "CustomResourceDefinition")["metadata"]["annotations"] == {policy: "keep"}

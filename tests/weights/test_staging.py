@@ -3,7 +3,8 @@ import shutil
 import pytest
 
 from podium.errors import Reason, TemporaryStartError
-from podium.weights.staging import check_space
+from podium.weights.marker import Marker
+from podium.weights.staging import check_space, finish
 
 
 def test_a_model_that_does_not_fit_the_disk_is_refused_with_the_numbers(tmp_path):
@@ -26,3 +27,17 @@ def test_the_smaller_of_disk_and_limit_counts(tmp_path):
     check_space(tmp_path, 10, 10)
     with pytest.raises(TemporaryStartError, match="the model has 11 bytes, the limit is 10; raise it"):
         check_space(tmp_path, 11, 10)
+
+
+def test_a_folder_of_a_hub_under_a_name_of_ours_holds_up_no_new_download(tmp_path):
+    damaged, outside = tmp_path / "damaged", tmp_path / "outside"
+    (damaged / ".podium-folder").mkdir(parents=True)
+    outside.mkdir()
+    (damaged / ".podium-linked").symlink_to(outside)
+    (damaged / ".podium-int8").write_bytes(b"scales of the model that goes")
+    staged = tmp_path / "staged"
+    staged.mkdir()
+    (staged / "config.json").write_bytes(b"{}")
+    finish(staged, damaged, Marker(uri="hf://org/model", revision=None, files={"config.json": "0" * 64}))
+    assert sorted(path.name for path in damaged.iterdir()) == [".podium-complete", "config.json"]
+    assert outside.is_dir()

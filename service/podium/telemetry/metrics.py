@@ -232,23 +232,17 @@ class DownloadMetrics:
     """The instruments of one download, in a registry of their own: a Job's pod has nothing else to tell."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self.bytes = Gauge(
-            "podium_download_bytes", "Bytes of the model that are on the disk.", registry=registry
+        self.registry = CollectorRegistry()
+
+        def gauge(name: str, documentation: str) -> Gauge:
+            return Gauge(f"podium_download_{name}", documentation, registry=self.registry)
+
+        self.bytes = gauge("bytes", "Bytes of the model that are on the disk.")
+        self.wanted_bytes = gauge(
+            "wanted_bytes", "Bytes of all files of the model; 0 until the hub has told."
         )
-        self.wanted_bytes = Gauge(
-            "podium_download_wanted_bytes",
-            "Bytes of all files of the model; 0 until the hub has told.",
-            registry=registry,
-        )
-        self.files = Gauge(
-            "podium_download_files", "Files of the model that are on the disk, whole.", registry=registry
-        )
-        self.wanted_files = Gauge(
-            "podium_download_wanted_files",
-            "All files of the model; 0 until the hub has told.",
-            registry=registry,
-        )
+        self.files = gauge("files", "Files of the model that are on the disk, whole.")
+        self.wanted_files = gauge("wanted_files", "All files of the model; 0 until the hub has told.")
 
 
 def _threads() -> float:

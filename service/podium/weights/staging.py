@@ -87,7 +87,8 @@ def _remove_damaged(target: Path) -> None:
         if marker.within((target / name).parent, target):
             (target / name).unlink(missing_ok=True)
     for path in target.glob(f"{marker.OWN}*"):  # written beside the model that goes
-        path.unlink()
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
     for path in sorted(target.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():
             path.rmdir()
