@@ -44,7 +44,8 @@ def newest(space: Space) -> tuple[int, ...]:
 def clear(space: Space) -> None:
     """Delete everything, so that both begin alone: 500 autoscalers without metrics keep a controller busy."""
     for plural in ("rerankers", *CHILDREN):
-        space.plane.request("DELETE", space.path(plural), {"propagationPolicy": "Background"})
+        # a thousand of a kind in one request
+        space.plane.request("DELETE", space.path(plural), {"propagationPolicy": "Background"}, timeout_s=300)
     wait_for("an empty namespace", lambda: not any(map(space.list, (*CHILDREN[1:], "pods"))), timeout_s=300)
 
 

@@ -193,6 +193,7 @@ class ControlPlane:
         *,
         content_type: str = "application/json",
         user: str = ADMIN,
+        timeout_s: float = 30,
     ) -> tuple[int, bytes]:
         """Send one request and return its status and body."""
         request = urllib.request.Request(self.url + path, method=method)
@@ -200,7 +201,7 @@ class ControlPlane:
         request.add_header("Content-Type", content_type)
         data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(request, data, timeout=30, context=_unverified()) as response:
+            with urllib.request.urlopen(request, data, timeout=timeout_s, context=_unverified()) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
