@@ -17,7 +17,7 @@ from podium.bench.families import FAMILIES
 from podium.bench.operations import computed
 from podium.bench.results import Report
 from podium.models.base import Encoding
-from podium.models.linear.onednn import FusedLinear
+from podium.models.linear.onednn import FusedLinear, PlainLinear
 from podium.models.load import load
 from podium.models.recipe import Recipe
 
@@ -110,6 +110,7 @@ def test_the_operations_of_linear_layers_are_those_that_run(family, folders, mon
         monkeypatch.setattr(kind, "forward", forward)
 
     counting(FusedLinear)
+    counting(PlainLinear)
     counting(nn.Linear)
     monkeypatch.setattr(model.forward, "_head", lambda states: states[:, 0])  # it is no part of them
     model.score(batch)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from podium.models.linear.int8 import Int8Linear, Reading
-from podium.models.linear.onednn import ACTIVATIONS, BINARIES, fused
+from podium.models.linear.onednn import PlainLinear, fused
 
 WORST_SHARE = 0.15
 """A layer whose output in integers differs from float32 by more than this stays in float32: the length of the
@@ -42,23 +42,6 @@ class Settled(NamedTuple):
         return self.share <= WORST_SHARE
 
 
-class Plain(nn.Module):
-    """`activation(linear(x))`, or `linear(x)` with another tensor added to it or multiplied with it, where
-    there is no fused form.
-    """
-
-    def __init__(self, linear: nn.Linear, activation: str = "none", binary: str = "add") -> None:
-        super().__init__()
-        self.linear = linear
-        self.activation = activation
-        self.binary = binary
-
-    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        """Return (…, out) for x (…, in)."""
-        y = self.linear(x)
-        return ACTIVATIONS[self.activation][2](y) if other is None else BINARIES[self.binary](y, other)
-
-
 class Undecided(nn.Module):
     """A layer in float32 until it is known how it is served: `activation(linear(x))`, or `linear(x)` with
     another tensor added to it or multiplied with it.
@@ -78,7 +61,8 @@ class Undecided(nn.Module):
         if self.linear is None:
             raise RuntimeError("a layer that is settled is called again before it is replaced")
         if not self.watched:
-            plain: Tensor = Plain(self.linear, self.activation, self.binary)(x, other)
+            weight, bias = self.linear.weight, self.linear.bias
+            plain: Tensor = PlainLinear(weight, bias, self.activation, self.binary)(x, other)
             return plain
         layer = self._float()
         rows = x.flatten(0, -2)
@@ -108,8 +92,7 @@ class Undecided(nn.Module):
 
     def _float(self) -> nn.Module:
         assert self.linear is not None
-        arguments = (self.linear, self.activation, self.binary)
-        return fused(*arguments) or Plain(*arguments)
+        return fused(self.linear, self.activation, self.binary)
 
 
 class InBlocks(nn.Module):

@@ -52,24 +52,38 @@ def activation_of(function: Callable[[Tensor], Tensor]) -> str | None:
     return None
 
 
-class FusedLinear(nn.Module):
-    """`activation(linear(x))`, or `linear(x)` with another tensor added to it or multiplied with it, as one
-    operation.
-    """
+class PlainLinear(nn.Module):
+    """`activation(linear(x))`, or `linear(x)` with another tensor added to it or multiplied with it."""
 
     def __init__(
         self, weight: Tensor, bias: Tensor | None, activation: str = "none", binary: str = "add"
     ) -> None:
         super().__init__()
-        self.nbytes = weight.nbytes + (0 if bias is None else bias.nbytes)
-        """Bytes of its weights."""
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
-        self.bias = None if bias is None else bias.contiguous()
+        self.weight = weight
+        self.bias = bias
         self.activation = activation
         self.binary = binary
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """Return (…, out) for x (…, in); `other` (…, out) is added or multiplied, without an activation."""
+        y = nn.functional.linear(x, self.weight, self.bias)
+        return ACTIVATIONS[self.activation][2](y) if other is None else BINARIES[self.binary](y, other)
+
+
+class FusedLinear(PlainLinear):
+    """A PlainLinear in one operation."""
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, activation: str = "none", binary: str = "add"
+    ) -> None:
+        bias = None if bias is None else bias.detach().contiguous()
+        reordered = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), ROWS)
+        super().__init__(reordered, bias, activation, binary)
+        self.nbytes = weight.nbytes + (0 if bias is None else bias.nbytes)
+        """Bytes of its weights, which are no parameters."""
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """As a PlainLinear's."""
         operator = torch.ops.mkldnn._linear_pointwise
         if other is not None:
             result: Tensor = operator.binary(x, other, self.weight, self.bias, self.binary)
@@ -80,13 +94,14 @@ class FusedLinear(nn.Module):
 
 
 @torch.no_grad()
-def fused(linear: nn.Linear, activation: str = "none", binary: str = "add") -> FusedLinear | None:
-    """Return the fused form of a layer, or None where this machine's oneDNN does not give the same result, or
-    is slower in float32 than the library that torch takes for plain layers (MKL on x86).
+def fused(linear: nn.Linear, activation: str = "none", binary: str = "add") -> PlainLinear:
+    """Return the fused form of a layer; the plain one where this machine's oneDNN does not give the same
+    result, or is slower in float32.
     """
     weight, bias = linear.weight, linear.bias
+    plain = PlainLinear(weight, bias, activation, binary)
     if weight.dtype == torch.float32 and plain_is_faster():
-        return None
+        return plain
     probe = torch.linspace(-1, 1, _PROBE_ROWS * linear.in_features, dtype=weight.dtype)
     probe = probe.reshape(_PROBE_ROWS, linear.in_features)
     expected = nn.functional.linear(probe.float(), weight.float(), None if bias is None else bias.float())
@@ -101,18 +116,18 @@ def fused(linear: nn.Linear, activation: str = "none", binary: str = "add") -> F
             differences.append(layer(probe, other).float() - BINARIES[binary](expected, other.float()))
     except (RuntimeError, AttributeError, NotImplementedError) as error:
         logger.warning("oneDNN's fused linear layer is not available, the plain one serves: %s", error)
-        return None
+        return plain
     if not all(float(difference.abs().max()) <= bound for difference in differences):
         logger.warning("oneDNN's fused linear layer disagrees with the plain one, which serves")
-        return None
+        return plain
     return layer
 
 
 @cache
 @torch.no_grad()
 def plain_is_faster() -> bool:
-    """Whether a plain layer with its activation is clearly faster in float32 than the fused one: measured on
-    first call, in some 20 ms.
+    """Whether a plain layer with its activation, by the library that torch takes for it (MKL on x86), is
+    clearly faster in float32 than the fused one: measured on first call, in some 20 ms.
     """
     linear, x = nn.Linear(_TIMED_IN, _TIMED_OUT), torch.ones(_TIMED_ROWS, _TIMED_IN)
     try:
@@ -138,8 +153,8 @@ def _fastest(*works: Callable[[], object]) -> list[float]:
     return fastest
 
 
-Fuse = Callable[..., nn.Module | None]
-"""`fused`, or another function of its arguments, whose layers take what a FusedLinear takes."""
+Fuse = Callable[..., nn.Module]
+"""`fused`, or another function of its arguments, whose layers take what a PlainLinear takes."""
 
 
 def merged(linears: list[nn.Linear]) -> nn.Linear:

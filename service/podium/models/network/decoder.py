@@ -105,25 +105,31 @@ class Gated(nn.Module):
     def __init__(self, gate: nn.Linear, up: nn.Linear, activation: Any, *, make: Fuse | None) -> None:
         super().__init__()
         name = None if make is None else activation_of(activation)
-        self.gate = None if name is None or make is None else make(gate, name)
-        self.up = None if self.gate is None or make is None else make(up, binary="mul")
+        self.gate: nn.Module | None = None
+        self.up: nn.Module | None = None
+        self.both: nn.Module | None = None
+        if name is None or make is None:
+            self.both = _product(merged([gate, up]), make=make)
+        else:
+            self.gate, self.up = make(gate, name), make(up, binary="mul")
         self.activation = activation
-        self.both = nn.Identity() if self.up is not None else _product(merged([gate, up]), make=make)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what goes down."""
-        if self.gate is not None and self.up is not None:
-            both: Tensor = self.up(x, self.gate(x))
-            return both
-        gate, up = self.both(x).chunk(2, -1)
-        result: Tensor = self.activation(gate) * up
+        if self.both is not None:
+            gate, up = self.both(x).chunk(2, -1)
+            result: Tensor = self.activation(gate) * up
+        else:
+            assert self.gate is not None
+            assert self.up is not None
+            result = self.up(x, self.gate(x))
         return result
 
 
 def _product(linear: nn.Linear, *, make: Fuse | None) -> nn.Module:
     if not isinstance(linear, nn.Linear):
         raise TypeError(f"a {type(linear).__name__}, where a linear layer is expected")
-    return (None if make is None else make(linear)) or linear
+    return linear if make is None else make(linear)
 
 
 def _head_norms(attention: Any) -> list[RootMeanSquare]:

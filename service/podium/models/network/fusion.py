@@ -36,13 +36,11 @@ def _replacement(module: nn.Module, make: Fuse) -> nn.Module | None:
     children = dict(module.named_children())
     match len(children), children:
         case 4, {"query": nn.Linear() as q, "key": nn.Linear() as k, "value": nn.Linear() as v, "dropout": _}:
-            product = make(merged([q, k, v]))
-            return product and FusedSelfAttention(product, module)
+            return FusedSelfAttention(make(merged([q, k, v])), module)
         case 2, {"dense": nn.Linear() as dense, "intermediate_act_fn": activation} if _is_gelu(activation):
             return make(dense, "gelu")
         case 3, {"dense": nn.Linear() as dense, "LayerNorm": norm, "dropout": _}:
-            product = make(dense)
-            return product and FusedOutput(product, norm)
+            return FusedOutput(make(dense), norm)
     return make(module) if isinstance(module, nn.Linear) else None
 
 
