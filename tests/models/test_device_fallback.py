@@ -13,7 +13,7 @@ from podium.models.network import packed
 @pytest.fixture(autouse=True)
 def _as_on_a_device(monkeypatch):
     """No product is one of oneDNN's, which only a CPU has."""
-    monkeypatch.setattr(packed, "fused", lambda *_, **__: None)
+    monkeypatch.setattr(packed, "fused", None)
 
 
 @pytest.fixture
