@@ -1,13 +1,14 @@
 #!/bin/sh
-# Run every test: tests/run.sh. First the models' tests beside all others, a core each; then, beside each other, two
-# sets of those that mostly wait for a control plane of their own (they skip where KUBEBUILDER_ASSETS names none).
-# What a set in the background says is shown when it has ended.
+# Run every test: tests/run.sh. First the models' tests beside all others, a core each; then, beside each other, sets of
+# those that mostly wait for a control plane of their own (they skip where KUBEBUILDER_ASSETS names none). What a set in
+# the background says is shown when it has ended.
 set -eu
 cd "$(dirname "$0")/.."
 pytest=${PYTEST:-.venv/bin/pytest}
 # The longest waits: outages, five quiet minutes, a minute between two lists.
-waiting="tests/cluster/test_faults.py tests/cluster/test_stability.py tests/cluster/test_load.py"
-others=$(for file in tests/cluster/test_*.py; do case " $waiting " in *" $file "*) ;; *) echo "$file" ;; esac; done)
+waiting="tests/cluster/test_faults.py tests/cluster/test_load.py"
+quiet="tests/cluster/test_stability.py tests/cluster/test_upgrade.py"
+others=$(for file in tests/cluster/test_*.py; do case " $waiting $quiet " in *" $file "*) ;; *) echo "$file" ;; esac; done)
 
 logs=$(mktemp -d)
 running=
@@ -38,8 +39,6 @@ beside models tests/models tests/bench
 $pytest --ignore=tests/cluster --ignore=tests/chart --ignore=tests/models --ignore=tests/bench tests || failed="$failed most"
 join
 # shellcheck disable=SC2086
-beside cluster $others
-# shellcheck disable=SC2086
-beside waiting $waiting tests/chart
+for each in "cluster $others" "waiting $waiting" "quiet $quiet" "chart tests/chart"; do beside $each; done
 join
 [ -z "$failed" ] || { echo "tests: failed:$failed" >&2; exit 1; }

@@ -63,10 +63,11 @@ def test_nothing_is_written_over_hundreds_of_looks_and_a_restart(
 
 
 def tended(space: Space) -> bool:
-    """Whether Jobs and budgets have a status; right after an outage their controllers take their time."""
+    """Whether controllers are done with what was made; right after an outage they take their time."""
     budgets = [item["status"].get("observedGeneration") for item in space.list("poddisruptionbudgets")]
     jobs = [item["status"].get("active") for item in space.list("jobs")]
-    return len(budgets) == len(jobs) == 2 and all(budgets + jobs)
+    deployments = [item["status"].get("unavailableReplicas") for item in space.list("deployments")]
+    return len(budgets) == len(jobs) == len(deployments) == 2 and all(budgets + jobs + deployments)
 
 
 def template(space: Space) -> str:
