@@ -89,9 +89,10 @@ class Reconciler:
                 self._memories.pop(key, None)
                 FLEET.forget(*key)
                 return None
+            name = model_source(read(body, self._settings)[0]).claim
             if round_ == 0:
-                claim = await self._foreign_claim(body)
-            observed = await self._observe(key, body, memory, claim)
+                claim = await self._foreign_claim(key, name)
+            observed = await self._observe(key, name, memory, claim)
             decision = decide(body, observed, self._settings, self._wall())
             self.turns.take(key, decision)
             if not await self._writer.carry_out(key, decision, memory):
@@ -114,29 +115,26 @@ class Reconciler:
         await self._reporter.report(key, body, decision)
         memory.status = read_status(self._store.reranker(key) or body)
 
-    async def _foreign_claim(self, body: Mapping[str, Any]) -> Body | None:
+    async def _foreign_claim(self, key: Key, name: str | None) -> Body | None:
         """Return a claim that the user named: it bears no label of ours, so the store does not have it."""
-        reranker, _ = read(body, self._settings)
-        name = model_source(reranker).claim
-        if name is None or name == own_claim_name(reranker.name):
+        if name is None or name == own_claim_name(key[1]):
             return None
-        claim: Body | None = await self._cluster.find(
-            BY_NAME["PersistentVolumeClaim"], reranker.namespace, name
-        )
+        claim: Body | None = await self._cluster.find(BY_NAME["PersistentVolumeClaim"], key[0], name)
         return claim
 
     async def _observe(
-        self, key: Key, body: Mapping[str, Any], memory: Memory, foreign_claim: Body | None
+        self, key: Key, claim_name: str | None, memory: Memory, foreign_claim: Body | None
     ) -> Observed:
         now = self._clock()
         observed = self._store.observe(key)
-        own_claim = observed.get("PersistentVolumeClaim", own_claim_name(key[1]))
-        reranker, _ = read(body, self._settings)
-        own = model_source(reranker).claim == own_claim_name(key[1])
+        if claim_name == own_claim_name(key[1]):
+            claim = observed.get("PersistentVolumeClaim", claim_name)
+        else:
+            claim = foreign_claim
         warnings = [await self._warnings(key, kind, name) for kind, name in suspects(observed, self._wall())]
         return msgspec.structs.replace(
             observed,
-            claim=own_claim if own else foreign_claim,
+            claim=claim,
             warnings=tuple(warning for found in warnings for warning in found),
             addons=self.addons,
             refusals=memory.refusals(now),
