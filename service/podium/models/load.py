@@ -117,7 +117,7 @@ def _loaded(
     built = build(
         folder,
         recipe,
-        dtype=floats,
+        dtype=computed_in,
         device=on,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,

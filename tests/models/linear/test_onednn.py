@@ -6,7 +6,8 @@ from torch import nn
 
 from podium.models import devices
 from podium.models.linear import onednn as linear
-from podium.models.linear.onednn import FusedLinear, PlainLinear, fused, merged
+from podium.models.linear.onednn import FusedLinear, PlainLinear, fused
+from podium.models.linear.stored import StoredLinear, merged
 
 PLAIN_IS_FASTER = linear.plain_is_faster
 needs_bfloat16 = pytest.mark.skipif(
@@ -117,7 +118,16 @@ def test_an_operator_that_disagrees_leaves_the_plain_layer_and_says_so(error, mo
 def test_merged_layers_stand_side_by_side(bias):
     layers = [nn.Linear(16, out, bias=bias).requires_grad_(False) for out in (8, 4, 2)]
     x = torch.randn(3, 16)
-    assert torch.allclose(merged(layers)(x), torch.cat([layer(x) for layer in layers], dim=1), atol=1e-6)
+    wanted = torch.cat([layer(x) for layer in layers], dim=1)
+    assert torch.allclose(merged(layers)(x), wanted, atol=1e-6)
+    for layer in layers:
+        layer.__class__ = StoredLinear
+    stored = merged(layers)
+    assert isinstance(stored, StoredLinear)
+    assert {parameter.data_ptr() for parameter in stored.parameters()} == {
+        parameter.data_ptr() for layer in layers for parameter in layer.parameters()
+    }
+    assert torch.allclose(stored(x), wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize(

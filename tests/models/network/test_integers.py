@@ -1,9 +1,13 @@
 """A packed model in 8-bit integers: near to float32, and each score the same whatever its neighbours."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
+from models.network.saving import built, recipe, rewritten, saved
 from models.networks import DECODERS, build, encodings, parts, prefixed
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 from podium.models.linear import onednn
 from podium.models.linear.calibration import Undecided
@@ -78,6 +82,44 @@ def test_scores_are_near_to_those_of_float32(family):
     assert sum(isinstance(module, Int8Linear) for module in integers._reduced.modules()) >= 8
     assert not np.array_equal(got, wanted)
     assert float(np.sqrt(np.square(got - wanted).mean())) < 0.1 * float(wanted.std())
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_weights_in_half_precision_stay_so_until_they_are_integers(name, half, tmp_path):
+    """No float copy of a model is made, and it is served as one is whose files have the same numbers."""
+    decoder = name == "qwen3"
+    auto = AutoModel if decoder else AutoModelForSequenceClassification
+    fields = {"network": "base", "attention": "causal", "state": "last"} if decoder else {"state": "first"}
+    labels = {} if decoder else {"num_labels": 1}
+    found, logits = [], []
+    for folder, dtype in (tmp_path / "half", half), (tmp_path / "float", torch.float32):
+        saved(folder, auto, **FAMILIES[name], **labels)
+        rewritten(folder, lambda all_, dtype=dtype: {k: x.to(half).to(dtype) for k, x in all_.items()})
+        network = built(folder, torch.int8, **fields).network
+        kinds = Counter(p.dtype for p in network.base_model.parameters() if p.dim() == 2)
+        assert kinds[dtype] >= 12
+        head = torch.nn.Linear(64, 1, device="meta").to_empty(device="cpu").requires_grad_(False)
+        torch.nn.init.normal_(head.weight, generator=torch.Generator().manual_seed(1))
+        torch.nn.init.zeros_(head.bias)
+        forward = PackedForward(network, Flat(head), recipe(**fields), torch.device("cpu"), torch.int8)
+        with torch.inference_mode():
+            found.append(forward.to_integers(pairs_of(name, seed=3)))
+            logits.append(forward.logits(pairs_of(name, seed=7)))
+    assert [each.share for each in found[0].values()] == [each.share for each in found[1].values()]
+    assert len(found[0]) >= 8
+    assert np.array_equal(*logits)
+
+
+class Flat(torch.nn.Module):
+    """A head of one linear layer: (p, hidden) in, (p,) out."""
+
+    def __init__(self, linear):
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, states):
+        return self.linear(states)[:, 0]
 
 
 @torch.inference_mode()

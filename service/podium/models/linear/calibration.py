@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from podium.models.linear.int8 import Int8Linear, Reading
-from podium.models.linear.onednn import PlainLinear, fused
+from podium.models.linear.onednn import PlainLinear, fused_from
 
 WORST_SHARE = 0.15
 """A layer whose output in integers differs from float32 by more than this stays in float32: the length of the
@@ -19,8 +19,6 @@ difference relative to the output's, as the root mean square over tokens."""
 _CLIPPED = (0.0, 1e-5, 1e-4, 5e-4, 2e-3)
 """Shares of activations beyond each end of a range that are tried; that with the nearest output is taken."""
 _TRIED_ROWS = 128
-_SAMPLED = 1 << 17
-"""Activations that tell a range, at most."""
 _FEWEST_ROWS = 256
 """A layer that sees fewer rows of the text stays in float32: it computes one token of each pair, which is
 little work, and so few do not tell its range."""
@@ -61,7 +59,7 @@ class Undecided(nn.Module):
         if self.linear is None:
             raise RuntimeError("a layer that is settled is called again before it is replaced")
         if not self.watched:
-            weight, bias = self.linear.weight, self.linear.bias
+            weight, bias = self.weight, self.linear.bias
             plain: Tensor = PlainLinear(weight, bias, self.activation, self.binary)(x, other)
             return plain
         layer = self._float()
@@ -85,14 +83,20 @@ class Undecided(nn.Module):
             self.linear = None
         return self.becomes
 
+    @property
+    def weight(self) -> Tensor:
+        """(out, in) float32: that of the layer, or a copy where it is stored in another precision."""
+        assert self.linear is not None
+        return self.linear.weight.float()
+
     def rounded(self, reading: Reading) -> Int8Linear:
         """Return the layer in integers."""
         assert self.linear is not None
-        return Int8Linear(self.linear.weight, self.linear.bias, reading, self.activation, self.binary)
+        return Int8Linear(self.weight, self.linear.bias, reading, self.activation, self.binary)
 
     def _float(self) -> nn.Module:
         assert self.linear is not None
-        return fused(self.linear, self.activation, self.binary)
+        return fused_from(self.weight, self.linear.bias, self.activation, self.binary)
 
 
 class InBlocks(nn.Module):
@@ -145,16 +149,15 @@ def _nearest(layer: Undecided, x: Tensor, exact: nn.Module) -> tuple[Settled, In
     Ranges come from other rows than those on which they are tried: a range for each channel fits the rows
     that it was taken from better than any others.
     """
-    assert layer.linear is not None
     every = max(2, len(x) // _TRIED_ROWS)
     tried = x[::every]
     wanted = exact(tried)
-    x = x[torch.arange(len(x)) % every > 0]
-    low, high, sample = x.amin(0), x.amax(0), x[:: max(1, x.numel() // _SAMPLED)]
+    others = x[: len(x) // every * every].reshape(-1, every, x.shape[1])[:, 1:]
+    low, high, sample = others.amin((0, 1)), others.amax((0, 1)), others[:, 0]
     best, rounded = _clipped(layer, (low, high, sample), tried, wanted)
     shift = (low + high) / 2
     largest = ((high - low) / 2).clamp(min=1e-5)
-    weights = layer.linear.weight.abs().amax(0).clamp(min=1e-5)
+    weights = layer.weight.abs().amax(0).clamp(min=1e-5)
     factor = (largest / weights).sqrt()
     moved = tuple((each - shift) / factor for each in (low, high, sample))
     found, candidate = _clipped(layer, moved, tried, wanted, shift, factor)

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable
 from functools import cache, partial
 from time import perf_counter
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,17 +92,21 @@ class FusedLinear(PlainLinear):
         return result
 
 
-@torch.no_grad()
 def fused(linear: nn.Linear, activation: str = "none", binary: str = "add") -> PlainLinear:
     """Return the fused form of a layer; the plain one where this machine's oneDNN does not give the same
     result, or is slower in float32.
     """
-    weight, bias = linear.weight, linear.bias
+    return fused_from(linear.weight, linear.bias, activation, binary)
+
+
+@torch.no_grad()
+def fused_from(weight: Tensor, bias: Tensor | None, activation: str, binary: str) -> PlainLinear:
+    """Return `fused` of a layer with such a weight, (out, in), and bias."""
     plain = PlainLinear(weight, bias, activation, binary)
     if weight.dtype == torch.float32 and plain_is_faster():
         return plain
-    probe = torch.linspace(-1, 1, _PROBE_ROWS * linear.in_features, dtype=weight.dtype)
-    probe = probe.reshape(_PROBE_ROWS, linear.in_features)
+    probe = torch.linspace(-1, 1, _PROBE_ROWS * weight.shape[1], dtype=weight.dtype)
+    probe = probe.reshape(_PROBE_ROWS, weight.shape[1])
     expected = nn.functional.linear(probe.float(), weight.float(), None if bias is None else bias.float())
     bound = _TOLERANCE[weight.dtype] * max(1.0, float(expected.abs().max()))
     try:
@@ -155,14 +158,3 @@ def _fastest(*works: Callable[[], object]) -> list[float]:
 
 Fuse = Callable[..., nn.Module]
 """`fused`, or another function of its arguments, whose layers take what a PlainLinear takes."""
-
-
-def merged(linears: list[nn.Linear]) -> nn.Linear:
-    """Return one layer that computes several of the same input side by side: (…, in) → (…, sum of out)."""
-    weight = torch.cat([linear.weight for linear in linears])
-    biases: list[Any] = [linear.bias for linear in linears]
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=biases[0] is not None, dtype=weight.dtype)
-    layer.weight = nn.Parameter(weight, requires_grad=False)
-    if biases[0] is not None:
-        layer.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
-    return layer

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from podium.models.attention.disentangled import Distances, Relative, attend, attend_firsts, scaled
 from podium.models.layout import Layout
-from podium.models.linear.onednn import merged
+from podium.models.linear.stored import merged
 
 
 class PackedDeberta(nn.Module):
@@ -85,7 +85,7 @@ class Attention(nn.Module):
     def _projected(self, embedded: Tensor, layer: nn.Linear) -> Tensor:
         bias = None if layer.bias is None else layer.bias.float()
         projected = linear(embedded.float(), layer.weight.float(), bias)
-        return scaled(projected, self.heads, self.scaling, layer.weight.dtype)
+        return scaled(projected, self.heads, self.scaling, embedded.dtype)
 
     def forward(self, states: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Return what is attended to, and what it is added to: (1, rows or n, hidden) each."""

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from podium.models.attention.attend import attend, attend_ends
 from podium.models.attention.rule import Rule
 from podium.models.layout import Layout
-from podium.models.linear.onednn import Fuse, activation_of, merged
+from podium.models.linear.onednn import Fuse, activation_of
+from podium.models.linear.stored import merged
 from podium.models.network import rotary
 from podium.models.network.modernbert import as_llama
 from podium.models.network.rotary import RootMeanSquare, Turned, root_mean_square
@@ -186,11 +187,11 @@ class Probe:
     """A small batch through one layer as transformers wrote it: what it gives, and how it attends."""
 
     def __init__(self, base: Any, layer: Any, parts: Any, device: torch.device, *, causal: bool) -> None:
-        weight = parts.mlp.down_proj.weight
+        dtype = base.get_input_embeddings().weight.dtype
         prefixes = np.array([-1, 0, 0]) if causal else None
-        self._layout = Layout(np.array([5, 5, 6]), device, weight.dtype.itemsize * 16, prefixes)
+        self._layout = Layout(np.array([5, 5, 6]), device, dtype.itemsize * 16, prefixes)
         generator = torch.Generator().manual_seed(3)
-        states = torch.randn(1, 16, len(weight), generator=generator).to(device, weight.dtype)
+        states = torch.randn(1, 16, base.config.hidden_size, generator=generator).to(device, dtype)
         positions = torch.from_numpy(self._layout.positions).unsqueeze(0).to(device)
         self._inputs = {
             "hidden_states": states,

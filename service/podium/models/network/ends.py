@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from podium.models.attention.attend import attend_ends
 from podium.models.attention.rule import Rule
 from podium.models.layout import Layout
-from podium.models.linear.onednn import merged
+from podium.models.linear.stored import merged
 
 
 def keep_firsts(layers: nn.ModuleList) -> None:

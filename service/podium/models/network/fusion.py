@@ -14,7 +14,8 @@ from podium.models.attention.rule import Rule
 from podium.models.layout import Layout
 from podium.models.linear.calibration import Undecided
 from podium.models.linear.int8 import Int8Linear
-from podium.models.linear.onednn import Fuse, fused, merged
+from podium.models.linear.onednn import Fuse, fused
+from podium.models.linear.stored import merged
 
 
 def fuse(module: nn.Module, make: Fuse = fused) -> None:

@@ -14,6 +14,9 @@ from podium.models.folder import first_line, refused
 
 _DAMAGED = (SafetensorError, OSError, RuntimeError, ValueError, EOFError, pickle.PickleError)
 
+_HALVES = {"BF16": torch.bfloat16, "F16": torch.float16}
+"""What safetensors calls them."""
+
 
 class Stored(Protocol):
     """A tensor in a file: `stored[...]` reads it whole, `stored[3:5]` some of its rows."""
@@ -74,6 +77,20 @@ class Tensors(Mapping[str, Stored]):
         """Return a tensor's shape, from its file's header."""
         stored: Any = self._stored[name]
         return tuple(stored.shape if isinstance(stored, Tensor) else stored.get_shape())
+
+    def half(self) -> torch.dtype | None:
+        """Return the half precision of all floating-point tensors; None where they do not share one."""
+        found = {_dtype(stored) for stored in self._stored.values()} - {None}
+        [one] = found if len(found) == 1 else [None]
+        return one if one in _HALVES.values() else None
+
+
+def _dtype(stored: Any) -> torch.dtype | None:
+    """Return which half precision a tensor has, float32 for another float, None for no float."""
+    if isinstance(stored, Tensor):
+        return stored.dtype if stored.is_floating_point() else None
+    kind = stored.get_dtype()
+    return _HALVES.get(kind, torch.float32 if kind.startswith("F") else None)
 
 
 def _files(folder: Path, *, allow_pickle: bool) -> list[Path]:

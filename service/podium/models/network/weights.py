@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from podium.models.folder import first_line, refused
+from podium.models.linear.stored import StoredLinear
 from podium.models.network.tensors import Part, Stored, Tensors, listed
 from podium.models.recipe import Recipe
 
@@ -91,8 +92,9 @@ def build(
     """Build the network that a recipe names, with the weights of `folder`, on `device`.
 
     Its parameters have `dtype`; those of the classification head, the pooler's among them, and those that
-    transformers keeps so have float32. Raises PermanentStartError where tensors are missing, have no place in
-    the network, or other shapes.
+    transformers keeps so have float32. For int8 all have, but that weights of linear layers stay in half
+    precision where all tensors are stored so: no copy of them is made. Raises PermanentStartError where
+    tensors are missing, have no place in the network, or other shapes.
     """
     config = config_of(folder, recipe, trust_remote_code=trust_remote_code)
     network_class = _class(folder, config, recipe, trust_remote_code=trust_remote_code)
@@ -101,7 +103,10 @@ def build(
     state = _state(files, renamed, recipe)
     base_only = recipe.network == "base"
     try:
-        network, found = _loaded(network_class, config, state, dtype, heads=not base_only)
+        if dtype == torch.int8:
+            network, found = _loaded_for_int8(network_class, config, state, files.half(), heads=not base_only)
+        else:
+            network, found = _loaded(network_class, config, state, dtype, heads=not base_only)
     except Exception as error:  # whatever transformers finds wrong with them, they cannot be loaded
         raise refused(f"the weights in `{folder}` cannot be loaded: {first_line(error)}") from error
     if base_only and getattr(network, "pooler", None) is not None:
@@ -204,6 +209,22 @@ def _loaded(
     finally:
         reports.removeFilter(_is_no_report)
     network.__class__ = network_class
+    return network, found
+
+
+def _loaded_for_int8(
+    network_class: Any, config: Any, state: dict[str, Stored], half: torch.dtype | None, *, heads: bool
+) -> tuple[Any, dict[str, Any]]:
+    """Let transformers make the network in float32, but for the weights of linear layers that are `half`."""
+    network, found = _loaded(network_class, config, state, half or torch.float32, heads=heads)
+    if any(buffer.dtype == half for buffer in network.buffers()):  # it was rounded as it was made
+        network, found = _loaded(network_class, config, state, torch.float32, heads=heads)
+    for module in network.base_model.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = StoredLinear
+        for name, parameter in module.named_parameters(recurse=False):
+            if not (isinstance(module, StoredLinear) and name == "weight"):
+                parameter.data = parameter.data.float()
     return network, found
 
 
