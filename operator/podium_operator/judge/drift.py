@@ -42,8 +42,6 @@ def lacks(live: Any, wanted: Any, path: str = "") -> Iterator[str]:
             yield path
             return
         for key, value in wanted.items():
-            if key in live and live[key] == value:
-                continue
             here = f"{path}.{key}" if path else key
             if key not in live:
                 yield here
