@@ -47,6 +47,20 @@ def test_rotary_frequencies_are_float32_whatever_is_served(tmp_path):
     assert torch.equal(network.rotary_emb.inv_freq, model.rotary_emb.inv_freq)
 
 
+def test_for_int8_no_number_is_rounded_that_float32_would_have(tmp_path):
+    """Gemma makes the factor of its embeddings in the precision in which it is loaded."""
+    saved(tmp_path, AutoModel, **{**DECODER, "model_type": "gemma2"})
+    rewritten(tmp_path, lambda tensors: {name: x.to(torch.bfloat16) for name, x in tensors.items()})
+    integers, floats = (
+        built(tmp_path, dtype, network="base").network for dtype in (torch.int8, torch.float32)
+    )
+    wanted = floats.state_dict() | dict(floats.named_buffers())
+    found = integers.state_dict() | dict(integers.named_buffers())
+    assert found["embed_tokens.embed_scale"].dtype == torch.float32
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name].float(), wanted[name].float()) for name in wanted)
+
+
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("served", [torch.bfloat16, torch.float32])
 def test_every_parameter_is_served_in_the_dtype_asked_for_whatever_it_is_stored_in(tmp_path, stored, served):

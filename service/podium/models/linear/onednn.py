@@ -58,8 +58,10 @@ class PlainLinear(nn.Module):
         self, weight: Tensor, bias: Tensor | None, activation: str = "none", binary: str = "add"
     ) -> None:
         super().__init__()
-        self.weight = weight
-        self.bias = bias
+        self.nbytes = weight.nbytes + (0 if bias is None else bias.nbytes)
+        """Bytes of its weights, which are no parameters."""
+        self.weight = weight.detach()
+        self.bias = None if bias is None else bias.detach()
         self.activation = activation
         self.binary = binary
 
@@ -75,11 +77,8 @@ class FusedLinear(PlainLinear):
     def __init__(
         self, weight: Tensor, bias: Tensor | None, activation: str = "none", binary: str = "add"
     ) -> None:
-        bias = None if bias is None else bias.detach().contiguous()
-        reordered = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), ROWS)
-        super().__init__(reordered, bias, activation, binary)
-        self.nbytes = weight.nbytes + (0 if bias is None else bias.nbytes)
-        """Bytes of its weights, which are no parameters."""
+        super().__init__(weight, None if bias is None else bias.contiguous(), activation, binary)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), ROWS)
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """As a PlainLinear's."""

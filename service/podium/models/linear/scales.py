@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 NAME = ".podium-int8"
 """A safetensors file; its name does not end so, as loaders take whatever ends so for weights."""
-VERSION = 1
+VERSION = 2
 """Of the way from a text to scales: raise it with whatever changes what is found of a layer."""
 _ROWS = 64
 """Rows of each parameter that tell one model's weights from another's. All of them would be read from the

@@ -24,7 +24,7 @@ from podium.models.layout import Layout
 from podium.models.linear import calibration, scales
 from podium.models.linear.calibration import Settled, Undecided
 from podium.models.linear.int8 import Int8Linear
-from podium.models.linear.onednn import Fuse, FusedLinear, fused
+from podium.models.linear.onednn import Fuse, PlainLinear, fused
 from podium.models.network import decoder, fusion
 from podium.models.network.deberta import PackedDeberta
 from podium.models.network.ends import keep_firsts
@@ -102,7 +102,7 @@ class PackedForward:
         modules = [*self._reduced.modules(), *self._head.modules()]
         parameters = [*self._reduced.parameters(), *self._head.parameters()]
         return sum(parameter.nbytes for parameter in parameters) + sum(
-            module.nbytes for module in modules if isinstance(module, Int8Linear | FusedLinear)
+            module.nbytes for module in modules if isinstance(module, Int8Linear | PlainLinear)
         )
 
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
