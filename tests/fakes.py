@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 from podium.errors import OutOfMemory
 from podium.models.base import Encoding, ModelInfo, Tokens
 
+
+class PanicError(BaseException):
+    """What a library in Rust raises where it panics: no Exception, and known by its name alone."""
+
+
+PanicError.__name__ = "PanicException"
+
 INFO = ModelInfo(
     uri="fake",
     revision=None,
@@ -29,7 +36,8 @@ class FakeModel:
 
     `score=1.5` is the document's logit (0.0 without). `raise`, `oom` (in a batch of more than `oom_pairs`
     pairs), `nan`, `sleep=0.5` (seconds) and `block` (until `unblock()`) say how the batch that holds the
-    document fares; `untokenizable` fails the tokenizer. Every batch waits for a turn of `gate` where one is
+    document fares; `untokenizable` fails the tokenizer, and `panic` does as
+    Rust code fails, or the batch with `panics_late`. Every batch waits for a turn of `gate` where one is
     set. With `shares` query and separator are a prefix that a batch computes once. `batches` are
     the documents that were scored, `slices` the documents that were tokenized, in order.
     """
@@ -44,6 +52,7 @@ class FakeModel:
         self.batches: list[list[str]] = []
         self.slices: list[list[str]] = []
         self.oom_pairs = 0
+        self.panics_late = False
         self.seconds_per_token = 0.0
         self._gate = gate
         self.blocked = threading.Event()
@@ -81,6 +90,8 @@ class FakeModel:
     def _split(self, texts: Sequence[str], *, offsets: bool = False) -> list[Tokens]:
         if any("untokenizable" in text for text in texts):
             raise RuntimeError("secret details of the tokenizer")
+        if not self.panics_late and any("panic" in text for text in texts):
+            raise PanicError("secret details of the tokenizer")
         return [self._tokens(text, offsets) for text in texts]
 
     def _tokens(self, text: str, offsets: bool) -> Tokens:
@@ -118,6 +129,8 @@ class FakeModel:
     def _obey(self, words: list[str], pairs: int) -> None:
         if "raise" in words:
             raise RuntimeError("secret details of the device")
+        if "panic" in words:
+            raise PanicError("secret details of the device")
         if "oom" in words and pairs > self.oom_pairs:
             raise OutOfMemory("the batch does not fit")
         if "block" in words:

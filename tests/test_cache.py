@@ -30,6 +30,22 @@ def test_an_entry_is_remembered_until_its_time_is_over():
     assert cache.get(b"key") is None
 
 
+def test_what_grew_old_is_not_dropped_all_at_once():
+    """It would hold the event loop up: 0.2 s for 100,000 entries."""
+    now = 0.0
+    cache = PairCache(ENTRY_BYTES * 10, 60, timer=lambda: now)
+    for number in range(10):
+        cache.put(bytes([number]), SCORED)
+    now = 61.0
+    assert cache.bytes == ENTRY_BYTES * 10
+    assert cache.get(b"\0") is None
+    assert cache.bytes == ENTRY_BYTES * 9
+    cache.put(b"new", SCORED)
+    cache.put(b"newer", SCORED)
+    assert cache.bytes == ENTRY_BYTES * 10
+    assert cache.get(b"new") == SCORED
+
+
 def test_a_full_cache_forgets_what_was_not_used_for_longest():
     cache = PairCache(ENTRY_BYTES * 2, 60)
     cache.put(b"1", SCORED)

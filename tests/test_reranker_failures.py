@@ -129,6 +129,18 @@ async def test_a_tokenizer_exception_fails_its_request_and_no_more():
         assert metrics.registry.get_sample_value("podium_queue_pairs") == 0
 
 
+@pytest.mark.parametrize(("late", "who"), [(False, "tokenizer"), (True, "model")])
+async def test_a_panic_of_a_library_fails_its_request_and_ends_no_thread(late, who):
+    model = FakeModel()
+    model.panics_late = late
+    async with running(model) as reranker:
+        for _ in range(2):
+            with pytest.raises(ModelFailed, match=rf"^the {who} failed on this request$"):
+                await reranker.rank(ask("a panic"))
+        assert reranker.stuck is None
+        assert await reranker.rank(ask("fine"))
+
+
 async def test_out_of_memory_splits_the_batch_and_goes_on():
     model = FakeModel()
     model.oom_pairs = 2

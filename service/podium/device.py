@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
+from podium.errors import is_failure
+
 WELL = 16
 """Batches in a row that fit before larger ones are tried again."""
 
@@ -50,7 +52,7 @@ class Health:
         """Count a batch that was scored."""
         self._failures = 0
 
-    def failed(self, error: Exception, test: Callable[[], object]) -> bool:
+    def failed(self, error: BaseException, test: Callable[[], object]) -> bool:
         """Count a batch that failed with `error`, if `test` on the device fails, too; return whether it did.
 
         A caller whose texts make the model fail must not be able to end the service with them.
@@ -60,7 +62,9 @@ class Health:
             return True
         try:
             test()
-        except Exception as other:  # noqa: BLE001 whatever a model raises
+        except BaseException as other:
+            if not is_failure(other):
+                raise
             if is_lost(other):
                 return self.failed(other, test)
             self._failures += 1

@@ -19,7 +19,7 @@ from podium.batching import BATCH_S, Waiting, cost
 from podium.cache import Scored
 from podium.calls import Backlog, Batch, Call, Pair, Read, Window
 from podium.device import Health, Room, is_lost
-from podium.errors import ModelFailed, OutOfMemory
+from podium.errors import ModelFailed, OutOfMemory, is_failure
 from podium.models.base import Encoding, Model
 from podium.models.readiness import self_test
 from podium.telemetry.metrics import Metrics
@@ -190,9 +190,9 @@ class Engine:
 
     def _ask_for_more(self, call: Call) -> None:
         if call in self._more:
-            group = self._groups[call]
-            if not group or cost(group) < AHEAD * batching.first_budget(
-                group[0], self.batch_tokens, self._most_tokens
+            group, padded = self._groups[call], self._model.pads
+            if not group or cost(group, padded=padded) < AHEAD * batching.first_budget(
+                group[0], self.batch_tokens, self._most_tokens, padded=padded
             ):
                 self._more.pop(call)()
 
@@ -205,13 +205,15 @@ class Engine:
             for windows in groups:
                 self._score_or_fail([windows])
 
-    def _score(self, windows: list[Window]) -> Exception | None:
+    def _score(self, windows: list[Window]) -> BaseException | None:
         """Score windows and hand their logits over; return what went wrong."""
         started = self.running_since = monotonic()
         try:
             encodings = [window.make() for window in windows]
             logits = self._logits(encodings)
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             log.exception("a batch of %d pairs failed", len(windows))
             self._metrics.failed_batches.inc()
             return error
@@ -221,7 +223,7 @@ class Engine:
         self._hand_over(lambda: self._deliver(windows, logits, batch))
         return None
 
-    def _give_up(self, groups: Sequence[list[Window]], error: Exception) -> None:
+    def _give_up(self, groups: Sequence[list[Window]], error: BaseException) -> None:
         failure = error if isinstance(error, ModelFailed) else ModelFailed("the model failed on this request")
         pairs = [window.pair for windows in groups for window in windows]
         self._hand_over(lambda: self._fail(pairs, failure))

@@ -133,8 +133,8 @@ class Reranker:
         if self._closing:
             raise Unavailable("the server is shutting down; send the request again, to another replica", 1)
         engine = self._engine
-        if self.stuck is not None:
-            raise Unavailable(self.stuck, self._stall_timeout_s)
+        if (stuck := self.stuck) is not None:
+            raise Unavailable(stuck, self._stall_timeout_s)
         limits = limits_of(request, self.model.info, self._max_windows)
         sizes = sizes_of(request, limits, self.model.info, shares=self.model.shares)
         windows = sum(size.windows for size in sizes)
@@ -174,6 +174,8 @@ class Reranker:
                 if call.done.done():
                     return
                 text = keep_readable(whole, keep_end=limits.keeps_end)
+                if query not in digests:
+                    work += len(query)
                 known, pair = self._pair(call, index, query, text, size, digests)
                 left, left_tokens = left - size.windows, left_tokens - size.tokens
                 if known:

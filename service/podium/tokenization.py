@@ -15,7 +15,7 @@ from time import monotonic
 
 from podium.calls import Call, Pair, Read, too_long
 from podium.engine import Engine
-from podium.errors import ModelFailed, RequestError
+from podium.errors import ModelFailed, RequestError, is_failure
 from podium.models.base import Model, Tokens
 from podium.models.text.fitting import fit, join
 from podium.models.text.reading import TEXT_CHARACTERS, parts, read_documents, read_queries
@@ -84,7 +84,9 @@ class Tokenization:
                 next(job.slices, None)
             except RequestError as error:
                 self._engine.fail(job.call, error)
-            except Exception:
+            except BaseException as error:
+                if not is_failure(error):
+                    raise
                 log.exception("tokenization failed")
                 self._engine.fail(job.call, ModelFailed("the tokenizer failed on this request"))
                 continue

@@ -145,9 +145,11 @@ def test_a_model_that_ranks_the_known_pair_wrongly_is_told_of(model, logits, sho
         RuntimeError(
             "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory"
         ),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         MemoryError(),
     ],
-    ids=["device", "host", "python"],
+    ids=["device", "host", "mps", "library", "python"],
 )
 def test_running_out_of_memory_is_told_with_the_size_of_the_batch(model, error):
     (query,), (document,) = model.queries(["a b"]), model.documents(["c d e"])

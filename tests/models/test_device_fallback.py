@@ -63,6 +63,17 @@ def test_auto_falls_back_to_the_cpu_with_a_warning(monkeypatch, caplog):
 
 
 @pytest.mark.usefixtures("_accelerated")
+def test_where_the_cpu_cannot_serve_the_dtype_the_device_is_what_is_told(monkeypatch):
+    broken(monkeypatch)
+    answers = iter([True, False])  # the device computes in it, the CPU does not
+    monkeypatch.setattr(devices, "computes", lambda *_: next(answers))
+    with pytest.raises(PermanentStartError) as caught:
+        loading.load(BUILTIN, uri="x", device="auto", dtype="float32")
+    assert caught.value.message.startswith("device `cpu` does not compute what the CPU computes: what comes")
+    assert caught.value.message.endswith("; set PODIUM_DTYPE to auto or to float32")
+
+
+@pytest.mark.usefixtures("_accelerated")
 def test_a_device_that_was_asked_for_by_its_name_is_refused(monkeypatch):
     broken(monkeypatch)
     with pytest.raises(PermanentStartError) as caught:

@@ -8,7 +8,9 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from models.networks import BUILTIN
+from models.oracle import framed_tokenizer, save
 from models.shared import unpacked
 from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
@@ -159,6 +161,31 @@ def test_a_container_whose_memory_is_too_small_is_told_before_it_is_used_up(tmp_
     with pytest.raises(PermanentStartError) as caught:
         check_memory(BUILTIN)
     assert caught.value.message == "it needs some 1.1 GB of memory, and this container may use 0.5 GB"
+
+
+def test_half_precision_needs_no_copy_but_gemma_does(tmp_path, monkeypatch):
+    def needed(dtype, kind):
+        save_file({"a": torch.zeros(1_000_000, 500, dtype=dtype)}, tmp_path / "model.safetensors")
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+        with pytest.raises(PermanentStartError) as caught:
+            check_memory(tmp_path)
+        return caught.value.message.partition(" of memory")[0]
+
+    monkeypatch.setattr(devices, "memory_limit", lambda: 1 << 29)
+    assert needed(torch.bfloat16, "qwen3") == "it needs some 2.1 GB"
+    assert needed(torch.bfloat16, "gemma") == "it needs some 3.1 GB"
+    assert needed(torch.float32, "qwen3") == "it needs some 3.1 GB"
+
+
+def test_a_model_without_linear_layers_is_refused_with_that_reason(tmp_path):
+    fields = {"n_embd": 64, "n_layer": 2, "n_head": 4}
+    folder = save(tmp_path, "classifier", framed_tokenizer(), model_type="gpt2", **fields)
+    with pytest.raises(PermanentStartError) as caught:
+        load(folder, uri="x", dtype="int8")
+    assert caught.value.message == (
+        "dtype `int8` is for linear layers, of which this model has none that could be served in it; set "
+        "PODIUM_DTYPE to float32 or to auto"
+    )
 
 
 def test_a_model_that_is_not_packed_is_refused_with_that_reason(monkeypatch):

@@ -1,4 +1,4 @@
-"""One browser for all tests of the pages."""
+"""One browser for the tests of a file: while it is open no other event loop can run in the process."""
 
 from collections.abc import Iterator
 
@@ -8,13 +8,13 @@ from playwright.sync_api import Browser
 from serving import Serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server() -> Iterator[Serving]:
     with builtin() as running:
         yield running

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from fakes import INFO, FakeModel
+from fakes import INFO, FakeModel, PanicError
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from models.folders import CHAT
@@ -176,13 +176,6 @@ def test_an_accelerator_s_pace_comes_with_the_model(device, measured):
     assert (pace is not None) is measured
     assert pace is None or 0 < pace.batch_s <= 0.25
     assert max(map(len, model.batches)) <= 8
-
-
-class PanicError(BaseException):
-    """What a library in Rust raises where it panics is no Exception."""
-
-
-PanicError.__name__ = "PanicException"
 
 
 @pytest.mark.parametrize(

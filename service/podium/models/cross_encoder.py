@@ -79,6 +79,9 @@ class CrossEncoder:
             ) from error
 
 
+_NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+
+
 def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch ran out of memory; on the CPU only the message says so."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether torch ran out of memory; but for most of CUDA's only the message says so."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _NO_MEMORY)

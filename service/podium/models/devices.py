@@ -74,17 +74,17 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     if wanted == "auto":
         return able[0]
     dtype: torch.dtype = getattr(torch, wanted)
-    if dtype not in able and not (dtype == torch.int8 and computes_int8(device)):
-        names = ", ".join(name(one) for one in able)
+    if not computes(wanted, device):
+        names, out = ", ".join(name(one) for one in able), "set PODIUM_DTYPE to one of these or to auto"
         why = f"dtype `{wanted}` is not for device `{device}`, which computes in {names}"
         if dtype == torch.int8 and device.type == "cpu":
             why = (
                 "dtype `int8` is not for this processor, whose products of 8-bit integers are not exact; it "
                 f"computes in {names}"
             )
-        raise PermanentStartError(
-            Reason.MODEL_LOAD_FAILED, f"{why}; set PODIUM_DTYPE to one of these or to auto"
-        )
+        elif dtype == torch.int8 and computes_int8(torch.device("cpu")):
+            out += ", or PODIUM_DEVICE to cpu"
+        raise PermanentStartError(Reason.MODEL_LOAD_FAILED, f"{why}; {out}")
     return dtype
 
 
@@ -113,6 +113,13 @@ def dtypes(device: torch.device) -> list[torch.dtype]:
     if device.type == "mps":
         return [torch.float32, torch.float16]
     return [torch.bfloat16, torch.float32] if processor.multiplies_bfloat16() else [torch.float32]
+
+
+def computes(wanted: str, device: torch.device) -> bool:
+    """Whether the device can compute in `auto` or in the dtype of that name, `int8` among them."""
+    if wanted == "int8":
+        return computes_int8(device)
+    return wanted == "auto" or wanted in map(name, dtypes(device))
 
 
 def computes_int8(device: torch.device) -> bool:

@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 SCALES = scales.NAME
 _BESIDE_BYTES = 1 << 30
-"""Memory that a process needs beside the float weights: Python, torch, and the text for calibration."""
+"""Memory that a process needs beside the weights: Python, torch, and the text for calibration."""
+_HALVES = ({"BF16"}, {"F16"})
 
 
 class InIntegers(NamedTuple):
@@ -32,11 +33,17 @@ class InIntegers(NamedTuple):
 
 
 def check_memory(folder: Path) -> None:
-    """Raise PermanentStartError where the container's memory does not hold a model in float32.
+    """Raise PermanentStartError where the container's memory does not hold a model as it is calibrated.
 
-    The kernel would end a download whose files are all there, and end the next try as well.
+    The kernel would end a download whose files are all there, and end the next try as well. Linear layers lie
+    in their files, and an embedding of half precision is made float32; so two bytes a number are enough
+    there, but for Gemma, whose layers are made float32 too.
     """
-    needed = 4 * sum(math.prod(tensor.shape) for tensor in read(folder).tensors.values()) + _BESIDE_BYTES
+    found = read(folder)
+    tensors = found.tensors.values()
+    half = {tensor.dtype for tensor in tensors} in _HALVES
+    width = 2 if half and not str(found.config.get("model_type")).startswith("gemma") else 4
+    needed = width * sum(math.prod(tensor.shape) for tensor in tensors) + _BESIDE_BYTES
     limit = devices.memory_limit()
     if limit is not None and needed > limit:
         raise refused(
@@ -61,6 +68,11 @@ def serve(
     known = scales.read(folder, bound_to)
     with torch.inference_mode():
         found = forward.to_integers(encodings, known)
+    if not found:
+        raise refused(
+            "dtype `int8` is for linear layers, of which this model has none that could be served in it; set "
+            "PODIUM_DTYPE to float32 or to auto"
+        )
     seconds = time.monotonic() - started
     if known is None:
         logger.info(

@@ -77,13 +77,13 @@ def load(
         wrong = agreement.disagreement(model) if agreement.is_asked(on) else None
         if wrong is not None:
             del model
-            computes = f"device `{on}` does not compute what the CPU computes: {wrong}"
+            cpu, found = torch.device("cpu"), f"device `{on}` does not compute what the CPU computes: {wrong}"
+            if not devices.computes(dtype, cpu):
+                raise refused(f"{found}; set PODIUM_DTYPE to auto or to float32")
             if device != "auto":
-                raise refused(
-                    f"{computes}; set PODIUM_DEVICE to cpu, or PODIUM_DTYPE to float32 if it is not"
-                )
-            logger.warning("%s; the CPU serves", computes)
-            model = loaded_on(torch.device("cpu"))
+                raise refused(f"{found}; set PODIUM_DEVICE to cpu, or PODIUM_DTYPE to float32 if it is not")
+            logger.warning("%s; the CPU serves", found)
+            model = loaded_on(cpu)
     devices.keep_freed_memory()
     return model
 

@@ -142,6 +142,14 @@ def test_rows_in_blocks_have_the_same_bits_however_many_there_are(linear, x):
 
 
 @needs_int8
+def test_a_weight_may_lie_in_any_order_of_memory(linear, x):
+    """oneDNN takes rows for what is not contiguous, without a word."""
+    reading = Reading(-3.0, 3.0, None, torch.ones(64))
+    turned = Int8Linear(linear.weight.t().contiguous().t(), linear.bias, reading)
+    assert torch.equal(turned(x), Int8Linear(linear.weight, linear.bias, reading)(x))
+
+
+@needs_int8
 @pytest.mark.parametrize("quantizes", [True, False])
 @pytest.mark.parametrize("channels", [False, True], ids=["all alike", "each apart"])
 def test_what_is_read_is_the_nearest_step_and_beyond_the_range_its_end(

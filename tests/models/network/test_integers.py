@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from podium.models.linear import onednn
 from podium.models.linear.calibration import Undecided
 from podium.models.linear.int8 import Int8Linear, largest_weight
+from podium.models.network import packed
 from podium.models.network.packed import PackedForward
 
 pytestmark = pytest.mark.skipif(
@@ -74,6 +75,34 @@ def test_where_no_layer_can_be_fused_plain_ones_stay_in_float32(name, monkeypatc
     assert integers.weights_bytes() > sum(4 * module.weight.numel() for module in plain)
     assert not any(isinstance(module, Undecided) for module in integers._reduced.modules())
     assert float(np.sqrt(np.square(got - wanted).mean())) < 0.1 * float(wanted.std())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_text_that_is_longer_than_a_sequence_settles_each_layer_once(name, monkeypatch):
+    pairs = pairs_of(name, seed=3)
+    found = []
+    for longest in 4096, 400:
+        monkeypatch.setattr(packed, "CPU_TOKENS", longest)
+        integers = forward(name, torch.int8)
+        found.append(integers.to_integers(pairs))
+        assert len(list(integers._sequences(pairs))) > 1 or longest == 4096
+    one, other = ([str(settled) for settled in each.values()] for each in found)
+    assert one == other
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("other", ["epsilon", "norm", "nothing"])
+def test_scales_are_bound_to_what_a_config_and_norms_say(other):
+    fields = {**FAMILIES["qwen3"], **({"rms_norm_eps": 1e-3} if other == "epsilon" else {})}
+    bound = []
+    for each in FAMILIES["qwen3"], fields:
+        model, head, recipe = parts(build(each), torch.float32, attention="causal", state="last")
+        if other == "norm" and bound:
+            model.base_model.layers[0].input_layernorm.weight.data[0] += 1
+        made = PackedForward(model, head, recipe, torch.device("cpu"), torch.int8)
+        bound.append(made.scales_binding(pairs_of("qwen3", seed=3)))
+    assert (bound[0] == bound[1]) is (other == "nothing")
 
 
 @torch.inference_mode()

@@ -153,7 +153,8 @@ def _nearest(layer: Undecided, x: Tensor, exact: nn.Module) -> tuple[Settled, In
     tried = x[::every]
     wanted = exact(tried)
     others = x[: len(x) // every * every].reshape(-1, every, x.shape[1])[:, 1:]
-    low, high, sample = others.amin((0, 1)), others.amax((0, 1)), others[:, 0]
+    # along one dimension at a time: along both at once takes twenty times as long
+    low, high, sample = others.amin(1).amin(0), others.amax(1).amax(0), others[:, 0]
     best, rounded = _clipped(layer, (low, high, sample), tried, wanted)
     shift = (low + high) / 2
     largest = ((high - low) / 2).clamp(min=1e-5)

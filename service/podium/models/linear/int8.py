@@ -80,10 +80,10 @@ class Int8Linear(nn.Module):
         if reading.factor is not None:
             weight = weight * reading.factor
         self.scales = nn.Buffer((weight.abs().amax(1) / limit).clamp(min=1e-12))
-        rounded = (weight / self.scales.unsqueeze(1)).round_().to(torch.int8)
+        rounded = (weight / self.scales.unsqueeze(1)).round_().to(torch.int8).contiguous()
         self.nbytes = rounded.nbytes + self.scales.nbytes + (0 if bias is None else bias.nbytes)
         """Bytes of its weights."""
-        self.packed = torch.ops.onednn.qlinear_prepack(rounded, None)
+        self.packed = torch.ops.onednn.qlinear_prepack(rounded, None)  # wrong for what is not contiguous
         self.zeros = nn.Buffer(torch.zeros(len(weight), dtype=torch.int8))
         self.bias = None if bias is None else nn.Buffer(bias)
         self.activation = activation

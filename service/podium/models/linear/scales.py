@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 NAME = ".podium-int8"
 """A safetensors file; its name does not end so, as loaders take whatever ends so for weights."""
-VERSION = 2
+VERSION = 3
 """Of the way from a text to scales: raise it with whatever changes what is found of a layer."""
 _ROWS = 64
 """Rows of each parameter that tell one model's weights from another's. All of them would be read from the
@@ -33,14 +33,16 @@ disk for it, where half of a model may be embeddings of words that nobody writes
 
 
 def binding(base: nn.Module, encodings: Sequence[Encoding], *reads: object) -> str:
-    """Return a digest of what scales follow from: the parameters of a packed model and their names, the pairs
-    for calibration as it reads them, and whatever else it `reads` by.
+    """Return a digest of what scales follow from: the weights of a packed model and their names, the pairs
+    for calibration as it reads them, and whatever else it `reads` by. Buffers that are no weights were
+    computed, and have other last bits on another processor.
 
     Nothing of the processor: scales from one with weights of 8 bits serve where they have 7, and the other
     way round.
     """
     digest = hashlib.sha256(repr((VERSION, *reads)).encode())
-    for name, parameter in base.named_parameters():
+    norms = ((name, buffer) for name, buffer in base.named_buffers() if name.endswith(".weight"))
+    for name, parameter in (*base.named_parameters(), *norms):
         rows = parameter.detach()[:: max(1, len(parameter) // _ROWS)] if parameter.dim() else parameter
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
         digest.update(_bytes(rows))

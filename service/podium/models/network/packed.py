@@ -40,6 +40,9 @@ CPU_TOKENS = 4096
 """Tokens of one sequence at most on the CPU, or one pair: more is no faster there, and oneDNN remembers
 buffers as large as its results."""
 
+_NOT_COMPUTED = frozenset({"_name_or_path", "transformers_version", "dtype"})
+"""Of a config: what no state follows from. int8 is computed in one precision."""
+
 
 class PackedForward:
     """The packed forward of one model, on one device; call it from one thread."""
@@ -52,7 +55,7 @@ class PackedForward:
     ) -> None:
         """Take over `network`, whose base model is of `dtype`, and its head, made by `heads.make_head`.
 
-        For int8 it is of float32, and `to_integers` is to be called before anything is scored.
+        For int8 its linear layers are as they are stored, and `to_integers` is to be called first of all.
         """
         base = network.base_model
         config = base.config
@@ -66,6 +69,7 @@ class PackedForward:
         self._causal = recipe.attention == "causal"
         # a prefix's own states are no pair's, so only a state behind it may be read
         self._share = self._causal and recipe.state == "last"
+        self._config: dict[str, Any] = config.to_dict()
         self._fixed = {"use_cache": False} if hasattr(config, "use_cache") else {}
         base.eval().requires_grad_(False).to(device)
         self._integers = dtype == torch.int8
@@ -84,7 +88,7 @@ class PackedForward:
         """
         base = self._reduced.base
         if known is None:
-            found = calibration.calibrate(base, lambda: self.logits(encodings))
+            found = calibration.calibrate(base, lambda: self._in_one(encodings))
         else:
             found = dict(known)
         calibration.settle(base, found)
@@ -95,7 +99,8 @@ class PackedForward:
     def scales_binding(self, encodings: Sequence[Encoding]) -> str:
         """Return what scales that the pairs give are bound to; to be asked before `to_integers`."""
         reads = (self._causal, self._share, self._segments, self._reduced.state)
-        return scales.binding(self._reduced, encodings, *reads)
+        config = {name: said for name, said in self._config.items() if name not in _NOT_COMPUTED}
+        return scales.binding(self._reduced, encodings, *reads, sorted(config.items()))
 
     def weights_bytes(self) -> int:
         """Return the bytes of the weights in memory, once they are integers."""
@@ -111,6 +116,11 @@ class PackedForward:
         for laid in self._sequences(encodings):
             scores[laid.pairs] = self._sequence(laid, encodings)
         return scores
+
+    def _in_one(self, encodings: Sequence[Encoding]) -> None:
+        """Compute all pairs in one sequence: a layer is settled on what it sees at once."""
+        [laid] = sequences(encodings, None, share=self._share, single=self._integers)
+        self._sequence(laid, encodings)
 
     def computed(self, encodings: Sequence[Encoding]) -> int:
         """Return how many tokens are computed for these pairs: shared prefixes once a sequence."""
