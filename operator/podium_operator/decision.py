@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from podium_operator.judge.plan import Plan, make_plan
+from podium_operator.judge.plan import Plan, key_of, make_plan
 from podium_operator.render.children import render_children
 from podium_operator.render.pinned import held, wanted_pods
 from podium_operator.resource.reranker import Reranker, read_reranker
@@ -69,6 +69,7 @@ def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now:
         observed=observed,
         settings=settings,
         conflicts=plan.conflicts,
+        open=frozenset(key_of(apply.manifest) for apply in plan.applies),
         up_to_date=children.pods.up_to_date,
         waits_for=observed.rolling if children.pods.turn == "awaited" else None,
     )

@@ -101,7 +101,7 @@ CASES = [
         ],
         [
             gauge("progress_deadline_seconds", "1x60"), *condition("Ready", "False", "Suspended"),
-            *condition("Progressing", "False", "ProgressDeadlineExceeded"),
+            *condition("Progressing", "False", "ProgressDeadlineExceeded"), gauge("desired_replicas", "0x60"),
         ],
         RERANKER,
         "search/demo is not Ready for 5m 0s, longer than its progress deadline, or its roll got no further "

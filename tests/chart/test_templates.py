@@ -24,6 +24,19 @@ def test_a_supported_configuration_lints_strictly_and_renders(chart: str, values
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize("chart", ["podium", "podium-rerankers"])
+def test_a_chart_above_may_switch_it_on_by_the_usual_condition(chart: str) -> None:
+    assert template(chart, values={"enabled": True}) == template(chart)
+
+
+def test_a_namespace_of_digits_stays_a_string() -> None:
+    values = {"watchNamespaces": ["123"], "rbac": {"aggregate": False}, "monitoringNamespace": "456"}
+    objects = template("podium", values={**values, "networkPolicy": {"operator": {"enabled": True}}})
+    assert "123" in {body["metadata"].get("namespace") for body in objects}
+    [policy] = [body for body in objects if body["kind"] == "NetworkPolicy"]
+    assert "'kubernetes.io/metadata.name': '456'" in str(policy["spec"]["ingress"])
+
+
 @pytest.mark.parametrize(("chart", "values"), CI)
 def test_the_notes_name_the_next_step(chart: str, values: Path) -> None:
     arguments = ["install", "podium", CHARTS / chart, "-n", "search", "--dry-run=client", "-f", values]

@@ -124,6 +124,7 @@ def test_an_object_of_the_same_name_that_is_not_ours_is_never_touched(
     message = space.wait_condition("Accepted", "False", "NameConflict")
     assert f"{manifest['kind']} demo exists and does not belong to this Reranker" in message
     assert space.condition("Ready")[:2] == ("False", "NameConflict")
+    assert space.get("deployments") is None, "nothing is written, and no pod runs under a foreign account"
     space.delete("rerankers")
     time.sleep(1)
     assert space.get(plural)["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]

@@ -45,6 +45,24 @@ def test_a_port_of_the_service_that_someone_changed_is_put_right(
     wait_for("another port", lambda: ports(space) == {("http", 8080, "TCP"), *stays}, timeout_s=10)
 
 
+def test_a_deployment_that_someone_paused_goes_on(space: Space) -> None:
+    space.rerank()
+    space.settled()
+    space.patch("deployments", "demo", {"spec": {"paused": True}})
+    wait_for("it goes on", lambda: not space.get("deployments")["spec"].get("paused"), timeout_s=10)
+    space.settled()
+    space.rerank(rollout={"paused": True})
+    wait_for("paused", lambda: space.get("deployments")["spec"].get("paused"), timeout_s=10)
+
+
+def test_an_autoscaled_deployment_begins_with_its_least_number_though_nothing_scales_it(space: Space) -> None:
+    space.rerank(autoscaling={"engine": "KEDA", "minReplicas": 3, "maxReplicas": 10})
+    space.settled()
+    assert space.get("deployments")["spec"]["replicas"] == 3
+    space.patch("deployments", "demo", {"spec": {"replicas": 2}})
+    wait_for("three", lambda: space.get("deployments")["spec"]["replicas"] == 3, timeout_s=10)
+
+
 def test_fields_of_the_pods_that_someone_made_into_others_are_put_right(
     space: Space, operator: OperatorProcess
 ) -> None:

@@ -85,8 +85,8 @@ def test_a_change_that_was_not_taken_is_told_and_nothing_speaks_of_it_as_done(sp
     if why == "field":
         space.rerank(rollout={"minReadySeconds": 3600}, engine={"image": "other:1"})
     else:
+        no_more(space, "deployments.apps")  # first: the operator makes it anew at once
         space.delete("deployments")
-        no_more(space, "deployments.apps")
         space.rerank(engine={"image": "other:1"})
     message = space.wait_condition("Progressing", "False", "Refused")
     assert "Deployment demo was not taken" in message

@@ -169,6 +169,27 @@ def test_a_claim_that_someone_grew_is_fine_and_told_as_it_is(space: Space) -> No
     )
 
 
+def test_a_claim_of_the_users_may_bear_the_name_that_ours_would_have(space: Space) -> None:
+    claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    manifest = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "demo-cache"}}
+    space.plane.apply({**manifest, "spec": claim}, namespace=space.name)
+    bind(space, "demo-cache", NETWORK)
+    space.rerank(model={"uri": "pvc://demo-cache/model"})
+    assert "the model lies on claim demo-cache" in space.wait_condition("CacheReady", "True", "Existing")
+
+
+def test_a_claim_that_is_being_deleted_says_how_it_can_go(space: Space) -> None:
+    space.rerank(model=HUB)
+    bind(space, "demo-cache", NETWORK)
+    space.end_job(space.download_job())
+    space.wait("deployments")
+    space.patch("persistentvolumeclaims", "demo-cache", {"metadata": {"finalizers": ["test/held"]}})
+    space.delete("persistentvolumeclaims", "demo-cache")
+    message = space.wait_condition("CacheReady", "False", "PVCTerminating")
+    assert "set suspend to true until the claim is gone" in message
+    space.patch("persistentvolumeclaims", "demo-cache", {"metadata": {"finalizers": None}})
+
+
 def test_a_changed_model_on_a_claim_of_one_pod_is_downloaded_while_no_pod_runs(space: Space) -> None:
     once = {"cache": {"accessModes": ["ReadWriteOncePod"]}, "rollout": {"maxSurge": 0, "maxUnavailable": 1}}
     space.rerank(model=HUB, **once)

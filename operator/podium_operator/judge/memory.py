@@ -7,10 +7,15 @@ import msgspec
 from podium_operator.judge.contest import Taken, contested, due_s, hold_s, remember
 from podium_operator.judge.drift import granted, lacks
 from podium_operator.judge.plan import Apply, digest_of
+from podium_operator.resource.names import APPLIED_ANNOTATION, ROLLED_ANNOTATION
 from podium_operator.resource.status import RerankerStatus
 from podium_operator.seen.observed import OPERATOR_FIELD, Body, Contest, Granted, ObjectKey, Refusal
 
 _SOON_S, _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 5.0, 300.0
+
+
+_MOMENT = frozenset({ROLLED_ANNOTATION, APPLIED_ANNOTATION})
+"""Annotations that hold it: itself, and the digest of all."""
 
 
 class _Refused(msgspec.Struct, frozen=True):
@@ -50,12 +55,17 @@ class Memory:
 
         What may be taken next time (no answer, too many requests, an error of the server) is tried sooner.
         """
-        known = self._refused.get(key)
+        known, request = self._refused.get(key), _words(request)
         tries = known.tries + 1 if known and known.request == request else 1
         first_s = _SOON_S if refusal.code in (0, 429) or refusal.code >= 500 else _FIRST_RETRY_S
         # What a webhook wishes may be years.
         wait_s = min(_LONGEST_RETRY_S, max(at_least_s, first_s * 2 ** min(tries - 1, 10)))
         self._refused[key] = _Refused(refusal, request, tries, now + wait_s)
+
+    def is_foreign(self, key: ObjectKey) -> bool:
+        """Whether the object of that name was found to be someone else's."""
+        refused = self._refused.get(key)
+        return refused is not None and refused.refusal.foreign
 
     def accept(self, key: ObjectKey, manifest: Body, answer: Body) -> None:
         """Remember what the API server made of an object that it took, and forget that it was refused."""
@@ -79,7 +89,7 @@ class Memory:
     def is_refused(self, key: ObjectKey, request: object, now: float) -> bool:
         """Whether this very request was refused a moment ago and is not to be made now."""
         refused = self._refused.get(key)
-        return refused is not None and refused.request == request and now < refused.retry_at
+        return refused is not None and refused.request == _words(request) and now < refused.retry_at
 
     def is_withheld(self, apply: Apply, key: ObjectKey, now: float) -> bool:
         """Whether an object is not to be written now: refused as it is, or contested, a moment ago."""
@@ -105,3 +115,12 @@ class Memory:
         times = [refused.retry_at - now for refused in self._refused.values()]
         times += [due_s(self._history, field, now) for field in contested(self._history, now)]
         return max(0.5, min(times)) if times else None
+
+
+def _words(request: object) -> object:
+    """Return a request without the moment at which an upgrade moves the pods, which each look says anew."""
+    if not isinstance(request, Mapping):
+        return request
+    metadata = request["metadata"]
+    said = {key: value for key, value in metadata.get("annotations", {}).items() if key not in _MOMENT}
+    return {**request, "metadata": {**metadata, "annotations": said}}

@@ -81,7 +81,14 @@ def render_children(
             pods = wanted_pods(serving, live, settings, now, waits=True)
         # The download needs a claim that the old pod would hold.
         parked = not progress.ready and one_pod(reranker, source, observed.claim)
-        document = deployment(serving, pods, live, parked=parked, replaces=replaces_first(serving, observed))
+        document = deployment(
+            serving,
+            pods,
+            live,
+            scales=scaler(reranker, settings, observed.addons) is not None,
+            parked=parked,
+            replaces=replaces_first(serving, observed),
+        )
         first = handover(reranker, document, live)
         wanted.append(document)
     if serving or live:

@@ -13,18 +13,26 @@ FIXED, AUTOSCALED = "fixed", "autoscaled"
 
 
 def deployment(
-    reranker: Reranker, pods: Pods, live: Body | None, *, parked: bool = False, replaces: bool = False
+    reranker: Reranker,
+    pods: Pods,
+    live: Body | None,
+    *,
+    scales: bool = True,
+    parked: bool = False,
+    replaces: bool = False,
 ) -> dict[str, Any]:
     """Return the Deployment of a Reranker whose model is ready.
 
-    `parked`: no pod runs for now. `replaces`: old pods go before new ones come, whatever `rollout` says.
+    `scales`: an autoscaler is there, where one is asked for. `parked`: no pod runs for now. `replaces`: old
+    pods go before new ones come, whatever `rollout` says.
     """
     rollout = reranker.spec.rollout
-    number, mode = (0, FIXED) if parked else replicas(reranker, live)
+    number, mode = (0, FIXED) if parked else replicas(reranker, live, scales=scales)
     gpu = reranker.spec.gpu is not None
     optional = {
         "minReadySeconds": rollout.min_ready_seconds or None,
-        "paused": rollout.paused or None,
+        # False only where someone paused it: a default that is left out of an answer would look like drift.
+        "paused": rollout.paused or (False if (live or {}).get("spec", {}).get("paused") else None),
         "replicas": number,
     }
     return {
@@ -57,17 +65,19 @@ def deployment(
     }
 
 
-def replicas(reranker: Reranker, live: Body | None) -> tuple[int | None, str]:
+def replicas(reranker: Reranker, live: Body | None, *, scales: bool = True) -> tuple[int | None, str]:
     """Return the number to apply and who sets it; None leaves the number to the autoscaler.
 
-    A Deployment of 0, after `suspend` or by someone's hand, is raised to `minReplicas` first: an autoscaler
-    leaves it alone.
+    A Deployment begins with `minReplicas`, and one of 0, after `suspend` or by someone's hand, is raised to
+    it first: an autoscaler leaves it alone. Where none is there it has that many, or more by someone's hand.
     """
-    if reranker.spec.autoscaling is None or reranker.spec.suspend:
-        return reranker.desired_replicas, FIXED
-    if live is not None and live["spec"].get("replicas") == 0:
-        return reranker.desired_replicas, FIXED
-    return None, AUTOSCALED
+    least = reranker.desired_replicas
+    if reranker.spec.autoscaling is None or reranker.spec.suspend or live is None:
+        return least, FIXED
+    number = int(live["spec"].get("replicas", 1))
+    if scales and number:
+        return None, AUTOSCALED
+    return max(number, least), FIXED
 
 
 def is_zeroed(reranker: Reranker, live: Body | None) -> bool:

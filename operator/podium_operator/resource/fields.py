@@ -37,7 +37,7 @@ Quantity = Annotated[
 ]
 IntOrPercent = Annotated[
     int | str,
-    Meta(extra_json_schema={"x-kubernetes-int-or-string": True, "maxLength": 8, "pattern": r"^[0-9]+%?$"}),
+    Meta(extra_json_schema={"x-kubernetes-int-or-string": True, "maxLength": 8, "pattern": r"^[0-9]+%$"}),
 ]
 Labels = dict[Annotated[str, Meta(max_length=317)], Annotated[str, Meta(max_length=4096)]]
 Verbatim = Annotated[

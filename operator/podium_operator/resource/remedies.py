@@ -37,6 +37,8 @@ REMEDIES = {
     "Refused": "mend what the message names: a field, a quota, a LimitRange, a webhook, or the namespace's "
     "Pod Security level",
     "PVCPending": "`kubectl describe pvc` shows what the provisioner says",
+    "PVCTerminating": "set suspend to true until the claim is gone, then back; one that the operator made is "
+    "made and filled anew",
     "PVCLost": "the claim lost its volume: delete the claim, it is made and filled anew",
     "ClaimNotFound": "create the claim, or mend cache.claimName or model.uri",
     "NameConflict": "delete or rename that object, or give the Reranker another name",

@@ -22,6 +22,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     path: str
     claim: str | None = None
+    own_claim: bool = False
+    """Whether the operator makes the claim; else the user named it."""
     repo: str | None = None
 
 
@@ -52,6 +54,7 @@ def model_source(reranker: Reranker) -> Source:
             digest=name,
             path=f"{MODELS_DIR}/{rest.replace('/', '--')}/{name}",
             claim=reranker.spec.cache.claim_name or own_claim_name(reranker.name),
+            own_claim=reranker.spec.cache.claim_name is None,
             repo=rest,
         )
     if scheme == "pvc":

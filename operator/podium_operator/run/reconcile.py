@@ -11,8 +11,9 @@ import msgspec
 
 from podium_operator.decision import Decision, decide, read
 from podium_operator.judge.memory import Memory
+from podium_operator.render.pinned import held
 from podium_operator.resource.names import KIND
-from podium_operator.resource.source import model_source, own_claim_name
+from podium_operator.resource.source import Source, model_source
 from podium_operator.resource.status import read_status
 from podium_operator.run.cluster import ApiError, Cluster
 from podium_operator.run.metrics import FLEET, RECONCILE_SECONDS, RECONCILES
@@ -89,10 +90,10 @@ class Reconciler:
                 self._memories.pop(key, None)
                 FLEET.forget(*key)
                 return None
-            name = model_source(read(body, self._settings)[0]).claim
+            source = self._source(key, body)
             if round_ == 0:
-                claim = await self._foreign_claim(key, name)
-            observed = await self._observe(key, name, memory, claim)
+                claim = await self._foreign_claim(key, source)
+            observed = await self._observe(key, source, memory, claim)
             decision = decide(body, observed, self._settings, self._wall())
             self.turns.take(key, decision)
             if not await self._writer.carry_out(key, decision, memory):
@@ -115,22 +116,26 @@ class Reconciler:
         await self._reporter.report(key, body, decision)
         memory.status = read_status(self._store.reranker(key) or body)
 
-    async def _foreign_claim(self, key: Key, name: str | None) -> Body | None:
+    def _source(self, key: Key, body: Mapping[str, Any]) -> Source:
+        """Return where the model of the pods lies: of those that run, where the newest spec is refused."""
+        reranker, problem = read(body, self._settings)
+        running = held(reranker, self._store.observe(key).get("Deployment", key[1])) if problem else None
+        return model_source(running or reranker)
+
+    async def _foreign_claim(self, key: Key, source: Source) -> Body | None:
         """Return a claim that the user named: it bears no label of ours, so the store does not have it."""
-        if name is None or name == own_claim_name(key[1]):
+        if source.claim is None or source.own_claim:
             return None
-        claim: Body | None = await self._cluster.find(BY_NAME["PersistentVolumeClaim"], key[0], name)
+        claim: Body | None = await self._cluster.find(BY_NAME["PersistentVolumeClaim"], key[0], source.claim)
         return claim
 
     async def _observe(
-        self, key: Key, claim_name: str | None, memory: Memory, foreign_claim: Body | None
+        self, key: Key, source: Source, memory: Memory, foreign_claim: Body | None
     ) -> Observed:
         now = self._clock()
         observed = self._store.observe(key)
-        if claim_name == own_claim_name(key[1]):
-            claim = observed.get("PersistentVolumeClaim", claim_name)
-        else:
-            claim = foreign_claim
+        own = source.claim is not None and source.own_claim
+        claim = observed.get("PersistentVolumeClaim", source.claim or "") if own else foreign_claim
         warnings = [await self._warnings(key, kind, name) for kind, name in suspects(observed, self._wall())]
         return msgspec.structs.replace(
             observed,
@@ -158,11 +163,11 @@ class Reconciler:
         due = [self._settings.resync_s * random.uniform(0.8, 1.2)]  # noqa: S311  spreads load
         if view.progress.retry_at:
             due.append(max(0.0, (view.progress.retry_at - now).total_seconds()) + 0.5)
-        own = view.source.claim in (None, own_claim_name(view.reranker.name))
-        if not own and not (view.progress.ready and view.ready):
+        named = view.source.claim is not None and not view.source.own_claim
+        if named and not (view.progress.ready and view.ready):
             due.append(_POLL_S)
-        if view.observed.warnings:
-            due.append(_POLL_S * 3)
+        if view.observed.warnings or suspects(view.observed, now):
+            due.append(_POLL_S * 3)  # it may wait for hours, in a queue or for a large image
         elif may_become_suspect(view.observed, now):
             due.append(PATIENCE_S)
         wake_s = memory.wake_s(self._clock())

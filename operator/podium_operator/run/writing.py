@@ -20,6 +20,7 @@ from podium_operator.seen.store import Key, Store, trim
 
 logger = logging.getLogger(__name__)
 
+_WITH_PODS = frozenset({"Deployment", "Job"})
 _HANDOVER_MANAGER = f"{MANAGER}-handover"
 
 
@@ -34,12 +35,15 @@ class Writer:
         plan = decision.plan
         done = memory.forget_others(plan.concerns)
         self._note_zero(decision, memory)
-        unreachable = 0
+        unreachable, no_account = 0, False
         steps: list[Delete | Apply] = [*plan.deletes, *plan.applies]
         for step in steps:
             child = (step.kind, step.name) if isinstance(step, Delete) else key_of(step.manifest)
             request = step if isinstance(step, Delete) else step.manifest
+            if no_account and child[0] in _WITH_PODS:
+                continue
             if memory.is_refused(child, request, self._clock()):
+                no_account |= _makes_account(step)
                 continue
             try:
                 if isinstance(step, Delete):
@@ -48,12 +52,15 @@ class Writer:
                     done = True
                 elif not memory.is_withheld(step, child, self._clock()):
                     done = await self._apply(key, step, decision, memory) or done
+                    if memory.is_foreign(child):
+                        return True  # the next look sees the conflict, and plans nothing
             except (ApiError, Unreachable) as error:
                 # One that fails (a webhook of its kind, a quota) hides no other and is tried again by itself.
                 unreachable += isinstance(error, Unreachable)
                 if unreachable > 1:
                     raise  # not one kind's webhook that hangs, but the API server that is away
                 self._refuse(key, child, request, error, memory)
+                no_account |= _makes_account(step)
                 done = True
         return done
 
@@ -147,6 +154,11 @@ class Writer:
         memory.refuse((kind, name), apply.manifest, refusal, self._clock())
         logger.warning("%s %s exists and does not belong to %s/%s", kind, name, *key)
         return True
+
+
+def _makes_account(step: Delete | Apply) -> bool:
+    """Whether a step makes the account of pods: without it they would run under one that is not theirs."""
+    return isinstance(step, Apply) and step.manifest["kind"] == "ServiceAccount" and step.uid is None
 
 
 def _is_another(error: ApiError) -> bool:

@@ -73,7 +73,7 @@ def _claim_trouble(reranker: Reranker, source: Source, observed: Observed) -> Ca
             return Cause("Refused", f"claim {source.claim} was refused: {refusal.message}")
         return Cause("PVCPending", f"claim {source.claim} is being made")
     if claim["metadata"].get("deletionTimestamp"):
-        return Cause("PVCLost", f"claim {source.claim} is being deleted")
+        return Cause("PVCTerminating", f"claim {source.claim} is being deleted, and pods still have it")
     if claim.get("status", {}).get("phase") == "Lost":
         return Cause("PVCLost", f"claim {source.claim} lost its volume")
     return None

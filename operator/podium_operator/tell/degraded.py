@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.source import own_claim_name
-from podium_operator.seen.observed import OPERATOR_FIELD
+from podium_operator.resource.workload import DEFAULT_CACHE_SIZE
+from podium_operator.seen.observed import OPERATOR_FIELD, ObjectKey
 from podium_operator.seen.pod_causes import Cause
 from podium_operator.seen.volumes import volume_waits
 from podium_operator.tell.view import Verdict, View, pod_troubles
@@ -34,13 +36,21 @@ def _degradations(view: View) -> Iterator[Cause]:
         message = f"the old pods serve on, the new model does not come: {progress.failure.message}"
         yield Cause("DownloadFailingOldServing", message)
     claim = ("PersistentVolumeClaim", own_claim_name(view.reranker.name))
-    if claim in observed.refusals and claim in observed.children:
+    if claim in observed.refusals and _asks_for_more(view, claim):
         yield Cause("ClaimNotResizable", f"claim {claim[1]} cannot grow: {observed.refusals[claim].message}")
     if view.reranker.spec.monitoring.service_monitor.enabled and "ServiceMonitor" not in observed.addons:
         message = "monitoring.serviceMonitor needs the API monitoring.coreos.com/v1, which is not installed"
         yield Cause("APINotInstalled", message)
     yield from _no_room(view)
     yield from _partial(view)
+
+
+def _asks_for_more(view: View, claim: ObjectKey) -> bool:
+    """Whether the claim is to grow: what else it is asked for is fixed once it is made, see Progressing."""
+    live, size = view.observed.get(*claim), view.reranker.spec.cache.size
+    now = (live or {}).get("spec", {}).get("resources", {}).get("requests", {}).get("storage")
+    wanted = parse_quantity(str(DEFAULT_CACHE_SIZE if size is None else size))
+    return now is not None and wanted > parse_quantity(str(now))
 
 
 def _no_room(view: View) -> Iterator[Cause]:

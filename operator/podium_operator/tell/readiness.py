@@ -6,7 +6,7 @@ change is out; Ready says whether its pods answer.
 
 from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.status import ConditionType
-from podium_operator.tell.rolling import is_out
+from podium_operator.tell.rolling import is_late, is_out
 from podium_operator.tell.view import Verdict, View, pod_troubles
 
 _FAILING = (ConditionType.CACHE_READY, ConditionType.SCHEDULED, ConditionType.AVAILABLE)
@@ -17,7 +17,7 @@ def readiness(view: View, found: _Found) -> _Found:
     """Return the three verdicts that sum the others up."""
     accepted, progressing = found[ConditionType.ACCEPTED], found[ConditionType.PROGRESSING]
     stalled = accepted.status == "False"
-    late = progressing.reason == "ProgressDeadlineExceeded"
+    late = is_late(view, progressing)
     under_way = not stalled and not late and not is_out(view)
     if stalled:
         ready = Verdict("False", accepted.reason, accepted.message)

@@ -15,7 +15,12 @@ def is_out(view: View) -> bool:
     live = view.deployment
     if view.problem or view.conflicts or view.observed.refusals or not view.progress.ready or live is None:
         return False
-    return is_rolled_out(live) or _was_out(view, live)
+    return not _is_anothers(view) and (is_rolled_out(live) or _was_out(view, live))
+
+
+def _is_anothers(view: View) -> bool:
+    """Whether another manager has the Deployment's pods as it likes, until they are put right."""
+    return view.observed.contest is not None and ("Deployment", view.reranker.name) in view.open
 
 
 def _was_out(view: View, live: Body) -> bool:
@@ -34,6 +39,12 @@ def _was_out(view: View, live: Body) -> bool:
         return False
     observed = int(view.numbers.get("observedGeneration", 0)) >= int(live["metadata"].get("generation", 0))
     return observed and (condition(live, "Progressing") or {}).get("reason") == "NewReplicaSetAvailable"
+
+
+def is_late(view: View, told: Verdict) -> bool:
+    """Whether a roll got no further within the deadline, for whatever reason."""
+    waits = told.reason == "WaitingForGPU" and condition_is(view.deployment or {}, "Progressing", "False")
+    return told.reason == "ProgressDeadlineExceeded" or waits
 
 
 def progressing(view: View) -> Verdict:
@@ -62,6 +73,10 @@ def _roll(view: View, live: Body) -> Verdict:
     if view.reranker.spec.rollout.paused:
         return Verdict(
             "False", "Paused", "rollout.paused holds changes of the pods back; set it to false to go on"
+        )
+    if _is_anothers(view):
+        return Verdict(
+            "True", "RollingOut", "another manager changed the Deployment, which is put right, see Degraded"
         )
     numbers, wanted = view.numbers, int(live["spec"].get("replicas", 1))
     updated = int(numbers.get("updatedReplicas", 0))

@@ -34,6 +34,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     problem: Problem | None = None
     conflicts: tuple[ObjectKey, ...] = ()
+    open: frozenset[ObjectKey] = frozenset()
+    """Objects that differ from what the spec asks for and are to be applied."""
     up_to_date: bool | None = None
     waits_for: str | None = None
     """The Reranker whose pods must be ready before an upgrade moves these."""
@@ -51,9 +53,13 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pods(self) -> list[Body]:
-        """The serving pods that are not going."""
-        pods = self.observed.pods_of(SERVING)
-        return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+        """The serving pods that are not going. Those that ended (evicted, or with their node) stay for ever:
+        they come first, as the oldest, and count only while fewer answer than are wanted.
+        """
+        pods = [pod for pod in self.observed.pods_of(SERVING) if not pod["metadata"].get("deletionTimestamp")]
+        ended = [pod for pod in pods if pod.get("status", {}).get("phase") in ("Failed", "Succeeded")]
+        live = [pod for pod in pods if pod not in ended]
+        return live if self.ready >= self.desired else [*ended, *live]
 
     @property
     def on_one_node(self) -> bool:

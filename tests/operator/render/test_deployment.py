@@ -56,6 +56,34 @@ def test_a_change_that_shapes_pods_takes_the_operators_image_of_today() -> None:
     assert changed["spec"]["template"]["spec"]["containers"][0]["image"] == "podium:next"
 
 
+@pytest.mark.parametrize("engine", ["HPA", "KEDA"])
+def test_an_autoscaled_deployment_has_its_least_number_with_and_without_an_autoscaler(engine: str) -> None:
+    resource = body(autoscaling={"engine": engine, "minReplicas": 3, "maxReplicas": 10})
+    applies = look(resource).plan.applies
+    made = next(each.manifest for each in applies if each.manifest["kind"] == "Deployment")
+    assert made["spec"]["replicas"] == 3
+    seen = settle(resource)
+    for number, kept in (5, 5), (3, 3), (1, 1 if engine == "HPA" else 3):
+        live = deployment(seen)
+        fewer = {**live, "spec": {**live["spec"], "replicas": number}}
+        children = {**seen.children, ("Deployment", "demo"): fewer}
+        plan = look(resource, msgspec.structs.replace(seen, children=children)).plan
+        applied = [each.manifest["spec"] for each in plan.applies if each.manifest["kind"] == "Deployment"]
+        assert {spec.get("replicas", number) for spec in applied} == {kept} or (
+            not applied and kept == number
+        )
+
+
+def test_a_deployment_that_someone_paused_goes_on() -> None:
+    seen = settle(body())
+    live = deployment(seen)
+    assert "paused" not in live["spec"]
+    paused = {**live, "spec": {**live["spec"], "paused": True}}
+    children = {**seen.children, ("Deployment", "demo"): paused}
+    [apply] = look(body(), msgspec.structs.replace(seen, children=children)).plan.applies
+    assert apply.manifest["spec"]["paused"] is False
+
+
 def test_a_gpu_takes_the_gpu_image_and_no_surge() -> None:
     spec = deployment(settle(body(gpu={})))["spec"]
     assert spec["template"]["spec"]["containers"][0]["image"] == "podium:cuda"

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from rerankers import HUB, SETTINGS, body, downloaded, look, settle
+from rerankers import HUB, SETTINGS, body, children_of, downloaded, look, settle
 
 from podium_operator.settings import Settings
 
@@ -135,6 +135,26 @@ def test_security_contexts_are_the_platforms_where_it_has_some() -> None:
         assert pod["securityContext"] == {"runAsNonRoot": True}, "OpenShift assigns the user"
         assert pod["containers"][0]["securityContext"] == {"allowPrivilegeEscalation": False}
     assert serving()["securityContext"]["runAsUser"] == 65532
+
+
+def test_a_volume_may_be_mounted_twice_and_takes_nothing_from_another_mount() -> None:
+    mounts = [
+        {"name": "more", "mountPath": "/a", "subPath": "a"},
+        {"name": "more", "mountPath": "/b", "subPath": "b"},
+        {"name": "tmp", "mountPath": "/scratch"},
+    ]
+    overlay = {
+        "containers": [{"name": "reranker", "volumeMounts": mounts}],
+        "volumes": [{"name": "more", "emptyDir": {}}],
+    }
+    plain, laid = (
+        next(each for each in children_of(body(**spec)).manifests if each["kind"] == "Deployment")
+        for spec in ({}, {"podTemplate": {"overlay": overlay}})
+    )
+    before, after = (
+        each["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] for each in (plain, laid)
+    )
+    assert after == [*before, *mounts]
 
 
 def test_a_binder_ends_at_once_whatever_an_overlay_starts_beside_the_serving_container() -> None:

@@ -1,14 +1,18 @@
 """One look with a fake cluster: what is written, in which order, and what a refusal leads to."""
 
 from collections.abc import Mapping
+from datetime import timedelta
+from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 from reconciling import KEY, World
-from rerankers import HUB, body
+from rerankers import HUB, NOW, SETTINGS, body
 
 from podium_operator.resource.names import OWNER_LABEL
 from podium_operator.run.cluster import ApiError, Unreachable
+from podium_operator.run.reconcile import Reconciler
 from podium_operator.seen.kinds import Kind
 
 
@@ -199,6 +203,50 @@ async def test_a_foreign_object_is_found_out_by_the_refused_making_and_left_alon
     world.now = 6.0
     await world.look()
     assert world.condition("Accepted") == ("True", "Accepted")
+
+
+@pytest.mark.parametrize("answer", ["someone else's", "an error"])
+async def test_no_pod_runs_under_an_account_that_is_not_its_own(answer: str) -> None:
+    world = World()
+    if answer == "an error":
+        world.cluster.refusals["ServiceAccount"] = ApiError(500, "no")
+    else:
+        theirs = {"kind": "ServiceAccount", "metadata": {"name": "demo", "namespace": "search", "labels": {}}}
+        world.cluster.keep(theirs, "theirs")
+    for moment in 0.0, 1.0, 7.0, 20.0:
+        world.now = moment
+        await world.look()
+        assert ("Deployment", "demo") not in world.cluster.objects
+    assert (("Service", "demo") in world.cluster.objects) is (answer == "an error")
+    world.cluster.refusals.clear()
+    world.cluster.objects.pop(("ServiceAccount", "demo"), None)
+    world.now = 600.0
+    await world.look()
+    assert ("Deployment", "demo") in world.cluster.objects
+
+
+async def test_an_upgrade_whose_pods_are_refused_is_told_and_tried_later_and_later() -> None:
+    world = World(rollout={"onUpgrade": "Roll"})
+    await world.look()
+    numbers = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "availableReplicas"), 1)
+    live = world.cluster.objects["Deployment", "demo"]
+    world.store.put(world.cluster.keep({**live, "status": numbers}, live["metadata"]["uid"]))
+    world.cluster.refusals["Deployment"] = ApiError(403, "no image of that registry")
+    wall = iter(NOW + timedelta(seconds=n) for n in count())
+    world.reconciler = Reconciler(
+        world.store,
+        world.cluster,  # type: ignore[arg-type]
+        msgspec.structs.replace(SETTINGS, reranker_image="elsewhere/podium:next"),
+        wall=lambda: next(wall),
+        clock=lambda: world.now,
+    )
+    tries = []
+    for moment in 0.0, 0.5, 5.5, 6.0, 12.0, 16.0:
+        world.now = moment
+        await world.look()
+        tries.append(world.cluster.log.count("apply Deployment"))
+    assert tries == [1, 0, 1, 0, 0, 1]
+    assert world.condition("Progressing") == ("False", "Refused")
 
 
 async def test_our_own_object_that_lost_its_label_is_taken_back_by_its_uid() -> None:

@@ -237,7 +237,7 @@ def test_a_quota_shows_in_an_event_only_and_a_refused_job_in_the_answer() -> Non
         ({"model": {"uri": "pvc://weights/a"}}, None, "ClaimNotFound"),
         ({"model": {"uri": HUB}, "cache": {"claimName": "mine"}}, None, "ClaimNotFound"),
         ({"model": {"uri": HUB}}, {**BOUND, "status": {"phase": "Lost"}}, "PVCLost"),
-        ({"model": {"uri": HUB}}, {**BOUND, "metadata": {"deletionTimestamp": "2026"}}, "PVCLost"),
+        ({"model": {"uri": HUB}}, {**BOUND, "metadata": {"deletionTimestamp": "2026"}}, "PVCTerminating"),
     ],
 )
 def test_a_claim_that_cannot_be_used_says_why(spec: dict, claim: dict | None, reason: str) -> None:

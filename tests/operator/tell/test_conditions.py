@@ -20,7 +20,7 @@ from rerankers import (
 )
 
 from podium_operator.resource.remedies import REMEDIES
-from podium_operator.seen.observed import WarningEvent
+from podium_operator.seen.observed import Contest, WarningEvent
 
 SLOW = {"startedAt": "2026-03-01T11:00:00Z", "finishedAt": "2026-03-01T11:15:00Z"}
 TAINTED = "1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }"
@@ -236,6 +236,34 @@ def test_a_gpu_roll_that_waits_and_one_that_leaves_a_gap_say_so() -> None:
     rolling = numbers(settle(resource), replicas=2, readyReplicas=1, updatedReplicas=1, availableReplicas=1)
     status = status_of(resource, with_pods(rolling, pod(ready=True), pod("demo-new", scheduled=NO_GPU)))
     assert condition_of(status, "Progressing")[:2] == ("False", "WaitingForGPU")
+    assert condition_of(status, "Ready")[0] == "Unknown"
+    late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+    counts = {"replicas": 2, "readyReplicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    stuck = numbers(rolling, **counts, conditions=late)
+    status = status_of(resource, with_pods(stuck, pod(ready=True), pod("demo-new", scheduled=NO_GPU)))
+    assert condition_of(status, "Progressing")[:2] == ("False", "WaitingForGPU")
+    assert condition_of(status, "Ready")[:2] == ("False", "InsufficientGPU"), "its deadline is over"
     single = body(gpu={})
     status = status_of(single, numbers(settle(single), replicas=1, updatedReplicas=0))
     assert "no surge none answers meanwhile" in condition_of(status, "Progressing")[2]
+
+
+def test_a_deployment_that_another_manager_holds_is_not_what_the_spec_asks_for() -> None:
+    resource = body()
+    seen = serving(settle(resource))
+    live = seen.children["Deployment", "demo"]
+    template = {**live["spec"]["template"], "metadata": {}}
+    children = {
+        **seen.children,
+        ("Deployment", "demo"): {**live, "spec": {**live["spec"], "template": template}},
+    }
+    contest = Contest(manager="kubectl", kind="Deployment", name="demo", field="spec.template")
+    held = msgspec.structs.replace(seen, children=children, contest=contest)
+    status = status_of(resource, held)
+    assert condition_of(status, "Progressing")[:2] == ("True", "RollingOut")
+    assert condition_of(status, "Ready")[0] == "Unknown"
+    assert condition_of(status, "Degraded")[:2] == ("True", "ConflictingFieldManager")
+    assert (
+        condition_of(status_of(resource, msgspec.structs.replace(seen, contest=contest)), "Ready")[0]
+        == "True"
+    )

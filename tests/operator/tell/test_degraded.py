@@ -14,6 +14,7 @@ from rerankers import (
     serving,
     settle,
     status_of,
+    waiting,
     with_pods,
 )
 
@@ -51,8 +52,14 @@ def test_a_claim_that_cannot_grow_and_one_without_room_are_degraded() -> None:
     refusals = {
         ("PersistentVolumeClaim", "demo-cache"): Refusal(code=403, message="only dynamically provisioned")
     }
-    stuck = status_of(resource, msgspec.structs.replace(seen, refusals=refusals))
-    assert condition_of(stuck, "Degraded")[:2] == ("True", "ClaimNotResizable")
+    refused = msgspec.structs.replace(seen, refusals=refusals)
+    larger = body(model={"uri": HUB}, replicas=2, cache={"size": "900Gi"})
+    assert condition_of(status_of(larger, refused), "Degraded")[:2] == ("True", "ClaimNotResizable")
+    other = body(model={"uri": HUB}, replicas=2, cache={"accessModes": ["ReadWriteMany"]})
+    assert condition_of(status_of(other, refused), "Degraded")[:2] == ("False", "AsExpected")
+    told = condition_of(status_of(other, refused), "Progressing")
+    assert told[:2] == ("False", "Refused")
+    assert "PersistentVolumeClaim demo-cache was not taken: only dynamically provisioned" in told[2]
     one = numbers(seen, replicas=2, readyReplicas=1, updatedReplicas=2, availableReplicas=1)
     bound = "1 node(s) didn't match PersistentVolume's node affinity"
     words = f"0/2 nodes are available: 1 Insufficient cpu, {bound}."
@@ -61,3 +68,26 @@ def test_a_claim_that_cannot_grow_and_one_without_room_are_degraded() -> None:
     assert (status, reason) == ("True", "ReadWriteOnceNoRoom")
     assert message.startswith("node node-1 has the volume of claim demo-cache, pod demo-abc-2: 0/2 nodes")
     assert "ReadWriteMany" in message
+
+
+EVICTED = {
+    **pod("demo-abc-0"),
+    "status": {"phase": "Failed", "reason": "Evicted", "message": "low on memory"},
+}
+NODE_SHUT_DOWN = pod("demo-abc-0", phase="Failed", state=ended(137))
+
+
+@pytest.mark.parametrize("gone", [EVICTED, NODE_SHUT_DOWN], ids=["evicted", "its node was shut down"])
+def test_a_pod_that_ended_and_was_replaced_is_no_trouble_for_ever(gone: dict) -> None:
+    """Kubernetes keeps it until there are 12,500 of them."""
+    resource = body(replicas=2)
+    whole = serving(settle(resource), 2)
+    pods = (gone, pod("demo-abc-1", ready=True), pod("demo-abc-2", ready=True))
+    assert condition_of(status_of(resource, with_pods(whole, *pods)), "Degraded")[0] == "False"
+    fewer = numbers(whole, replicas=2, readyReplicas=1, updatedReplicas=2, availableReplicas=1)
+    status = status_of(resource, with_pods(fewer, gone, pod("demo-abc-1", ready=True)))
+    assert condition_of(status, "Degraded")[:2] == ("True", "PartiallyAvailable")
+    assert "pod demo-abc-0 " in condition_of(status, "Degraded")[2]
+    waits = pod("demo-abc-2", state=waiting("ImagePullBackOff", "no such image"))
+    message = condition_of(status_of(resource, with_pods(fewer, gone, waits)), "Degraded")[2]
+    assert "pod demo-abc-2 cannot get image" in message, "what lives speaks first"
