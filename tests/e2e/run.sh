@@ -1,5 +1,6 @@
 #!/bin/sh
 # Bring a cluster up, build and load the images, run tests/e2e on it, take it down: tests/e2e/run.sh [pytest arguments].
+# `tests/e2e/run.sh images` builds the images and no more.
 #
 # The cluster comes from the program that PODIUM_CLUSTER_TOOL names, if it is set:
 #   TOOL up --nodes cpu,gpu · TOOL env (prints exports) · TOOL build -t NAME --target T --build-arg A=V DIR · TOOL load NAME… ·
@@ -10,6 +11,17 @@ set -eu
 cd "$(dirname "$0")/../.."
 service=podium:e2e operator=podium-operator:e2e name=podium-e2e
 python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
+
+build=${PODIUM_CLUSTER_TOOL:-docker}
+images() {
+    "$build" build -t $service --target service-cpu .
+    "$build" build -t $operator --target operator .
+    "$build" build -t $operator-next --target operator --build-arg VERSION=next .
+}
+if [ "$*" = images ]; then
+    images
+    exit
+fi
 
 if [ -n "${PODIUM_CLUSTER_TOOL:-}" ]; then
     down() { "$PODIUM_CLUSTER_TOOL" down; }
@@ -32,9 +44,7 @@ trap 'exit 130' INT TERM
 if [ -n "${PODIUM_CLUSTER_TOOL:-}" ]; then
     "$PODIUM_CLUSTER_TOOL" up --nodes cpu,gpu
     eval "$("$PODIUM_CLUSTER_TOOL" env)"
-    "$PODIUM_CLUSTER_TOOL" build -t $service --target service-cpu .
-    "$PODIUM_CLUSTER_TOOL" build -t $operator --target operator .
-    "$PODIUM_CLUSTER_TOOL" build -t $operator-next --target operator --build-arg VERSION=next .
+    images
     "$PODIUM_CLUSTER_TOOL" load $service $operator $operator-next
     PODIUM_E2E_KUBECONFIG=$KUBECONFIG
     PODIUM_E2E_NODE=node-gpu
@@ -48,9 +58,7 @@ kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
 nodes: [{role: control-plane}, {role: worker}, {role: worker}]
 KIND
-    docker build -t $service --target service-cpu .
-    docker build -t $operator --target operator .
-    docker build -t $operator-next --target operator --build-arg VERSION=next .
+    images
     kind load docker-image --name $name $service $operator $operator-next
     PODIUM_E2E_NODE=$name-worker2
     export KUBECONFIG="$kubeconfig"

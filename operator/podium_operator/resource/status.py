@@ -125,6 +125,10 @@ class RerankerStatus(Base, frozen=True, kw_only=True):
         bool | None,
         doc("Whether the operator would make the same pods today: its image and its template, too."),
     ] = None
+    rolled_out_generation: Annotated[
+        int | None,
+        doc("Generation of the Deployment whose pods have all been there; they may have failed later."),
+    ] = None
     model: Annotated[ModelStatus | None, doc("The model.")] = None
     cache: Annotated[CacheStatus | None, doc("Where the model lies.")] = None
     download: Annotated[DownloadStatus | None, doc("Tries to fill the cache.")] = None

@@ -24,21 +24,23 @@ def _is_anothers(view: View) -> bool:
 
 
 def _was_out(view: View, live: Body) -> bool:
-    """Whether status says so of this generation, and the Deployment has not begun another roll since.
+    """Whether status says so of this generation, or of the Deployment's, which many an edit leaves as it is,
+    and the Deployment has not begun another roll since.
 
     An autoscaler's new number is no roll either: the Deployment's own condition keeps its reason.
     """
+    generation = int(live["metadata"].get("generation", 0))
     known = next(
         (item for item in view.reranker.status.conditions if item.type == ConditionType.PROGRESSING), None
     )
-    if (
-        known is None
-        or known.reason not in (_OUT, "WaitingForTurn")
-        or known.observed_generation != view.reranker.generation
-    ):
+    told = known is not None and (
+        known.reason in (_OUT, "WaitingForTurn") and known.observed_generation == view.reranker.generation
+    )
+    if not told and view.reranker.status.rolled_out_generation != generation:
         return False
-    observed = int(view.numbers.get("observedGeneration", 0)) >= int(live["metadata"].get("generation", 0))
-    return observed and (condition(live, "Progressing") or {}).get("reason") == "NewReplicaSetAvailable"
+    observed = int(view.numbers.get("observedGeneration", 0)) >= generation
+    reason = (condition(live, "Progressing") or {}).get("reason")
+    return observed and reason in ("NewReplicaSetAvailable", "DeploymentPaused")
 
 
 def is_late(view: View, told: Verdict) -> bool:

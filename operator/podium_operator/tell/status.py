@@ -14,6 +14,7 @@ from podium_operator.resource.status import (
     Pinned,
     RerankerStatus,
 )
+from podium_operator.seen.observed import is_rolled_out
 from podium_operator.seen.volumes import claim_size
 from podium_operator.tell.conditions import verdicts
 from podium_operator.tell.view import Verdict, View
@@ -47,6 +48,7 @@ def make_status(
         url=f"http://{reranker.name}.{reranker.namespace}.svc" + ("" if port == 80 else f":{port}"),
         image=_live_image(view),
         up_to_date=view.up_to_date,
+        rolled_out_generation=_rolled_out(view, before),
         model=ModelStatus(
             uri=reranker.spec.model.uri,
             resolved_revision=progress.resolved_revision,
@@ -70,6 +72,13 @@ def _live_image(view: View) -> str | None:
         return None
     containers = view.deployment["spec"]["template"]["spec"]["containers"]
     return next((str(item["image"]) for item in containers if item["name"] == CONTAINER), None)
+
+
+def _rolled_out(view: View, before: RerankerStatus) -> int | None:
+    live = view.deployment
+    if live is None:
+        return None
+    return int(live["metadata"].get("generation", 0)) if is_rolled_out(live) else before.rolled_out_generation
 
 
 def _known_attempts(before: RerankerStatus, digest: str) -> int:

@@ -4,8 +4,11 @@ Runtime, each in a process of its own.
 
 import hashlib
 import importlib.util
+import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -80,21 +83,35 @@ def export(folder: Path, cache: Path) -> tuple[Path, Path]:
     said = f"{(folder / 'config.json').read_text()} {weights.st_size} {torch.__version__} {reduced}"
     home = cache / "bench" / hashlib.sha256(said.encode()).hexdigest()[:16]
     exact, quantised = home / "float32.onnx", home / "int8.onnx"
-    if not exact.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        _export(folder, home / "half.onnx")
-        os.replace(home / "half.onnx", exact)
-    if not quantised.exists():
-        quantize_dynamic(
-            exact,
-            home / "half.onnx",
-            per_channel=True,
-            reduce_range=reduced,
-            weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},
-        )
-        os.replace(home / "half.onnx", quantised)
+    with _quietly():
+        if not exact.exists():
+            home.mkdir(parents=True, exist_ok=True)
+            _export(folder, home / "half.onnx")
+            os.replace(home / "half.onnx", exact)
+        if not quantised.exists():
+            quantize_dynamic(
+                exact,
+                home / "half.onnx",
+                per_channel=True,
+                reduce_range=reduced,
+                weight_type=QuantType.QInt8,
+                extra_options={"MatMulConstBOnly": True},
+            )
+            os.replace(home / "half.onnx", quantised)
     return exact, quantised
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep the exporters' advice out of the table: of torchvision, of axes' names, of pre-processing."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _export(folder: Path, file: Path) -> None:

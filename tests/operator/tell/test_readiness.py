@@ -179,3 +179,22 @@ def test_a_refusal_shows_in_progressing_and_status_tells_the_image_that_runs() -
     assert condition_of(status, "Ready")[:2] == ("Unknown", "Refused")
     assert status.image == "podium:cpu"
     assert status_of(body(**CACHED), settle(body(**CACHED))).image is None, "no pod has any yet"
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_an_edit_that_leaves_the_pods_as_they_are_does_not_make_their_failure_a_roll(paused: bool) -> None:
+    """Argo CD would show Progressing for ever, where it is Degraded."""
+    spec = {"rollout": {"paused": True}} if paused else {}
+    reason = {**OUT, "reason": "DeploymentPaused", "status": "Unknown"} if paused else OUT
+    resource = body(**spec)
+    seen = counts(serving(settle(resource)), 1, 1, 1, reason)
+    before = told(resource, seen)
+    assert before["status"]["rolledOutGeneration"] == 1
+    after = body(
+        generation=2, status=before["status"], monitoring={"serviceMonitor": {"interval": "5s"}}, **spec
+    )
+    failing = counts(with_pods(seen, pod(state=CRASH, last=ended(1))), 1, 1, 0, reason)
+    written = told(after, failing)
+    found = {condition["type"]: condition["status"] for condition in written["status"]["conditions"]}
+    assert (found["Ready"], found["Reconciling"]) == ("False", "False")
+    assert argo_cd(written) == "Degraded"

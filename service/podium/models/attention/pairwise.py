@@ -29,7 +29,7 @@ def attend_span(
     if prefix is not None:
         before = prefix[1] - prefix[0]
         k, v = (torch.cat((x[:, slice(*prefix)], own), 1) for x, own in ((key, k), (value, v)))
-    places = torch.arange(before, before + end - start)
+    places = range(before, before + end - start)
     whole = rule.reaches(before + len(places)) and not rule.causal
     block = len(places) if whole else BLOCK
     for first in range(0, len(places), block):
@@ -40,7 +40,7 @@ def attend_span(
             high = min(high, before + first + block + rule.window - 1)
         if rule.causal:
             high = min(high, before + first + block)
-        seen = rule.sees(asking, torch.arange(low, high))
+        seen = rule.sees(asking, range(low, high))
         seen = None if seen is None else seen.to(query.device)
         states[start + first : start + first + len(asking)] = attended(
             q[:, first : first + block], k[:, low:high], v[:, low:high], rule, seen

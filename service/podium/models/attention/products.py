@@ -91,12 +91,11 @@ def _attend(
     Keys and values are (kv, spans, padded, 1, d); those of a prefix (kv, tokens, d).
     """
     kv, spans, queries, each, d = q.shape
-    places = torch.arange(first, first + queries)
     last = min(group.padded, first + queries) if rule.causal else group.padded
     asking = q.reshape(kv * spans, queries * each, d)
     keys, values = (x[:, :, :last].reshape(kv * spans, last, d) for x in (k, v))
     own = _weights(asking, keys.transpose(1, 2), rule).view(kv, spans, queries, each, last)
-    _hide(own, rule.sees(places, torch.arange(last)))
+    _hide(own, rule.sees(range(first, first + queries), range(last)))
     if not rule.causal:  # else nothing sees what comes after it, padding neither
         for number, (start, end) in enumerate(group.spans):
             if end - start < last:
@@ -110,11 +109,11 @@ def _attend(
         before = shared_keys.shape[1]
         shared = _weights(q.reshape(kv, -1, d), shared_keys.transpose(1, 2), rule)
         shared = shared.view(kv, spans, queries, each, before)
-        _hide(shared, rule.sees(places + before, torch.arange(before)))
+        _hide(shared, rule.sees(range(before + first, before + first + queries), range(before)))
         sums += shared.sum(-1, keepdim=True)
         attended = torch.bmm(shared.view(kv, -1, before), shared_values).view(own.shape[0], -1, d)
         attended.baddbmm_(own, values)
-    least, most = torch.aminmax(sums)
+    least, most = map(float, torch.aminmax(sums))
     if not (least > 1 / _SAFE and most < _SAFE):
         return False
     torch.div(attended.view(result.shape), sums, out=result)

@@ -22,14 +22,19 @@ class Rule(NamedTuple):
         """Whether the window leaves out nothing of so many tokens."""
         return self.window is None or tokens <= self.window
 
-    def sees(self, queries: Tensor, keys: Tensor) -> Tensor | None:
-        """Return which keys are seen, (q, k) bool, by their places, (q,) and (k,); None where all are."""
-        distance = queries.unsqueeze(1) - keys
-        seen = None
-        if self.causal and int(keys.max()) > int(queries.min()):
-            seen = distance >= 0
-        if self.window is not None and int(distance.abs().max()) >= self.window:
-            near = distance.abs() < self.window
+    def sees(self, queries: range, keys: range) -> Tensor | None:
+        """Return which keys are seen, (q, k) bool, by their places; None where all are, found at no cost."""
+        ahead = self.causal and keys[-1] > queries[0]
+        farthest = max(queries[-1] - keys[0], keys[-1] - queries[0])
+        window = farthest + 1 if self.window is None else self.window
+        if not ahead and farthest < window:
+            return None
+        distance = torch.arange(queries.start, queries.stop).unsqueeze(1) - torch.arange(
+            keys.start, keys.stop
+        )
+        seen = distance >= 0 if ahead else None
+        if farthest >= window:
+            near = distance.abs() < window
             seen = near if seen is None else seen & near
         return seen
 
