@@ -155,6 +155,22 @@ def test_a_layer_that_only_looks_like_it_stays_what_it_was(monkeypatch):
     assert difference(forward.logits(PAIRS), wanted) < BOUND
 
 
+def test_a_last_layer_that_gives_something_else_for_last_tokens_stays_what_it_was(monkeypatch):
+    keep = Layer.keep
+
+    def wrongly(self, *arguments, **more):
+        keep(self, *arguments, **more)
+        self.query = nn.Sequential(self.query, nn.Softplus())
+
+    monkeypatch.setattr(Layer, "keep", wrongly)
+    model = build(DECODERS["llama"])
+    wanted = logits(model, PAIRS)
+    forward = packed(model, **CAUSAL)
+    assert sum(isinstance(module, Layer) for module in forward._base.modules()) == 2
+    assert not forward._reduced.kept
+    assert difference(forward.logits(PAIRS), wanted) < BOUND
+
+
 def test_an_argument_of_attention_that_is_not_known_is_refused():
     some = torch.zeros(1, 1, 1, 16)
     with pytest.raises(TypeError, match="Linear attends with s_aux, which packing does not know"):

@@ -171,7 +171,7 @@ def pack(base: Any, device: torch.device, make: Fuse | None, *, causal: bool, en
             near = end == "first" and probe.rule.window is not None
             if same and end is not None and index == len(layers) - 1 and not near:
                 replacement.keep(end, parts, make=make)
-                kept = True
+                kept = same = probe.agrees(replacement)
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
             logger.info("layer %d stays as it is: %s", index, error)
             return False
@@ -208,6 +208,9 @@ class Probe:
         [self.rule] = rules
 
     def agrees(self, replacement: Layer) -> bool:
-        """Whether another layer gives the same."""
-        got = replacement(**self._inputs)
-        return rotary.agree(got, self._wanted, _TOLERANCE[got.dtype])
+        """Whether another layer gives the same, for the tokens that it computes."""
+        got, wanted = replacement(**self._inputs), self._wanted
+        if replacement.end is not None:
+            picked = self._layout.firsts if replacement.end == "first" else self._layout.lasts
+            wanted = wanted[:, picked]
+        return rotary.agree(got, wanted, _TOLERANCE[got.dtype])
