@@ -70,11 +70,13 @@ def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now:
         settings=settings,
         conflicts=plan.conflicts,
         open=frozenset(key_of(apply.manifest) for apply in plan.applies),
-        up_to_date=children.pods.up_to_date,
+        # status is written when nothing more is done: pods that were to move then did not
+        up_to_date=children.pods.up_to_date and children.pods.turn != "taken",
         waits_for=observed.rolling if children.pods.turn == "awaited" else None,
     )
     takes_turn = children.pods.turn == "taken"
-    return Decision(plan=plan, view=view, pinned=children.pods.pinned, takes_turn=takes_turn)
+    pinned = reranker.status.pinned if takes_turn else None
+    return Decision(plan=plan, view=view, pinned=pinned or children.pods.pinned, takes_turn=takes_turn)
 
 
 def _progress(reranker: Reranker, observed: Observed, settings: Settings, now: datetime) -> CacheProgress:

@@ -17,6 +17,7 @@ from scipy.stats import spearmanr
 
 from podium.errors import PermanentStartError
 from podium.models import architectures, calibration, devices, linear
+from podium.models import integers as integers_module
 from podium.models.integers import check_memory
 from podium.models.linear.int8 import largest_weight
 from podium.models.linear.scales import NAME
@@ -132,13 +133,16 @@ def test_scales_stay_where_the_model_is_served_in_floats_and_no_file_of_weights_
     (kept / "other.safetensors").rename(kept / "model.safetensors")
 
 
-@pytest.mark.parametrize("other", ["weights", "length"])
+@pytest.mark.parametrize("other", ["weights", "length", "config"])
 def test_other_weights_and_other_settings_take_scales_of_their_own(kept, tmp_path, other, caplog):
     folder = tmp_path / "model"
     shutil.copytree(kept, folder)
     if other == "weights":
         tensors = load_file(folder / "model.safetensors")
         save_file({name: tensor * 0.99 for name, tensor in tensors.items()}, folder / "model.safetensors")
+    if other == "config":
+        said = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**said, "layer_norm_eps": 1e-4}))
     with caplog.at_level(logging.INFO, "podium.models"):
         load(folder, uri="x", dtype="int8", max_length=64 if other == "length" else None)
     assert "is left aside: it was written for other weights, settings, or another version" in caplog.text
@@ -165,16 +169,18 @@ def test_a_container_whose_memory_is_too_small_is_told_before_it_is_used_up(tmp_
 
 def test_half_precision_needs_no_copy_but_gemma_does(tmp_path, monkeypatch):
     def needed(dtype, kind):
-        save_file({"a": torch.zeros(1_000_000, 500, dtype=dtype)}, tmp_path / "model.safetensors")
+        tensors = {"a": torch.zeros(50_000, 1_000, dtype=dtype), "position_ids": torch.arange(4)}
+        save_file(tensors, tmp_path / "model.safetensors")
         (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
         with pytest.raises(PermanentStartError) as caught:
             check_memory(tmp_path)
         return caught.value.message.partition(" of memory")[0]
 
-    monkeypatch.setattr(devices, "memory_limit", lambda: 1 << 29)
-    assert needed(torch.bfloat16, "qwen3") == "it needs some 2.1 GB"
-    assert needed(torch.bfloat16, "gemma") == "it needs some 3.1 GB"
-    assert needed(torch.float32, "qwen3") == "it needs some 3.1 GB"
+    monkeypatch.setattr(integers_module, "_BESIDE_BYTES", 0)
+    monkeypatch.setattr(devices, "memory_limit", lambda: 1)
+    assert needed(torch.bfloat16, "qwen3") == "it needs some 0.1 GB"
+    assert needed(torch.bfloat16, "gemma") == "it needs some 0.2 GB"
+    assert needed(torch.float32, "qwen3") == "it needs some 0.2 GB"
 
 
 def test_a_model_without_linear_layers_is_refused_with_that_reason(tmp_path):

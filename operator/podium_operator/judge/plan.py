@@ -120,7 +120,9 @@ def _compare(manifest: Manifest, live: Body | None, granted: Granted | None) -> 
             taken = _taken(manifest, taker(live, path), path)
             yield Apply(manifest=manifest, reason=f"{path} was taken", uid=uid, taken=taken)
     elif annotations.get(APPLIED_ANNOTATION) != digest_of(manifest):
-        yield Apply(manifest=manifest, reason="changed", uid=uid)
+        paused = manifest["kind"] == "Deployment" and manifest["spec"].get("paused") is False
+        pauser = _taken(manifest, taker(live, "spec.paused"), "spec.paused") if paused else None
+        yield Apply(manifest=manifest, reason="changed", uid=uid, taken=pauser)
     elif (path := next(lacks(live, manifest), None)) is not None:
         yield Apply(manifest=manifest, reason=f"{path} is not as asked for", uid=uid)
 

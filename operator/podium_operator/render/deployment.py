@@ -69,7 +69,7 @@ def replicas(reranker: Reranker, live: Body | None, *, scales: bool = True) -> t
     """Return the number to apply and who sets it; None leaves the number to the autoscaler.
 
     A Deployment begins with `minReplicas`, and one of 0, after `suspend` or by someone's hand, is raised to
-    it first: an autoscaler leaves it alone. Where none is there it has that many, or more by someone's hand.
+    it first: an autoscaler leaves it alone. Where none is there it has that many, or more by another's hand.
     """
     least = reranker.desired_replicas
     if reranker.spec.autoscaling is None or reranker.spec.suspend or live is None:
@@ -77,7 +77,13 @@ def replicas(reranker: Reranker, live: Body | None, *, scales: bool = True) -> t
     number = int(live["spec"].get("replicas", 1))
     if scales and number:
         return None, AUTOSCALED
-    return max(number, least), FIXED
+    return (max(number, least) if _is_anothers(live) else least), FIXED
+
+
+def _is_anothers(live: Body) -> bool:
+    """Whether another manager set the number of pods."""
+    fields = (entry["fieldsV1"] for entry in live.get("foreignManagers", ()))
+    return any("f:replicas" in each.get("f:spec", {}) for each in fields)
 
 
 def is_zeroed(reranker: Reranker, live: Body | None) -> bool:

@@ -20,7 +20,8 @@ from podium_operator.seen.store import Key, Store, trim
 
 logger = logging.getLogger(__name__)
 
-_WITH_PODS = frozenset({"Deployment", "Job"})
+_WITH_PODS = ("Deployment", "Job")
+"""What is not made without the account of its pods, which would run under one that is not theirs."""
 _HANDOVER_MANAGER = f"{MANAGER}-handover"
 
 
@@ -40,10 +41,11 @@ class Writer:
         for step in steps:
             child = (step.kind, step.name) if isinstance(step, Delete) else key_of(step.manifest)
             request = step if isinstance(step, Delete) else step.manifest
-            if no_account and child[0] in _WITH_PODS:
+            if no_account and _makes(step, *_WITH_PODS):
+                memory.forget(child)
                 continue
             if memory.is_refused(child, request, self._clock()):
-                no_account |= _makes_account(step)
+                no_account |= _makes(step, "ServiceAccount")
                 continue
             try:
                 if isinstance(step, Delete):
@@ -60,7 +62,7 @@ class Writer:
                 if unreachable > 1:
                     raise  # not one kind's webhook that hangs, but the API server that is away
                 self._refuse(key, child, request, error, memory)
-                no_account |= _makes_account(step)
+                no_account |= _makes(step, "ServiceAccount")
                 done = True
         return done
 
@@ -156,9 +158,9 @@ class Writer:
         return True
 
 
-def _makes_account(step: Delete | Apply) -> bool:
-    """Whether a step makes the account of pods: without it they would run under one that is not theirs."""
-    return isinstance(step, Apply) and step.manifest["kind"] == "ServiceAccount" and step.uid is None
+def _makes(step: Delete | Apply, *kinds: str) -> bool:
+    """Whether a step makes an object of these kinds that is not there yet."""
+    return isinstance(step, Apply) and step.uid is None and step.manifest["kind"] in kinds
 
 
 def _is_another(error: ApiError) -> bool:

@@ -20,7 +20,9 @@ def is_out(view: View) -> bool:
 
 def _is_anothers(view: View) -> bool:
     """Whether another manager has the Deployment's pods as it likes, until they are put right."""
-    return view.observed.contest is not None and ("Deployment", view.reranker.name) in view.open
+    contest = view.observed.contest
+    ours = contest is None or contest.kind != "Deployment" or not contest.field.startswith("spec")
+    return not ours and ("Deployment", view.reranker.name) in view.open
 
 
 def _was_out(view: View, live: Body) -> bool:
@@ -45,8 +47,9 @@ def _was_out(view: View, live: Body) -> bool:
 
 def is_late(view: View, told: Verdict) -> bool:
     """Whether a roll got no further within the deadline, for whatever reason."""
-    waits = told.reason == "WaitingForGPU" and condition_is(view.deployment or {}, "Progressing", "False")
-    return told.reason == "ProgressDeadlineExceeded" or waits
+    live = view.deployment or {}
+    waits = told.reason == "WaitingForGPU" and condition_is(live, "Progressing", "False")
+    return told.reason == "ProgressDeadlineExceeded" or (waits and not is_replacing(live))
 
 
 def progressing(view: View) -> Verdict:

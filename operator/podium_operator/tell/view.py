@@ -54,12 +54,15 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def pods(self) -> list[Body]:
         """The serving pods that are not going. Those that ended (evicted, or with their node) stay for ever:
-        they come first, as the oldest, and count only while fewer answer than are wanted.
+        they come first, as the oldest, and count only until others have taken their place.
         """
-        pods = [pod for pod in self.observed.pods_of(SERVING) if not pod["metadata"].get("deletionTimestamp")]
-        ended = [pod for pod in pods if pod.get("status", {}).get("phase") in ("Failed", "Succeeded")]
-        live = [pod for pod in pods if pod not in ended]
-        return live if self.ready >= self.desired else [*ended, *live]
+        live: list[Body] = []
+        ended: list[Body] = []
+        for pod in self.observed.pods_of(SERVING):
+            if not pod["metadata"].get("deletionTimestamp"):
+                over = pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
+                (ended if over else live).append(pod)
+        return live if len(live) >= self.desired else [*ended, *live]
 
     @property
     def on_one_node(self) -> bool:
@@ -77,7 +80,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         """Pods that should run now, as the Deployment has it where an autoscaler decides."""
         live = self.deployment
         if self.reranker.spec.autoscaling and live and not self.reranker.spec.suspend:
-            return int(live["spec"].get("replicas", 1))
+            return int(live["spec"].get("replicas", 1)) or self.reranker.desired_replicas
         return self.reranker.desired_replicas
 
     @property

@@ -3,8 +3,9 @@
 import logging
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -22,6 +23,11 @@ logger = logging.getLogger(__name__)
 SCALES = scales.NAME
 _BESIDE_BYTES = 1 << 30
 """Memory that a process needs beside the weights: Python, torch, and the text for calibration."""
+_NOT_COMPUTED = frozenset(
+    {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "id2label", "label2id"}
+    | {"auto_map", "use_cache"}
+)
+"""Of a config: what no state follows from. int8 is computed in one precision."""
 _HALVES = ({"BF16"}, {"F16"})
 
 
@@ -41,7 +47,7 @@ def check_memory(folder: Path) -> None:
     """
     found = read(folder)
     tensors = found.tensors.values()
-    half = {tensor.dtype for tensor in tensors} in _HALVES
+    half = {tensor.dtype for tensor in tensors if "F" in tensor.dtype} in _HALVES
     width = 2 if half and not str(found.config.get("model_type")).startswith("gemma") else 4
     needed = width * sum(math.prod(tensor.shape) for tensor in tensors) + _BESIDE_BYTES
     limit = devices.memory_limit()
@@ -52,19 +58,25 @@ def check_memory(folder: Path) -> None:
 
 
 def serve(
-    forward: PackedForward, text: PairTokenizer | PromptTokenizer, folder: Path, *, keep_scales: bool
+    forward: PackedForward,
+    text: PairTokenizer | PromptTokenizer,
+    folder: Path,
+    *,
+    config: Mapping[str, Any],
+    keep_scales: bool,
 ) -> InIntegers:
     """Serve a model's linear layers in integers from now on.
 
-    `keep_scales`: what had to be taken is written into the folder; raises PermanentStartError where it cannot
-    be written.
+    `config` is what its files and its family say. `keep_scales`: what had to be taken is written into the
+    folder; raises PermanentStartError where it cannot be written.
     """
     started = time.monotonic()
     texts = calibration.pairs()
     asked, offered = (text.queries([pair[0] for pair in texts]), text.documents([pair[1] for pair in texts]))
     encodings = [text.pair(query, document) for query, document in zip(asked, offered, strict=True)]
     path = folder / scales.NAME
-    bound_to = forward.scales_binding(encodings)
+    said = sorted((name, repr(value)) for name, value in config.items() if name not in _NOT_COMPUTED)
+    bound_to = forward.scales_binding(encodings, said)
     known = scales.read(folder, bound_to)
     with torch.inference_mode():
         found = forward.to_integers(encodings, known)

@@ -153,7 +153,9 @@ def _loaded(
     notes: tuple[str, ...] = ()
     dtype_from = devices.dtype_from(dtype, on, computed_in)
     if isinstance(forward, PackedForward) and computed_in == torch.int8:
-        scales_from, notes = integers.serve(forward, text, folder, keep_scales=keep_scales)
+        scales_from, notes = integers.serve(
+            forward, text, folder, config={**found.config, **recipe.config}, keep_scales=keep_scales
+        )
         dtype_from = f"{dtype_from}; {scales_from}"
         weights = forward.weights_bytes()
     info = ModelInfo(

@@ -155,7 +155,7 @@ class Metrics:
         )
         self.cache_bytes = Gauge(
             "podium_cache_bytes",
-            "Bytes that remembered pair scores take.",
+            "Bytes that remembered pair scores take, those that grew old included.",
             registry=registry,
         )
         self.documents_truncated = Counter(

@@ -63,9 +63,15 @@ def test_an_autoscaled_deployment_has_its_least_number_with_and_without_an_autos
     made = next(each.manifest for each in applies if each.manifest["kind"] == "Deployment")
     assert made["spec"]["replicas"] == 3
     seen = settle(resource)
-    for number, kept in (5, 5), (3, 3), (1, 1 if engine == "HPA" else 3):
+    theirs = {"foreignManagers": [{"manager": "kubectl", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]}
+    for number, kept, by in [
+        (5, 5, theirs),
+        (5, 5 if engine == "HPA" else 3, {}),
+        (3, 3, {}),
+        (1, 1 if engine == "HPA" else 3, theirs),
+    ]:
         live = deployment(seen)
-        fewer = {**live, "spec": {**live["spec"], "replicas": number}}
+        fewer = {**live, "spec": {**live["spec"], "replicas": number}, **by}
         children = {**seen.children, ("Deployment", "demo"): fewer}
         plan = look(resource, msgspec.structs.replace(seen, children=children)).plan
         applied = [each.manifest["spec"] for each in plan.applies if each.manifest["kind"] == "Deployment"]

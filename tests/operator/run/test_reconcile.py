@@ -247,6 +247,20 @@ async def test_an_upgrade_whose_pods_are_refused_is_told_and_tried_later_and_lat
         tries.append(world.cluster.log.count("apply Deployment"))
     assert tries == [1, 0, 1, 0, 0, 1]
     assert world.condition("Progressing") == ("False", "Refused")
+    status = world.store.reranker(KEY)["status"]
+    assert status["upToDate"] is False
+    assert status["pinned"]["image"] == SETTINGS.reranker_image
+
+
+async def test_without_its_account_a_deployment_that_runs_is_still_suspended() -> None:
+    world = World()
+    await world.look()
+    del world.cluster.objects["ServiceAccount", "demo"]
+    world.store.forget(("ServiceAccount", "search", "demo"))
+    world.cluster.refusals["ServiceAccount"] = ApiError(403, "no")
+    world.ask(generation=2, suspend=True)
+    await world.look()
+    assert world.cluster.objects["Deployment", "demo"]["spec"]["replicas"] == 0
 
 
 async def test_our_own_object_that_lost_its_label_is_taken_back_by_its_uid() -> None:

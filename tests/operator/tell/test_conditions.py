@@ -258,6 +258,9 @@ def test_a_deployment_that_another_manager_holds_is_not_what_the_spec_asks_for()
         ("Deployment", "demo"): {**live, "spec": {**live["spec"], "template": template}},
     }
     contest = Contest(manager="kubectl", kind="Deployment", name="demo", field="spec.template")
+    label = Contest(manager="kubectl", kind="Deployment", name="demo", field="metadata.labels.x")
+    mild = msgspec.structs.replace(seen, children=children, contest=label)
+    assert condition_of(status_of(resource, mild), "Ready")[0] == "True"
     held = msgspec.structs.replace(seen, children=children, contest=contest)
     status = status_of(resource, held)
     assert condition_of(status, "Progressing")[:2] == ("True", "RollingOut")

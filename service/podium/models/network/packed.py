@@ -40,9 +40,6 @@ CPU_TOKENS = 4096
 """Tokens of one sequence at most on the CPU, or one pair: more is no faster there, and oneDNN remembers
 buffers as large as its results."""
 
-_NOT_COMPUTED = frozenset({"_name_or_path", "transformers_version", "dtype"})
-"""Of a config: what no state follows from. int8 is computed in one precision."""
-
 
 class PackedForward:
     """The packed forward of one model, on one device; call it from one thread."""
@@ -69,7 +66,6 @@ class PackedForward:
         self._causal = recipe.attention == "causal"
         # a prefix's own states are no pair's, so only a state behind it may be read
         self._share = self._causal and recipe.state == "last"
-        self._config: dict[str, Any] = config.to_dict()
         self._fixed = {"use_cache": False} if hasattr(config, "use_cache") else {}
         base.eval().requires_grad_(False).to(device)
         self._integers = dtype == torch.int8
@@ -96,11 +92,10 @@ class PackedForward:
         self._head = calibration.InBlocks(self._head, calibration.FEW)
         return found
 
-    def scales_binding(self, encodings: Sequence[Encoding]) -> str:
-        """Return what scales that the pairs give are bound to; to be asked before `to_integers`."""
+    def scales_binding(self, encodings: Sequence[Encoding], *said: object) -> str:
+        """Return what scales that the pairs give are bound to, `said` among it; ask before `to_integers`."""
         reads = (self._causal, self._share, self._segments, self._reduced.state)
-        config = {name: said for name, said in self._config.items() if name not in _NOT_COMPUTED}
-        return scales.binding(self._reduced, encodings, *reads, sorted(config.items()))
+        return scales.binding(self._reduced, encodings, *reads, *said)
 
     def weights_bytes(self) -> int:
         """Return the bytes of the weights in memory, once they are integers."""
