@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.status import RerankerStatus
+from podium_operator.resource.workload import Gpu
 
 _OF = "podium_operator_reranker_"
 _WHO = ["namespace", "reranker"]
@@ -64,7 +65,7 @@ class Fleet(Collector):
             for kind, moment in times.items():
                 moved.add_metric([*who, kind], moment)
             revision = status.model.resolved_revision if status.model else None
-            gpu = spec.gpu.resource_name if spec.gpu else ""
+            gpu = _asked_for(spec.gpu) if spec.gpu else ""
             info.add_metric([*who, spec.model.uri, revision or "", status.image or "", gpu], 1)
             if status.up_to_date is not None:
                 current.add_metric(who, status.up_to_date)
@@ -78,6 +79,10 @@ class Fleet(Collector):
                 attempts.add_metric(who, status.download.attempts)
         yield from (condition, reason, moved, info, current)
         yield from (replicas, ready, desired, most, deadline, attempts)
+
+
+def _asked_for(gpu: Gpu) -> str:
+    return "resourceClaims" if gpu.resource_claims else gpu.resource_name
 
 
 def _family(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:

@@ -49,6 +49,9 @@ async def test_a_reranker_is_told_of_from_its_first_look_to_its_end() -> None:
     assert value("reason", condition="CacheReady", reason="PVCPending") == 1
     assert value("condition_timestamp_seconds", condition="Ready") == NOW.timestamp()
     assert value("info", model=HUB, revision="", image="", gpu="nvidia.com/gpu") == 1
+    claims = {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]}
+    metrics.FLEET.set(reranker(gpu=claims, **scaled), status_of(body(gpu=claims, **scaled)))
+    assert value("info", model=HUB, revision="", image="", gpu="resourceClaims") == 1
     assert (value("desired_replicas"), value("ready_replicas"), value("max_replicas")) == (2, 0, 5)
     assert value("progress_deadline_seconds") == 900 * 1.2 + 60
     assert value("download_attempts") == 0
