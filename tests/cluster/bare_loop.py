@@ -44,7 +44,8 @@ def applied(body: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]
         decision = decide(body, observed, Settings(), now)
         if decision.plan.empty:
             status = make_status(decision.view, RerankerStatus(), 1, decision.pinned, now)
-            return found, wire_status(status)
+            # each once: a Deployment that is autoscaled is applied again, when its number is handed over
+            return list({key_of(each): each for each in found}.values()), wire_status(status)
         found += [apply.manifest for apply in decision.plan.applies]
         live = {
             key_of(m): {
