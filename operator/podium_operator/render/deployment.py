@@ -72,8 +72,11 @@ def replicas(reranker: Reranker, live: Body | None, *, scales: bool = True) -> t
     it first: an autoscaler leaves it alone. Where none is there it has that many, or more by another's hand.
     """
     least = reranker.desired_replicas
-    if reranker.spec.autoscaling is None or reranker.spec.suspend or live is None:
+    if reranker.spec.autoscaling is None or reranker.spec.suspend:
         return least, FIXED
+    if live is None:
+        # One pod is what a number that is left out means: no handover for the many that begin with it.
+        return (None, AUTOSCALED) if least == 1 and scales else (least, FIXED)
     number = int(live["spec"].get("replicas", 1))
     if scales and number:
         return None, AUTOSCALED
