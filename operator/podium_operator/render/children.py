@@ -74,7 +74,7 @@ def render_children(
         attempt = progress.attempt if exists else progress.attempt + 1
         wanted.append(download_job(reranker, source, pinned, attempt, size))
     wanted.append(_service(reranker))
-    first = None
+    first, scaling = None, scaler(reranker, settings, observed.addons)
     serving = reranker if progress.ready else held(reranker, live)
     if serving:
         if serving is not reranker:
@@ -85,7 +85,7 @@ def render_children(
             serving,
             pods,
             live,
-            scales=scaler(reranker, settings, observed.addons) is not None,
+            scales=scaling is not None,
             parked=parked,
             replaces=replaces_first(serving, observed),
         )
@@ -95,7 +95,7 @@ def render_children(
         if not one_node(reranker, source, observed.claim):
             # A budget over pods of one node's volume would only hold up the drain that has to move them all.
             wanted += _disruption_budget(reranker)
-        wanted += _scaler(reranker, settings, observed)
+        wanted += [scaling] if scaling else []
     wanted += _monitors(reranker, source, observed)
     return Children(
         manifests=tuple(_finished(reranker, manifest, settings.lease) for manifest in wanted),
@@ -210,11 +210,6 @@ def _disruption_budget(reranker: Reranker) -> list[Manifest]:
             },
         }
     ]
-
-
-def _scaler(reranker: Reranker, settings: Settings, observed: Observed) -> list[Manifest]:
-    manifest = scaler(reranker, settings, observed.addons)
-    return [manifest] if manifest else []
 
 
 def _monitors(reranker: Reranker, source: Source, observed: Observed) -> list[Manifest]:
