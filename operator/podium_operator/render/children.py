@@ -23,10 +23,9 @@ from podium_operator.resource.names import (
 from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.source import Source, digest, download_job_name, own_claim_name
-from podium_operator.resource.workload import DEFAULT_CACHE_SIZE
 from podium_operator.seen.download_progress import CacheProgress
 from podium_operator.seen.observed import Body, ObjectKey, Observed
-from podium_operator.seen.volumes import one_node, one_pod
+from podium_operator.seen.volumes import asked_size, one_node, one_pod
 from podium_operator.settings import Settings
 
 Manifest = dict[str, Any]
@@ -172,9 +171,7 @@ def _kept_by_gitops(metadata: Manifest) -> Manifest:
 
 def _storage(reranker: Reranker, live: Body | None) -> str:
     """Return the size to ask for: what the spec asks for, or more where someone or an autoresizer grew it."""
-    given = reranker.spec.cache.size
-    asked = str(DEFAULT_CACHE_SIZE if given is None else given)
-    grown = str((live or {}).get("spec", {}).get("resources", {}).get("requests", {}).get("storage", "0"))
+    asked, grown = reranker.cache_size, asked_size(live) or "0"
     return grown if parse_quantity(grown) > parse_quantity(asked) else asked
 
 

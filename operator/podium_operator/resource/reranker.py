@@ -7,6 +7,7 @@ import msgspec
 
 from podium_operator.resource.spec import RerankerSpec
 from podium_operator.resource.status import RerankerStatus, read_status
+from podium_operator.resource.workload import DEFAULT_CACHE_SIZE
 
 
 class Reranker(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,12 @@ class Reranker(msgspec.Struct, frozen=True, kw_only=True):
         if self.spec.autoscaling:
             return self.spec.autoscaling.min_replicas
         return 1 if self.spec.replicas is None else self.spec.replicas
+
+    @property
+    def cache_size(self) -> str:
+        """Storage that the spec asks for, as a quantity."""
+        size = self.spec.cache.size
+        return str(DEFAULT_CACHE_SIZE if size is None else size)
 
     @property
     def progress_deadline_s(self) -> int:

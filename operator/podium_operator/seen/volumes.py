@@ -41,9 +41,13 @@ def _modes(reranker: Reranker, source: Source, claim: Body | None) -> list[str]:
 
 def claim_size(claim: Body | None) -> str | None:
     """Return the size of a claim: of its volume, or what was asked for where it has none yet."""
-    body = claim or {}
-    asked = body.get("spec", {}).get("resources", {}).get("requests", {}).get("storage")
-    size = body.get("status", {}).get("capacity", {}).get("storage", asked)
+    size = (claim or {}).get("status", {}).get("capacity", {}).get("storage")
+    return asked_size(claim) if size is None else str(size)
+
+
+def asked_size(claim: Body | None) -> str | None:
+    """Return the size that a claim asks for; None where there is no claim."""
+    size = (claim or {}).get("spec", {}).get("resources", {}).get("requests", {}).get("storage")
     return None if size is None else str(size)
 
 

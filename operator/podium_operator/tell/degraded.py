@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.source import own_claim_name
-from podium_operator.resource.workload import DEFAULT_CACHE_SIZE
 from podium_operator.seen.observed import OPERATOR_FIELD, ObjectKey
 from podium_operator.seen.pod_causes import Cause
-from podium_operator.seen.volumes import volume_waits
+from podium_operator.seen.volumes import asked_size, volume_waits
 from podium_operator.tell.view import Verdict, View, pod_troubles
 
 
@@ -47,10 +46,8 @@ def _degradations(view: View) -> Iterator[Cause]:
 
 def _asks_for_more(view: View, claim: ObjectKey) -> bool:
     """Whether the claim is to grow: what else it is asked for is fixed once it is made, see Progressing."""
-    live, size = view.observed.get(*claim), view.reranker.spec.cache.size
-    now = (live or {}).get("spec", {}).get("resources", {}).get("requests", {}).get("storage")
-    wanted = parse_quantity(str(DEFAULT_CACHE_SIZE if size is None else size))
-    return now is not None and wanted > parse_quantity(str(now))
+    now = asked_size(view.observed.get(*claim))
+    return now is not None and parse_quantity(view.reranker.cache_size) > parse_quantity(now)
 
 
 def _no_room(view: View) -> Iterator[Cause]:

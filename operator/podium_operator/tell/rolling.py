@@ -20,9 +20,10 @@ def is_out(view: View) -> bool:
 
 def _is_anothers(view: View) -> bool:
     """Whether another manager has the Deployment's pods as it likes, until they are put right."""
-    contest = view.observed.contest
-    ours = contest is None or contest.kind != "Deployment" or not contest.field.startswith("spec")
-    return not ours and ("Deployment", view.reranker.name) in view.open
+    contest, key = view.observed.contest, ("Deployment", view.reranker.name)
+    if contest is None or key not in view.open:
+        return False
+    return (contest.kind, contest.name) == key and contest.field.startswith("spec")
 
 
 def _was_out(view: View, live: Body) -> bool:
