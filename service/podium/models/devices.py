@@ -239,7 +239,7 @@ def give_back_freed_memory() -> None:
     While a model is loaded its weights are laid out anew, layer by layer, and what one layer leaves behind is
     of no use to the next where another thread allocated it: a model would pass through twice its memory.
     """
-    _mallopt({_M_MMAP_THRESHOLD: 4 << 20})
+    _mallopt({_M_MMAP_THRESHOLD: 2 << 20})
 
 
 def keep_freed_memory() -> None:
