@@ -69,6 +69,7 @@ def test_idle_it_asks_less_than_once_a_second_and_lists_come_from_the_watch_cach
             query = parse_qs(urlsplit(entry["requestURI"]).query)
             assert query["resourceVersionMatch"] == ["NotOlderThan"]
             assert "limit" not in query
+    assert not [what for what in found if what.startswith("watch")], "quiet watches are heard by bookmarks"
     assert sum(found.values()) / elapsed_s < 1, found
     assert all(number <= IDLE_S / 60 + 1 for what, number in found.items() if what.startswith("list")), found
     assert sum(number for what, number in found.items() if what.startswith("list")) >= KINDS

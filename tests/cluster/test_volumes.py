@@ -118,7 +118,7 @@ def test_pods_of_a_claim_that_one_node_can_use_are_not_spread_by_the_schedulers_
     assert nodes == ["node-a"] * 3
     assert first
     assert space.get("poddisruptionbudgets") is None
-    assert "a drain of that node moves them all at once" in space.condition("Scheduled")[2]
+    wait_for("word", lambda: "a drain of that node moves them all at once" in space.condition("Scheduled")[2])
 
 
 def test_a_binder_whose_pod_was_deleted_is_made_again(space: Space) -> None:

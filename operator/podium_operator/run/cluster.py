@@ -59,6 +59,8 @@ class Cluster:
         """Whether this process still holds the release's Lease; asked before every write but the Lease's."""
         self.answered: Callable[[], None] = lambda: None
         """Called with each end of a request, whatever its outcome."""
+        self.lease_version = 0
+        """Of the Lease as it was read or written last: what the API server knows is as new at least."""
 
     @classmethod
     async def connect(cls, *, timeout_s: float, connections: int) -> "Cluster":
@@ -172,6 +174,7 @@ class Cluster:
                 return None
             raise
         found: Mapping[str, Any] = msgspec.json.decode(answer)
+        self.lease_version = int(found["metadata"]["resourceVersion"])
         return found
 
     async def serves(self, kind: Kind) -> bool:

@@ -54,6 +54,7 @@ class Sweep:
         self._owed: dict[tuple[Kind, str | None], dict[Listing, float]] = {}
         self._lost: set[tuple[Kind, str | None]] = set()
         self._ahead: dict[Kind, list[float]] = {}
+        self._waits_in_vain: set[Kind] = set()
         WATCH_BEHIND.clear()
         for kind in kinds:
             self._tell_behind(kind)
@@ -77,6 +78,22 @@ class Sweep:
 
     async def _list(self, kind: Kind, namespace: str | None, not_older_than: int = 0) -> list[Listing]:
         return await self._cluster.list_metadata(kind, namespace, selector_of(kind), not_older_than)
+
+    async def _list_fresh(self, kind: Kind, namespace: str | None, not_older_than: int) -> list[Listing]:
+        """List a kind as new as the Lease is, which is renewed all the time.
+
+        For that the API server asks etcd how far it is, and quiet watches live by this: it sends no bookmark
+        that says what it said before. Before Kubernetes 1.31 it does not ask, and may refuse.
+        """
+        version = self._cluster.lease_version
+        if version > not_older_than and kind not in self._waits_in_vain:
+            try:
+                return await self._list(kind, namespace, version)
+            except ApiError as error:
+                if _TOO_NEW not in str(error):
+                    raise
+                self._waits_in_vain.add(kind)
+        return await self._list(kind, namespace, not_older_than)
 
     async def run(self, every_s: float) -> None:
         """List each kind once in `every_s` seconds, in the next of its namespaces, until cancelled."""
@@ -115,7 +132,7 @@ class Sweep:
         known = self._store.known(kind.name, namespace)
         # Of what is known nothing may be missing because the list is old.
         newest = max((version for _, _, _, version in known), default=0)
-        listed = await self._list(kind, namespace, newest)
+        listed = await self._list_fresh(kind, namespace, newest)
         there = {uid for _, _, uid, _ in listed}
         for space, name, uid, _ in known:
             if uid not in there and (key := self._store.forget((kind.name, space, name), uid)):

@@ -30,6 +30,7 @@ class FakeLists:
         self.asked: list[tuple[str, str | None, int]] = []
         self.fails: ApiError | Unreachable | None = None
         self.excused: list[Kind | None] = []
+        self.lease_version, self.newest = 0, 1000
 
     async def list_metadata(
         self, kind: Kind, namespace: str | None, selector: str, not_older_than: int
@@ -38,6 +39,8 @@ class FakeLists:
         self.asked.append((kind.name, namespace, not_older_than))
         if self.fails:
             raise self.fails
+        if not_older_than > self.newest:
+            raise ApiError(504, f"Timeout: Too large resource version: {not_older_than}")
         return list(self.listed)
 
     def excuse(self, refused: Kind | None = None) -> None:
@@ -115,6 +118,27 @@ async def test_what_is_listed_no_more_is_dropped_and_its_reranker_looked_at() ->
     assert changed == [("s", "demo")]
     assert store.observe(("s", "demo")).children == {}
     assert lists.asked == [("Service", None, 5)], "a list from an old cache would miss what is known"
+
+
+async def test_a_list_is_as_new_as_the_lease_so_that_quiet_watches_get_bookmarks() -> None:
+    store, lists = Store(), FakeLists(("s", "a", "u", 5))
+    store.put(service(5))
+    looking = sweep(store, lists)
+    lists.lease_version = 9
+    await looking._look(SERVICE, None)
+    assert lists.asked == [("Service", None, 9)]
+
+
+async def test_an_api_server_that_does_not_ask_etcd_is_asked_for_what_is_known() -> None:
+    store, lists = Store(), FakeLists(("s", "a", "u", 5))
+    store.put(service(5))
+    lists.lease_version, lists.newest = 9, 7
+    looking = sweep(store, lists)
+    await looking._look(SERVICE, None)
+    await looking._look(SERVICE, None)
+    assert [version for _, _, version in lists.asked] == [9, 5, 5], "it is not made to wait in vain again"
+    assert looking.deaf() == []
+    assert lists.excused == []
 
 
 async def test_what_is_made_while_the_list_is_on_its_way_is_kept() -> None:
