@@ -281,4 +281,5 @@ def test_the_keys_of_a_prefix_are_multiplied_once_with_the_queries_of_all_its_br
     lengths, prefixes = [60, *[24] * 10], [-1, *[0] * 10]
     attend(*states(lengths, torch.float32, kv=KV), layout(lengths, torch.float32, prefixes), CAUSAL)
     of_prefix = [q.shape for q, k in seen if k.shape == (KV, WIDTH, 60)]
-    assert of_prefix == [(KV, 10 * 32 * HEADS // KV, WIDTH)]
+    # its own, then those of all branches, of 32 places each
+    assert of_prefix == [(KV, 60 * HEADS // KV, WIDTH), (KV, 10 * 32 * HEADS // KV, WIDTH)]

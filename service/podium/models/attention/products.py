@@ -18,19 +18,30 @@ from podium.models.layout import Group
 _SAFE = 2.0**60
 """Sums of exponentials between 1/_SAFE and _SAFE lost nothing to overflow or underflow."""
 
+_ALIGNMENT = 64
+"""Bytes by which a row is aligned as well as any that torch allocates."""
+
 _TO_BASE_2 = math.log2(math.e)
 
 
 def attend_group(query: Tensor, key: Tensor, value: Tensor, states: Tensor, group: Group, rule: Rule) -> bool:
     """Fill the states of a group: (heads, rows, d), keys and values (kv, rows, d) → states (rows, heads, d).
 
-    Returns False, with nothing filled, where numbers grew too large for it.
+    Returns False where numbers grew too large for it; what it filled then is to be filled anew.
     """
     heads, _, d = query.shape
-    kv, spans, padded = len(key), len(group.spans), group.padded
+    kv, spans = len(key), len(group.spans)
     each = heads // kv
-    q, k, v = (_gathered(x, kv, group) for x in (query, key, value))
-    result = torch.empty_like(q)
+    place = states[group.spans[0][0] : group.spans[-1][1]]
+    alone = spans == 1 and query.dtype == torch.float32  # oneDNN, which serves others, is slow in new shapes
+    if alone:
+        q, k, v = (_aligned(x[:, slice(*group.spans[0])]) for x in (query, key, value))
+        q, k, v, result = (x.unflatten(0, (kv, -1)).transpose(1, 2).unsqueeze(1) for x in (q, k, v, place.transpose(0, 1)))
+        padded = len(place)
+    else:
+        q, k, v = (_gathered(x, kv, group) for x in (query, key, value))
+        result = torch.empty_like(q)
+        padded = group.padded
     before = 0 if group.prefix is None else group.prefix[1] - group.prefix[0]
     width = before + padded
     # a part is some heads of all spans; where one head is too large, some queries of it, if it is one span
@@ -49,13 +60,22 @@ def attend_group(query: Tensor, key: Tensor, value: Tensor, states: Tensor, grou
             of_part = q[part, :, asked], k[part], v[part]
             if not _attend(*of_part, prefix, result[part, :, asked], asked.start, group, rule):
                 return False
+    if alone:
+        return True
     placed = result.permute(1, 2, 0, 3, 4)  # (spans, padded, kv, each, d)
-    place = states[group.spans[0][0] : group.spans[-1][1]]
     if group.full or spans == 1:
         place.view(spans, -1, *placed.shape[2:]).copy_(placed[:, : len(place)])
     else:
         place.copy_(placed.reshape(spans * padded, heads, d).index_select(0, group.kept))
     return True
+
+
+def _aligned(x: Tensor) -> Tensor:
+    """Return x, (heads, rows, d), or a copy where MKL would see other alignments, and so give other last
+    bits, for other rows of the same batch.
+    """
+    steps = (x.data_ptr(), *(stride * x.element_size() for stride in x.stride()[:2]))
+    return x if x.stride(2) == 1 and all(step % _ALIGNMENT == 0 for step in steps) else x.contiguous()
 
 
 def _gathered(x: Tensor, kv: int, group: Group) -> Tensor:
@@ -91,7 +111,8 @@ def _attend(
     Keys and values are (kv, spans, padded, 1, d); those of a prefix (kv, tokens, d).
     """
     kv, spans, queries, each, d = q.shape
-    last = min(group.padded, first + queries) if rule.causal else group.padded
+    padded = k.shape[2]
+    last = min(padded, first + queries) if rule.causal else padded
     asking = q.reshape(kv * spans, queries * each, d)
     keys, values = (x[:, :, :last].reshape(kv * spans, last, d) for x in (k, v))
     own = _weights(asking, keys.transpose(1, 2), rule).view(kv, spans, queries, each, last)
