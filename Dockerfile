@@ -11,7 +11,7 @@
 # Layers go from what changes least to what changes most: base, dependencies (the same layer in both service
 # images), torch, a baked model, the code. Nothing compiles at start: the root file system may be read-only,
 # so the bytecode is made here, and it is never compared with the sources. No allocator is preloaded: podium
-# raises glibc's thresholds by itself (service/podium/models/allocation.py).
+# raises glibc's thresholds by itself (service/podium/models/devices.py).
 
 # The locks are for its Python; a release passes it by digest.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm

@@ -1,8 +1,8 @@
 """All that is published, into build/release: `make release`; docs/release.md says how one releases.
 
-    .ci/release cut VERSION             begin: the changelog's section, and the version in pyproject.toml
-    .ci/release make [--push]           wheel, sdist, charts, images, manifests, bills of materials, checksums
-    .ci/release make --dry-run          what can be made of this tree without images; says what is missing
+    .venv/bin/python .ci/release cut VERSION        begin: the changelog's section, and the version in pyproject.toml
+    .venv/bin/python .ci/release make [--push]      wheel, sdist, charts, images, manifests, bills of materials, checksums
+    .venv/bin/python .ci/release make --dry-run     what can be made of this tree without images; says what is missing
 
 What cannot be made here is left out and named at the end.
 """

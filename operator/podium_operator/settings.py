@@ -56,7 +56,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reranker_image: Annotated[
         str,
         Meta(
-            description="image of pods and Jobs where the resource names none and has no `gpu`", min_length=1
+            description="image of pods and Jobs where the resource names none and has no `gpu`; the chart names its "
+            "own, since releases push no `latest`",
+            min_length=1,
         ),
     ] = "ghcr.io/podium-rerank/podium:latest-cpu"
     reranker_gpu_image: Annotated[str, Meta(description="the same where `gpu` is set", min_length=1)] = (
@@ -79,7 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["off", "safe", "any"],
         Meta(
             description="what `podTemplate.overlay` may be: off (none), safe (an allow-list under the "
-            "restricted profile, docs/operations.md), any (whatever the API server takes)"
+            "restricted profile, docs/reranker.md), any (whatever the API server takes)"
         ),
     ] = "safe"
     allowed_prometheus_hosts: Annotated[

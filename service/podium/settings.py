@@ -115,8 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_keys: Annotated[
         str | None,
         Meta(
-            description="accepted keys, separated by commas; `KEY # NAME` names one, and behind a comma in a "
-            "name the next key begins; default: none needed"
+            description="accepted keys, separated by commas; `KEY # NAME` names one (no comma in the name); "
+            "default: none needed"
         ),
     ] = None
     api_keys_file: Annotated[

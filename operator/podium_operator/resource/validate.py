@@ -19,7 +19,6 @@ OWN_SETTINGS = frozenset(
         "offline",
         "port",
         "revision",
-        "root_path",
         "served_model_name",
         "trust_remote_code",
     ]
@@ -54,6 +53,7 @@ FREE_SETTINGS = frozenset(
         "page",
         "preload",
         "request_timeout_s",
+        "root_path",
         "self_test",
         "stall_timeout_s",
     ]

@@ -17,7 +17,9 @@ from podium.server.pages import html, is_browser, read
 from podium.server.state import START_RETRY_S, Service
 
 VERSION = version("podium-rerank")
-OPEN = frozenset(asked("/livez", "/readyz", "/health", "/metrics", "/"))
+_LIVE = ("/livez", "/v1/health/live", "/.well-known/live")
+_READY = ("/readyz", "/v1/health/ready", "/.well-known/ready", "/ping")
+OPEN = frozenset(asked(*_LIVE, *_READY, "/health", "/metrics", "/"))
 """Paths that need no API key: probes and scrapers have none."""
 
 
@@ -26,13 +28,13 @@ def probe_routes(service: Service) -> Sequence[HTTPRouteHandler]:
     created = int(time.time())
     page = read("index.html") if service.settings.page == "on" else None
 
-    @get(asked("/livez", "/v1/health/live", "/.well-known/live"))
+    @get(asked(*_LIVE))
     async def livez() -> ASGIResponse:
         """Whether the process can go on: 503 asks for a restart. The other paths are NIM's and Weaviate's."""
         stuck = service.reranker.stuck if service.reranker else None
         return _json({"status": stuck or "ok"}, 503 if stuck else 200)
 
-    @get(asked("/readyz", "/v1/health/ready", "/.well-known/ready", "/ping"))
+    @get(asked(*_READY))
     async def readyz() -> ASGIResponse:
         """Whether rank requests are answered: the model is loaded, warm, and passed its self-test.
 
