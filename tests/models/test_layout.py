@@ -47,6 +47,20 @@ def test_the_branches_of_a_long_prefix_are_several_groups_on_an_accelerator():
 
 
 @given(lengths=sorted_lengths)
+@pytest.mark.parametrize(
+    ("alone_above", "sizes"),
+    [
+        pytest.param(None, [1, 3, 2, 2], id="none"),
+        pytest.param(60, [1, 3, 1, 1, 2], id="long ones, but for the branches of a prefix"),
+        pytest.param(0, [1] * 8, id="every one"),
+    ],
+)
+def test_spans_that_are_attended_to_by_themselves_are_groups_of_their_own(alone_above, sizes):
+    lengths, prefixes = np.array([40, 60, 60, 60, 70, 70, 90, 90]), np.array([-1] * 6 + [0] * 2)
+    groups = Layout(lengths, CPU, 48, prefixes, alone_above=alone_above).groups
+    assert [len(group.spans) for group in groups] == sizes
+
+
 def test_what_is_gathered_and_kept_is_the_batch_in_its_order(lengths):
     layout = Layout(np.array(lengths), CPU, 24)
     tokens = torch.arange(layout.total)

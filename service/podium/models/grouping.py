@@ -29,11 +29,16 @@ ON_ACCELERATORS = Grouping(256 << 20, 4096, 1.5, 32_768)
 
 
 def group(
-    lengths: Sequence[int], score_bytes: int, grouping: Grouping = ON_CPU, before: int = 0
+    lengths: Sequence[int],
+    score_bytes: int,
+    grouping: Grouping = ON_CPU,
+    before: int = 0,
+    alone_above: int | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Cut ascending lengths, of spans that continue a prefix of `before` tokens, into groups.
 
-    Yields how many spans each has and to what they are padded.
+    Yields how many spans each has and to what they are padded; those of more than `alone_above` tokens are
+    groups of their own.
     """
     bytes_, most, growth, tokens = grouping
     size = padded = 0
@@ -42,6 +47,7 @@ def group(
         seen = wanted if tokens is None else before + wanted  # on a CPU a prefix is multiplied once for all
         if size and (
             size == most
+            or (alone_above is not None and length > alone_above)
             or length > lengths[index - size] * growth
             or (size + 1) * wanted * seen * score_bytes > bytes_
             or (tokens is not None and (size + 1) * seen > tokens)

@@ -64,8 +64,9 @@ class Layout:
 
     `prefixes`, (n,): the span that a branch continues, −1 for the others. Those come first, in ascending
     order of length; then the branches of one prefix after those of another, in ascending order too.
-    `score_bytes`: bytes of the attention weights of one token with one other, over all heads. `apart`: each
-    span is a group of its own, so that its products and sums are the same whatever the neighbours.
+    `score_bytes`: bytes of the attention weights of one token with one other, over all heads. Spans without a
+    prefix of more than `alone_above` tokens are groups of their own; with 0 every span is, so that its
+    products and sums are the same whatever the neighbours.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Layout:
         score_bytes: int,
         prefixes: NDArray[np.int64] | None = None,
         *,
-        apart: bool = False,
+        alone_above: int | None = None,
     ) -> None:
         self.lengths = lengths
         self.device = device
@@ -93,7 +94,8 @@ class Layout:
         """(p,) the spans that pairs end with: all but prefixes."""
         self._score_bytes = score_bytes
         usual = ON_CPU if device.type == "cpu" else ON_ACCELERATORS
-        self.grouping = usual._replace(pairs=1) if apart else usual
+        self.grouping = usual._replace(pairs=1) if alone_above == 0 else usual
+        self._alone_above = alone_above
 
     @property
     def longest(self) -> int:
@@ -139,7 +141,8 @@ class Layout:
         continued = int(self.prefixes[first])
         prefix = None if continued < 0 else (int(self.starts[continued]), int(self.ends[continued]))
         before = int(self.before[first])
-        for size, padded in group(self.lengths[first:end].tolist(), self._score_bytes, self.grouping, before):
+        lengths, alone_above = self.lengths[first:end].tolist(), self._alone_above if prefix is None else None
+        for size, padded in group(lengths, self._score_bytes, self.grouping, before, alone_above):
             starts, ends = self.starts[first : first + size], self.ends[first : first + size]
             places = np.arange(padded)
             held = places < (ends - starts)[:, None]

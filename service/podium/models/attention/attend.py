@@ -18,6 +18,10 @@ _LONGEST_PRODUCT = {torch.bfloat16: 1 << 20, torch.float32: 192}
 """Tokens of a span up to which products beat `scaled_dot_product_attention` on the CPU (measured)."""
 
 
+ALONE_ABOVE = 64
+"""Tokens of a span from which on its products are faster by themselves in float32 on the CPU, where its rows
+are read as they lie, than in a group, for which rows are copied (measured)."""
+
 LONGEST_PADDED = 2048
 """Tokens of a span from which it is worth launches of its own on an accelerator, one for each block of its
 queries: there is work for each, and the weights of all at once would take too much memory."""

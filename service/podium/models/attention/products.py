@@ -35,13 +35,13 @@ def attend_group(query: Tensor, key: Tensor, value: Tensor, states: Tensor, grou
     place = states[group.spans[0][0] : group.spans[-1][1]]
     alone = spans == 1 and query.dtype == torch.float32  # oneDNN, which serves others, is slow in new shapes
     if alone:
-        q, k, v = (_aligned(x[:, slice(*group.spans[0])]) for x in (query, key, value))
-        q, k, v, result = (x.unflatten(0, (kv, -1)).transpose(1, 2).unsqueeze(1) for x in (q, k, v, place.transpose(0, 1)))
-        padded = len(place)
+        own = slice(*group.spans[0])
+        q, k, v = (_split(_aligned(x[:, own]), kv) for x in (query, key, value))
+        result = _split(place.transpose(0, 1), kv)
     else:
         q, k, v = (_gathered(x, kv, group) for x in (query, key, value))
         result = torch.empty_like(q)
-        padded = group.padded
+    padded = q.shape[2]
     before = 0 if group.prefix is None else group.prefix[1] - group.prefix[0]
     width = before + padded
     # a part is some heads of all spans; where one head is too large, some queries of it, if it is one span
@@ -78,8 +78,15 @@ def _aligned(x: Tensor) -> Tensor:
     return x if x.stride(2) == 1 and all(step % _ALIGNMENT == 0 for step in steps) else x.contiguous()
 
 
+def _split(x: Tensor, kv: int) -> Tensor:
+    """Return the rows of one span as those of a group, in their place: (heads, rows, d) → (kv, 1, rows,
+    heads / kv, d).
+    """
+    return x.unflatten(0, (kv, -1)).transpose(1, 2).unsqueeze(1)
+
+
 def _gathered(x: Tensor, kv: int, group: Group) -> Tensor:
-    """Return the rows of a group, (heads, rows, d) → (kv, spans, padded, heads / kv, d)."""
+    """Return a copy of the rows of a group, (heads, rows, d) → (kv, spans, padded, heads / kv, d)."""
     rows, first, end = x.transpose(0, 1), group.spans[0][0], group.spans[-1][1]
     behind = None
     if group.full:
