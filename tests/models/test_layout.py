@@ -46,7 +46,6 @@ def test_the_branches_of_a_long_prefix_are_several_groups_on_an_accelerator():
     assert max(len(group.spans) * (4_000 + group.padded) for group in groups if group.prefix) <= 32_768
 
 
-@given(lengths=sorted_lengths)
 @pytest.mark.parametrize(
     ("alone_above", "sizes"),
     [
@@ -61,6 +60,7 @@ def test_spans_that_are_attended_to_by_themselves_are_groups_of_their_own(alone_
     assert [len(group.spans) for group in groups] == sizes
 
 
+@given(lengths=sorted_lengths)
 def test_what_is_gathered_and_kept_is_the_batch_in_its_order(lengths):
     layout = Layout(np.array(lengths), CPU, 24)
     tokens = torch.arange(layout.total)

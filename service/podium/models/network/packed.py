@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from podium.models import architectures
-from podium.models.attention.attend import attend
+from podium.models.attention.attend import ALONE_ABOVE, attend
 from podium.models.attention.rule import Rule
 from podium.models.base import Encoding
 from podium.models.devices import placed
@@ -69,6 +69,8 @@ class PackedForward:
         self._fixed = {"use_cache": False} if hasattr(config, "use_cache") else {}
         base.eval().requires_grad_(False).to(device)
         self._integers = dtype == torch.int8
+        by_itself = device.type == "cpu" and dtype == torch.float32 and not architectures.disentangled(config)
+        self._alone_above = 0 if self._integers else ALONE_ABOVE if by_itself else None
         make = None if device.type != "cpu" else Undecided if self._integers else fused
         base, kept = _prepared(base, recipe, device, make)
         self._base = base
@@ -127,7 +129,9 @@ class PackedForward:
     def _sequence(self, laid: Laid, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of the pairs of one sequence, in its order."""
         lengths = np.array([len(ids) for ids in laid.ids])
-        layout = Layout(lengths, self.device, self._score_bytes, laid.prefixes, apart=self._integers)
+        layout = Layout(
+            lengths, self.device, self._score_bytes, laid.prefixes, alone_above=self._alone_above
+        )
         ids = layout.filled(np.concatenate(laid.ids))
         inputs = {"input_ids": self._tensor(ids), "position_ids": self._tensor(self._numbered(ids, layout))}
         if self._segments:
