@@ -30,7 +30,12 @@ def test_a_chat_template_is_used_only_where_messages_are(tmp_path):
 def test_what_a_chat_template_is_given_comes_along(tmp_path):
     said = GENERATION[SENTENCE] | {
         "processing_kwargs": {
-            "chat_template": {"add_generation_prompt": True, "max_length": 64, "restore_suffix": True}
+            "chat_template": {
+                "add_generation_prompt": True,
+                "continue_final_message": False,
+                "max_length": 64,
+                "restore_suffix": True,
+            }
         }
     }
     recipe = made(tmp_path, layout(SCORE, **{**GENERATION, SENTENCE: said}))
@@ -86,6 +91,16 @@ def test_a_template_that_passes_any_role_is_a_classifier_s_but_no_language_model
 def test_a_template_that_carries_no_pair_counts_as_none(tmp_path, template):
     recipe = made(tmp_path, {"config.json": ENCODER, "chat_template.jinja": template})
     assert (recipe.family, recipe.template) == ("cross-encoder", Pair())
+
+
+def test_a_template_that_asks_for_the_date_is_refused_unless_it_is_set(tmp_path):
+    dated = "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b') %}{% endif %}"
+    template = f"{dated}Today: {{{{ date_string }}}}\n{CHAT}"
+    files = {**GENERATION, "chat_template.jinja": template}
+    assert "it asks for the day's date (strftime_now)" in refusal(tmp_path, layout(SCORE, **files))
+    said = GENERATION[SENTENCE] | {"processing_kwargs": {"chat_template": {"date_string": "26 Jul 2024"}}}
+    recipe = made(tmp_path, layout(SCORE, **{**files, SENTENCE: said}))
+    assert recipe.template == Chat(source=template, arguments={"date_string": "26 Jul 2024"})
 
 
 def test_a_chat_template_counts_beside_modules_that_do_not(tmp_path):

@@ -90,6 +90,19 @@ def without(key: str, config: dict[str, Any]) -> dict[str, Any]:
             layout(SCORE, **without("chat_template.jinja", GENERATION)),
             "feeds pairs as messages, and there is no chat template",
         ),
+        *(
+            (
+                layout(
+                    SCORE,
+                    **{
+                        **GENERATION,
+                        SENTENCE: GENERATION[SENTENCE] | {"processing_kwargs": {"chat_template": {key: "x"}}},
+                    },
+                ),
+                f"has `processing_kwargs.chat_template.{key}`, which Podium does not know",
+            )
+            for key in ("chat_template", "continue_final_message", "tokenize", "return_assistant_tokens_mask")
+        ),
         (layout(**{SENTENCE: {"transformer_task": "fill-mask"}}), "has the task `fill-mask`; Podium knows "),
         (
             layout(**{**CLASSIFIER, SENTENCE: {**TASK, "new_option": 1}}),

@@ -19,12 +19,14 @@ from models.oracle import (
     bert_tokenizer,
     bpe_tokenizer,
     expected,
+    framed_tokenizer,
     loaded,
     save,
     scored,
     unigram_tokenizer,
 )
 from safetensors.torch import load_file, save_file
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 from podium.errors import PermanentStartError, Reason
@@ -121,6 +123,44 @@ def test_a_decoder_without_a_padding_token_needs_none(tmp_path, name):
     changed(folder, "config.json", pad_token_id=None)
     changed(folder, "tokenizer_config.json", pad_token=None)
     assert_equal(scored(loaded(folder), WORDS), wanted)
+
+
+@pytest.mark.parametrize("template", ["pair", "chat"])
+@pytest.mark.parametrize("name", ["qwen3", "smollm3"], ids=["packed", "padded"])
+def test_padding_that_a_pair_ends_with_is_passed_over(tmp_path, name, template):
+    tokenizer = bpe_tokenizer()
+    pad = tokenizer.pad_token
+    if template == "chat":
+        tokenizer.chat_template = CHAT + pad * 2
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {pad}", pair=f"$A {pad} $B {pad}", special_tokens=[(pad, tokenizer.pad_token_id)]
+    )
+    folder = save(tmp_path, "classifier", tokenizer, **{**DECODER, "model_type": name})
+    pairs = [*WORDS, ("panda", "")]
+    assert_equal(scored(loaded(folder), pairs), expected(folder, pairs))
+    changed(folder, "config.json", is_causal=False)
+    assert f"pairs end with the padding token {tokenizer.pad_token_id} (pad_token_id)" in refusal(folder)
+
+
+@pytest.mark.parametrize("pooling", ["bos", "mean", "late"])
+def test_the_vendor_s_word_for_eurobert_s_pooling_counts(tmp_path, pooling):
+    fields = {"model_type": "eurobert", "num_key_value_heads": 2, "classifier_pooling": pooling}
+    folder = save(tmp_path, "classifier", framed_tokenizer(), **fields)
+    wanted = expected(folder, WORDS)
+    changed(folder, "config.json", classifier_pooling=None, clf_pooling=pooling)
+    assert_equal(scored(loaded(folder), WORDS), wanted)
+
+
+def test_positions_beyond_longrope_s_short_factors_are_not_served(tmp_path):
+    factors = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8, "original_max_position_embeddings": 64}
+    rope = {"rope_type": "longrope", "rope_theta": 10_000.0, **factors}
+    fields = {**DECODER, "model_type": "llama", "rope_parameters": rope}
+    folder = save(tmp_path, "classifier", bpe_tokenizer(), **fields)
+    model = loaded(folder)
+    told = (model.info.max_length, model.info.max_length_from)
+    assert told == (64, "original_max_position_embeddings of longrope")
+    short = [pair for pair in WORDS if len(" ".join(pair)) < 40]
+    assert_equal(scored(model, WORDS + short)[len(WORDS) :], expected(folder, short))
 
 
 def test_a_pair_without_a_token_has_no_score_and_harms_no_other(tmp_path):

@@ -24,6 +24,20 @@ def usable_length(network: Any) -> int:
     return count - positions(network.base_model).first
 
 
+def short_length(config: Any) -> int | None:
+    """Return for how many tokens LongRoPE's short factors are; None for other positions.
+
+    Beyond them transformers turns all tokens of a batch by the long ones, so a pair's score would depend on
+    the longest one that it is scored with.
+    """
+    said = getattr(config, "rope_parameters", None) or {}
+    kinds = [said, *(kind for kind in said.values() if isinstance(kind, dict))]
+    lengths = [
+        kind.get("original_max_position_embeddings") for kind in kinds if kind.get("rope_type") == "longrope"
+    ]
+    return min((length for length in lengths if isinstance(length, int)), default=None)
+
+
 @torch.no_grad()
 def positions(base: Any) -> Positions:
     """Find how a base model numbers tokens, by what its embedding gives with positions and without.

@@ -11,7 +11,7 @@ import msgspec
 
 from podium.models.folder import Folder, refused
 from podium.models.recipe import Chat
-from podium.models.text.rendering import Messages, Renderer
+from podium.models.text.rendering import DatedTemplate, Messages, Renderer
 
 DECODERS = frozenset(
     {
@@ -59,11 +59,21 @@ def decoder(config: Mapping[str, Any]) -> bool:
     return config.get("model_type") in DECODERS
 
 
-def attention(config: Mapping[str, Any]) -> Literal["bidirectional", "causal"]:
-    """Return what a token attends; transformers reads `is_causal: false` and
-    `use_bidirectional_attention`."""
-    if config.get("is_causal") is False or config.get("use_bidirectional_attention") is True:
+def attention(folder: Folder) -> Literal["bidirectional", "causal"]:
+    """Return what a token attends; transformers reads `is_causal: false`.
+
+    Of the decoders here Gemma alone reads `use_bidirectional_attention`, and its mask does not: raises
+    PermanentStartError there.
+    """
+    config = folder.config
+    if config.get("is_causal") is False:
         return "bidirectional"
+    if config.get("use_bidirectional_attention") and config.get("model_type") == "gemma":
+        raise refused(
+            f"`{folder.path / 'config.json'}` has `use_bidirectional_attention`, by which transformers reads "
+            "a pair in both directions where it is alone, and in one beside a longer pair; add `is_causal` "
+            "false where the model was trained in both, or take it out"
+        )
     return "causal" if decoder(config) else "bidirectional"
 
 
@@ -128,7 +138,18 @@ def overrides(folder: Folder) -> dict[str, object]:
     # whatever number the one label has in the file
     if len(found) == 1:
         fields |= {"id2label": {"0": found[0]}, "label2id": {found[0]: 0}, "num_labels": 1}
+    if (pooling := _pooling(folder)) != folder.config.get("classifier_pooling"):
+        fields["classifier_pooling"] = pooling
     return fields
+
+
+def _pooling(folder: Folder) -> object:
+    """Return how the checkpoint's own classifier pools, where config.json says so.
+
+    EuroBERT's vendor wrote `clf_pooling`, with the same values, which transformers does not read.
+    """
+    vendors = "clf_pooling" if folder.config.get("model_type") == "eurobert" else "classifier_pooling"
+    return folder.config.get("classifier_pooling", folder.config.get(vendors))
 
 
 def auto_map(folder: Folder) -> dict[str, Any]:
@@ -166,7 +187,7 @@ def state(folder: Folder) -> Literal["first", "mean", "last"]:
     if decoder(folder.config):
         return "last"
     pools = folder.config.get("model_type") in ("eurobert", "modernbert")  # others have no such field
-    return "mean" if pools and folder.config.get("classifier_pooling") == "mean" else "first"
+    return "mean" if pools and _pooling(folder) == "mean" else "first"
 
 
 def activation(folder: Folder, *, modular: bool) -> str:
@@ -209,10 +230,16 @@ def carries_pair(folder: Folder, chat: Chat | None = None) -> bool:
     """Whether a chat template carries a query and a document: without both it counts as none.
 
     Found out as Sentence Transformers does, by rendering pairs that differ in one of them. `chat` is the
-    folder's template with its arguments, by default without any.
+    folder's template with its arguments, by default without any. Raises PermanentStartError where it writes
+    the day's date.
     """
     chat = chat or chat_of(folder)
-    return chat is not None and _carries_pair(msgspec.json.encode((chat, special_tokens(folder))))
+    try:
+        return chat is not None and _carries_pair(msgspec.json.encode((chat, special_tokens(folder))))
+    except DatedTemplate as error:
+        raise refused(
+            f"the chat template of `{folder.path / str(folder.chat_template_from)}`: {error}"
+        ) from None
 
 
 def names_roles(folder: Folder) -> bool:
@@ -231,6 +258,17 @@ def chat_of(folder: Folder) -> Chat | None:
     if folder.chat_template is None:
         return None
     return Chat(source=folder.chat_template, structured=structured(folder.chat_template))
+
+
+def token(folder: Folder, word: str) -> int:
+    """Return the id of a word whose logit is read; raises PermanentStartError where it is no token."""
+    found = folder.token_id(word)
+    if found is None:
+        raise refused(
+            f"the vocabulary in `{folder.path}` has no token `{word}`, whose logit is the score; fetch its "
+            "tokenizer.json again"
+        )
+    return found
 
 
 def special_tokens(folder: Folder) -> dict[str, str]:
@@ -258,6 +296,8 @@ def _carries_pair(asked: bytes) -> bool:
     try:
         with Renderer(chat, tokens) as renderer:
             base, *others = renderer.render(_PROBES)
+    except DatedTemplate:
+        raise
     except ValueError:
         return False
     return base not in others

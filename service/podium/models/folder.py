@@ -6,6 +6,7 @@ Reading only: nothing is decided here, no weights are loaded, and neither torch 
 import json
 import struct
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -208,11 +209,13 @@ def _truncation_side(path: Path) -> str:
 
 
 def _tensors(path: Path, names: tuple[str, ...]) -> dict[str, TensorInfo]:
-    """Return the tensors of `model.safetensors`, or of the files that its index names."""
+    """Return the tensors of `model.safetensors`, of the files that its index names, or of the only file."""
     if WEIGHTS in names:
         return _header(path, WEIGHTS)
     if INDEX not in names:
-        return {}
+        loose = [name for name in names if name.endswith(".safetensors") and "/" not in name]
+        pickled = any(fnmatchcase(name, pattern) for name in names for pattern in _PICKLES)
+        return _header(path, loose[0]) if len(loose) == 1 and not pickled else {}
     weight_map = _object(path / INDEX).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
         raise refused(f"`{path / INDEX}` has no `weight_map` of tensor names to files")

@@ -124,8 +124,8 @@ def _loaded(
     )
     network, architecture = built.network, type(built.network).__name__
     weights = sum(parameter.nbytes for parameter in network.parameters())
-    positions = architectures.usable_length(network)
-    limit, limited_by = length_of(recipe, positions, max_length)
+    positions, short = architectures.usable_length(network), architectures.short_length(network.config)
+    limit, limited_by = length_of(recipe, positions, max_length, short)
     recipe = msgspec.structs.replace(recipe, segments=segments_of(recipe, network, tokenizer))
     text = make(
         tokenizer.backend_tokenizer,
@@ -133,6 +133,7 @@ def _loaded(
         limit,
         segments=recipe.segments,
         special=tokenizer.special_tokens_map,
+        padding=getattr(config.get_text_config(), "pad_token_id", None),
     )
     for note in text.notes:
         logger.warning("%s", note)
@@ -204,14 +205,17 @@ def with_instruction(recipe: Recipe, instruction: str | None) -> Recipe:
     return msgspec.structs.replace(recipe, instruction=instruction)
 
 
-def length_of(recipe: Recipe, positions: int, wanted: int | None) -> tuple[int, str]:
+def length_of(
+    recipe: Recipe, positions: int, wanted: int | None, short: int | None = None
+) -> tuple[int, str]:
     """Return the tokens of a pair, the smallest of what is asked for, what there are positions for, and what
-    the files say; and which of them it is.
+    the files say; and which of them it is. `short` as `architectures.short_length` has it.
     """
     said = [
         (wanted, "PODIUM_MAX_LENGTH"),
         (recipe.length, recipe.length_from),
         (positions, "positions"),
+        (short, "original_max_position_embeddings of longrope"),
         (MAX_LENGTH, "the longest that Podium serves"),
     ]
     tokens, said_by = min(((one, by) for one, by in said if one is not None), key=lambda pair: pair[0])

@@ -74,7 +74,7 @@ def recipe(folder: Folder, evidence: str) -> Recipe:
         family=NAME,
         recognised_by=evidence,
         template=options.template,
-        attention=facts.attention(folder.config),
+        attention=facts.attention(folder),
         state=state,
         head=head,
         network="classifier" if isinstance(head, Own) else "base",
@@ -104,14 +104,9 @@ def _without_modules(folder: Folder, evidence: str) -> Recipe:
         )
     causal = facts.causal(folder)
     if causal:
-        ids = [folder.token_id(word) for word in ("yes", "no")]
-        if ids[0] is None or ids[1] is None:
-            raise refused(
-                f"the vocabulary in `{folder.path}` lacks the token yes or no, by which a language model "
-                "with a chat template is scored"
-            )
+        yes, no = facts.token(folder, "yes"), facts.token(folder, "no")
         modular_head.refuse_unknown_decoder(folder)
-        head: Rows | Own = Rows(source="vocabulary", true=ids[0], false=ids[1])
+        head: Rows | Own = Rows(source="vocabulary", true=yes, false=no)
     else:
         facts.one_label(folder)
         head = Rows(source="score", true=0) if facts.decoder(folder.config) else Own()
@@ -120,7 +115,7 @@ def _without_modules(folder: Folder, evidence: str) -> Recipe:
         family=NAME,
         recognised_by=evidence,
         template=chat,
-        attention=facts.attention(folder.config),
+        attention=facts.attention(folder),
         state="last" if causal else facts.state(folder),
         head=head,
         network="classifier" if isinstance(head, Own) else "base",

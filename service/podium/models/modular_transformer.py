@@ -41,6 +41,18 @@ _HARMLESS = frozenset(
     {"attn_implementation", "dtype", "torch_dtype", "trust_remote_code", "padding_side", "use_fast"}
 )
 _SIZES = frozenset({"padding", "truncation", "max_length", "return_tensors"})
+_CALLED = frozenset(
+    {
+        "chat_template",
+        "continue_final_message",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "sanitize_control_tokens",
+        "tokenize",
+        "tokenizer_kwargs",
+    }
+)
+"""Arguments of transformers' `apply_chat_template` that are no variables of the template."""
 _TEXT = _SIZES | {"padding_side", "pad_to_multiple_of", "logits_to_keep"}
 
 
@@ -156,11 +168,13 @@ def _template(
         return Pair()
     if folder.chat_template is None:
         raise _refused(folder, file, "feeds pairs as messages, and there is no chat template")
-    arguments = {
-        key: value
-        for key, value in processing["chat_template"].items()
-        if key not in _SIZES and key != "restore_suffix"
-    }
+    given = processing["chat_template"]
+    if called := sorted(key for key in _CALLED & given.keys() if given[key]):
+        raise _refused(
+            folder, file, f"has `processing_kwargs.chat_template.{called[0]}`, which Podium does not know"
+        )
+    aside = _SIZES | _CALLED | {"restore_suffix"}
+    arguments = {key: value for key, value in given.items() if key not in aside}
     structured = facts.structured(folder.chat_template, str(used.get("format", "auto")))
     chat = Chat(source=folder.chat_template, structured=structured, arguments=arguments)
     if not facts.carries_pair(folder, chat):

@@ -46,7 +46,7 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     structured: bool = False
     """Whether a message's content is `[{"type": "text", "text": …}]`; else it is the text itself."""
     arguments: dict[str, object] = {}
-    """Further variables of the template, `add_generation_prompt` and `continue_final_message` among them."""
+    """Further variables of the template, `add_generation_prompt` among them."""
 
 
 class Pair(msgspec.Struct, frozen=True, tag=True):
@@ -168,6 +168,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             return self.attention == "causal" and isinstance(self.template, Chat)
         slots = [part.slot for part in self.template.parts if isinstance(part, Hole)]
         return slots.count("document") == 1 and "query" not in slots[slots.index("document") :]
+
+    @property
+    def passes_padding(self) -> bool:
+        """Whether the last token is the last one that is no padding: so transformers' own classifiers of
+        decoders read a pair, padding that its template writes at its end included."""
+        return self.state == "last" and isinstance(self.head, Rows) and self.head.source == "score"
 
     @property
     def template_described(self) -> str:

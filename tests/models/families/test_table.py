@@ -17,13 +17,17 @@ from models.families.configs import (
     made,
     refusal,
 )
-from models.folders import CAUSAL, CHAT, ENCODER, write, write_tensors
+from models.folders import CAUSAL, CHAT, ENCODER, tokenizer, write, write_tensors
+from models.modules import CLASSIFIER, ETTIN, GENERATION, SCORE, layout
 
+from podium.errors import PermanentStartError
 from podium.models.families.table import FAMILIES, NAMES, recipe_of
 from podium.models.folder import read
 from podium.models.recipe import Own, Pair, Rows
 
 TWO = {"id2label": {"0": "no", "1": "yes"}}
+BOTH_WAYS = {"use_bidirectional_attention": True}
+BINARY = {"id2label": {"0": "0", "1": "1"}}
 YES_NO = Rows(source="vocabulary", true=9693, false=2152)
 
 
@@ -61,10 +65,10 @@ YES_NO = Rows(source="vocabulary", true=9693, false=2152)
             Rows(source="vocabulary", true=16, false=15),
         ),
         (
-            {**QWEN2_CONVERTED, "id2label": {"0": "0", "1": "1"}},
+            {**QWEN2_CONVERTED, **BINARY, "hidden_size": 1536},
             "",
             "mxbai-rerank-v2",
-            "Qwen2ForSequenceClassification with the labels 0 and 1",
+            "Qwen2ForSequenceClassification with the labels 0 and 1 and 151936 tokens",
             Rows(source="score", true=1, false=0),
         ),
         (
@@ -133,6 +137,14 @@ def test_a_folder_is_recognised_by_its_evidence(tmp_path, config, name, family, 
             1,
         ),
         ({**ENCODER, "classifier_pooling": "mean"}, "", False, "bidirectional", "first", 1),
+        (
+            {**QWEN2_CONVERTED, "num_labels": 1, "is_causal": False},
+            "",
+            False,
+            "bidirectional",
+            "last",
+            1,
+        ),
     ],
 )
 def test_what_is_attended_and_read(tmp_path, config, name, shared_prefix, attention, state, temperature):
@@ -198,6 +210,15 @@ def test_a_listwise_reranker_is_refused_with_the_reason(tmp_path):
             {**NEMOTRON, "pooling": "weighted_avg"},
             "has `pooling` 'weighted_avg'; Podium knows avg, cls, last",
         ),
+        ({**QWEN2_CONVERTED, **BINARY}, "has 2 labels (id2label of config.json); a reranker has exactly one"),
+        (
+            {**GEMMA, "architectures": ["GemmaForSequenceClassification"], "num_labels": 1, **BOTH_WAYS},
+            "in both directions where it is alone, and in one beside a longer pair",
+        ),
+        (
+            {**CAUSAL, "model_type": "mistral", "layer_types": ["full_attention"]},
+            "has the model type `mistral` with `layer_types`, which transformers reads as `ministral`",
+        ),
         ({**NEMOTRON, "temperature": 0}, "has `temperature` 0; it is a number above 0"),
         ({**NEMOTRON_VL, "llm_config": None}, "has no `llm_config`"),
         ({**GTE, "rope_scaling": {"type": "yarn", "factor": 2}}, "Podium knows the type ntk with a factor"),
@@ -211,6 +232,28 @@ def test_a_listwise_reranker_is_refused_with_the_reason(tmp_path):
 )
 def test_what_contradicts_is_refused_by_name(tmp_path, config, named):
     assert named in refusal(tmp_path, config)
+
+
+def test_a_word_for_both_directions_that_transformers_does_not_read_is_left_aside_and_told(tmp_path):
+    recipe = made(tmp_path, {**QWEN2_CONVERTED, "num_labels": 1, **BOTH_WAYS})
+    assert recipe.attention == "causal"
+    assert "use_bidirectional_attention of config.json is left aside" in recipe.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "word"),
+    [
+        ("qwen3-reranker", QWEN3, "yes"),
+        ("mxbai-rerank-v2", QWEN2, "1"),
+        ("zerank", CAUSAL, "Yes"),
+        ("bge-reranker-v2-gemma", GEMMA, "Yes"),
+        ("modular", CAUSAL, "yes"),
+    ],
+)
+def test_a_vocabulary_without_the_word_that_is_read_is_refused(tmp_path, family, config, word):
+    files = {"tokenizer.json": tokenizer(panda=5), "chat_template.jinja": CHAT}
+    message = refusal(tmp_path, config, family=family, **files)
+    assert f"has no token `{word}`, whose logit is the score" in message
 
 
 def test_an_adapter_is_refused_with_the_way_out(tmp_path):
@@ -249,6 +292,32 @@ def test_names_are_written_once():
 
 def test_a_chat_template_with_roles_is_believed_before_the_table(tmp_path):
     assert made(tmp_path, QWEN3, **{"chat_template.jinja": CHAT}).family == "modular"
+
+
+@pytest.mark.parametrize("config", [NEMOTRON, NEMOTRON_VL, GTE])
+def test_a_class_of_its_own_is_believed_before_a_chat_template(tmp_path, config):
+    passes_any_role = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
+    with_template = made(tmp_path, config, **{"chat_template.jinja": passes_any_role})
+    assert with_template.family in ("llama-nemotron-rerank", "gte-multilingual")
+
+
+@pytest.mark.parametrize(
+    ("files", "loaded_by"),
+    [
+        (layout(*ETTIN), "AutoModel"),
+        (layout(SCORE, **GENERATION), "AutoModelForCausalLM"),
+        (layout(**CLASSIFIER), "AutoModelForSequenceClassification"),
+    ],
+)
+def test_code_of_its_own_behind_modules_is_the_user_s_explicit_choice(tmp_path, files, loaded_by):
+    config = {
+        **files["config.json"],
+        "model_type": "bert" if loaded_by != "AutoModelForCausalLM" else "qwen3",
+    }
+    write(tmp_path, {**files, "config.json": {**config, "auto_map": {loaded_by: "own.Own"}}})
+    with pytest.raises(PermanentStartError, match="brings its own code"):
+        recipe_of(read(tmp_path))
+    assert recipe_of(read(tmp_path), trust_remote_code=True).family == "modular"
 
 
 REAL = {

@@ -55,7 +55,7 @@ def test_pairs_without_shared_prefixes_too(name):
     assert forward.computed(pairs) == sum(len(pair.ids) for pair in pairs)
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "qwen2 with windows", "mistral", "gemma2"])
 @pytest.mark.parametrize("state", ["first", "mean", "last"])
 def test_a_decoder_may_be_read_in_both_directions(name, state):
     model = build({**DECODERS[name], "is_causal": False})

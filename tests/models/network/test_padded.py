@@ -59,6 +59,17 @@ def test_a_head_over_a_base_model_reads_the_state_of_each_pair(state):
         assert np.abs(forward.logits(pairs) - wanted.numpy()).max() < 1e-4
 
 
+def test_a_decoder_that_knows_no_padding_scores_pairs_one_by_one():
+    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    model = build(
+        {"model_type": "ministral", "pad_token_id": None, "head_dim": 16, "num_key_value_heads": 1, **small}
+    )
+    forward, pairs = padded(model), encodings([9, 9, 5])
+    with torch.inference_mode():
+        wanted = [float(model(torch.from_numpy(pair.ids).long()[None]).logits[0, 0]) for pair in pairs]
+        assert forward.logits(pairs) == pytest.approx(wanted, abs=1e-5)
+
+
 def test_padding_counts_as_computed():
     forward = padded(network("podium-tiny", num_hidden_layers=1))
     assert forward.computed(encodings(LENGTHS)) == len(LENGTHS) * max(LENGTHS)

@@ -11,6 +11,8 @@ from models.networks import BUILTIN
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
+from podium.models.folder import read
+
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
@@ -57,6 +59,24 @@ def test_an_index_that_is_none_is_named(sharded, text):
 def test_no_weights_at_all_are_told(tmp_path):
     shutil.copy(BUILTIN / "config.json", tmp_path)
     assert refusal(tmp_path) == f"`{tmp_path}` holds no weights: neither *.safetensors nor *.bin"
+
+
+def test_a_file_of_another_name_is_read_where_it_is_the_only_one(folder):
+    (folder / "model.safetensors").rename(folder / "reranker.safetensors")
+    assert built(folder).network is not None
+    assert "classifier.dense.weight" in read(folder).tensors
+
+
+@pytest.mark.parametrize("beside", ["other.safetensors", "pytorch_model.bin"])
+def test_of_several_files_with_weights_none_is_chosen(folder, beside):
+    (folder / "model.safetensors").rename(folder / "reranker.safetensors")
+    shutil.copy(folder / "reranker.safetensors", folder / beside)
+    told = ", ".join(sorted(["reranker.safetensors", beside]))
+    assert refusal(folder, allow_pickle=True) == (
+        f"`{folder}` holds {told}, and nothing says which is the model; name its file model.safetensors or "
+        "pytorch_model.bin, or take the others away"
+    )
+    assert read(folder).tensors == {}
 
 
 @pytest.mark.parametrize("shards", [1, 2])

@@ -89,8 +89,15 @@ def test_rows_of_a_head_with_two_labels_are_read(tmp_path):
     )
 
 
+def test_rows_of_the_input_embedding_are_no_output_where_they_are_not_tied(tmp_path):
+    saved(tmp_path, AutoModelForCausalLM, **DECODER, tie_word_embeddings=False)
+    rewritten(tmp_path, lambda tensors: {n: x for n, x in tensors.items() if n != "lm_head.weight"})
+    with pytest.raises(PermanentStartError, match=r"lack the head: they have none of lm_head\.weight, embed"):
+        built(tmp_path, network="base").rows("vocabulary", [7])
+
+
 def test_a_head_that_is_missing_and_a_row_that_is_not_there_are_named(tmp_path):
-    saved(tmp_path, AutoModel, **DECODER)
+    saved(tmp_path, AutoModel, **DECODER, tie_word_embeddings=True)
     got = built(tmp_path, network="base")
     with pytest.raises(PermanentStartError, match=r"lack the head: they have none of score\.weight, class"):
         got.rows("score", [0])

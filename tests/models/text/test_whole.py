@@ -2,7 +2,7 @@
 
 import pytest
 from models.text import backends
-from models.text.prompts import LONG, NEIGHBOURS, TWICE, chat, ids, pair, small
+from models.text.prompts import LONG, NEIGHBOURS, ROLES, TWICE, chat, ids, pair, small
 
 from podium.errors import InvalidRequest
 from podium.models.recipe import Chat
@@ -13,17 +13,20 @@ RENDERED = {
     "| trim": str.strip,
     "| upper": str.upper,
     "| replace('a', 'bb')": lambda t: t.replace("a", "bb"),
+    "[:10]": lambda t: t[:10],
+    "[:4000]": lambda t: t[:4000],
 }
 
 
 @pytest.mark.parametrize("filters", RENDERED)
 @pytest.mark.parametrize("instruction", ["", "do <b> it\n"])
 @pytest.mark.parametrize(
-    ("query", "document"), [(" what? ", "\n a bear "), ("", ""), ("ab", "<p>\n"), ("q", LONG)]
+    ("query", "document"),
+    [(" what? ", "\n a bear "), ("", ""), ("ab", "<p>\n"), ("a < b < c <p>", "q < r"), ("q", LONG * 4)],
 )
 def test_a_chat_template_is_read_whole_whatever_it_does_to_texts(filters, instruction, query, document):
     change = RENDERED[filters]
-    tokenizer = small(chat(filters), 4096)
+    tokenizer = small(chat(filters), 16_384)
     assert tokenizer.cut == (filters in ("", "| trim"))
     system = f"<|im_start|>{instruction}\n" if instruction else ""
     got = pair(tokenizer, query, document, instruction)
@@ -42,6 +45,18 @@ def test_no_filter_makes_a_control_token_of_a_text(filters):
         got = pair(tokenizer, text, text, text)
         plain = pair(tokenizer, "x", "x", "x")
         assert [n for n in got.ids if n in control] == [n for n in plain.ids if n in control]
+
+
+def test_a_template_that_chooses_by_length_is_read_whole():
+    source = (
+        ROLES.replace("FILTER", "") + "{% if messages[-1].content | length > 3000 %}A long one.{% endif %}"
+    )
+    tokenizer = small(Chat(source=source), 16_384)
+    assert not tokenizer.cut
+    long = LONG * 4
+    assert pair(tokenizer, "q", long).ids.tolist() == ids(
+        f"Query: q\nDocument: {long}<|im_end|>\n\nA long one."
+    )
 
 
 def test_a_filter_that_completes_a_control_token_completes_none():

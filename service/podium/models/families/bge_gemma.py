@@ -5,7 +5,7 @@ Source: FlagOpen/FlagEmbedding, inference/reranker/decoder_only/base.py.
 
 from podium.models import facts
 from podium.models.families.family import Family
-from podium.models.folder import Folder, refused
+from podium.models.folder import Folder
 from podium.models.recipe import Hole, Recipe, Rows, Written
 
 _NAME = "BAAI/bge-reranker-v2-gemma"
@@ -28,9 +28,6 @@ def _recognised(folder: Folder, name: str) -> str | None:
 
 
 def _recipe(folder: Folder, evidence: str) -> Recipe:
-    yes = folder.token_id("Yes")
-    if yes is None:
-        raise refused(f"the vocabulary in `{folder.path}` has no token `Yes`, whose logit is the score")
     said = facts.length(folder)
     return Recipe(
         family=FAMILY.name,
@@ -38,7 +35,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
         template=TEMPLATE,
         attention="causal",
         state="last",
-        head=Rows(source="vocabulary", true=yes),
+        head=Rows(source="vocabulary", true=facts.token(folder, "Yes")),
         network="base",
         length=said.tokens,
         length_from=said.said_by,

@@ -26,7 +26,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
     return Recipe(
         family=FAMILY.name,
         recognised_by=evidence,
-        attention=facts.attention(folder.config),
+        attention=facts.attention(folder),
         state=facts.state(folder),
         head=Rows(source="score", true=0) if decoder else Own(),
         network="base" if decoder else "classifier",
@@ -45,7 +45,8 @@ FAMILY = Family(
     "v2-m3, MiniLM, ELECTRA, mxbai-rerank v1 and others of DeBERTa v2 and v3, granite and gte ModernBERT, "
     "one-label fine-tunes of Qwen, Llama, Mistral, Gemma",
     evidence="a class `…ForSequenceClassification` with one label, and nothing above",
-    scored="the tokenizer's pair; the checkpoint's own head, of a decoder at the last token",
+    scored="the tokenizer's pair; the checkpoint's own head, of a decoder at the last token that is no "
+    "padding",
     recognised=_recognised,
     recipe=_recipe,
 )

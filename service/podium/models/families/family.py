@@ -22,3 +22,5 @@ class Family(NamedTuple):
     """A folder and the model's name (`owner/name`, or what the user gave) → the evidence found, or None."""
     recipe: Callable[[Folder, str], Recipe]
     """A folder and the evidence → how it scores; raises PermanentStartError where the folder contradicts."""
+    own_class: bool = False
+    """Whether the evidence is a class or tensors of this family alone: no chat template outweighs them."""

@@ -72,4 +72,5 @@ FAMILY = Family(
     scored="the tokenizer's pair; the checkpoint's own head",
     recognised=_recognised,
     recipe=_recipe,
+    own_class=True,
 )

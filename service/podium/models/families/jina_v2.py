@@ -56,4 +56,5 @@ FAMILY = Family(
     scored="the tokenizer's pair; the checkpoint's own head",
     recognised=_recognised,
     recipe=_recipe,
+    own_class=True,
 )

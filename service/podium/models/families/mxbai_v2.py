@@ -10,7 +10,8 @@ from podium.models.recipe import Hole, Recipe, Rows, Written
 
 _NAMES = tuple(f"mixedbread-ai/mxbai-rerank-{size}-v2" for size in ("base", "large"))
 _CONVERTED = tuple(f"michaelfeil/mxbai-rerank-{size}-v2-seq" for size in ("base", "large"))
-_ONE, _ZERO = 16, 15
+_TOKENS, _HIDDEN = 151_936, (896, 1_536)
+"""Shapes of both sizes; labels alone are those of many classifiers."""
 
 TEMPLATE = Written(
     parts=(
@@ -36,8 +37,11 @@ def _recognised(folder: Folder, name: str) -> str | None:
         return None
     if name in _CONVERTED:
         return f"the name {name}"
+    config = folder.config
+    if config.get("vocab_size") != _TOKENS or config.get("hidden_size") not in _HIDDEN:
+        return None
     if facts.labels(folder) == ("0", "1"):
-        return "Qwen2ForSequenceClassification with the labels 0 and 1"
+        return f"Qwen2ForSequenceClassification with the labels 0 and 1 and {_TOKENS} tokens"
     return None
 
 
@@ -61,10 +65,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
 
 def _head(folder: Folder) -> Rows:
     if not facts.sequence_classifier(folder):
-        one, zero = folder.token_id("1"), folder.token_id("0")
-        return Rows(
-            source="vocabulary", true=_ONE if one is None else one, false=_ZERO if zero is None else zero
-        )
+        return Rows(source="vocabulary", true=facts.token(folder, "1"), false=facts.token(folder, "0"))
     labels = facts.labels(folder)
     if len(labels) > 2:
         raise refused(
@@ -81,7 +82,8 @@ FAMILY = Family(
     name="mxbai-rerank-v2",
     models="mxbai-rerank-base-v2, mxbai-rerank-large-v2, and converted to one label or two (0, 1)",
     evidence="the name, for it is a plain `Qwen2ForCausalLM`; converted: `Qwen2ForSequenceClassification` "
-    "with the labels 0 and 1",
+    f"with the labels 0 and 1, {_TOKENS} tokens and the hidden size "
+    f"{' or '.join(map(str, _HIDDEN))}",
     scored="its prompt with instruction, query, document; `1` against `0` at the last token",
     recognised=_recognised,
     recipe=_recipe,

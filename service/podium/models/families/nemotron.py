@@ -84,4 +84,5 @@ FAMILY = Family(
     scored="its prompt; bidirectional, the mean of all tokens, the row `score`, divided by `temperature`",
     recognised=_recognised,
     recipe=_recipe,
+    own_class=True,
 )

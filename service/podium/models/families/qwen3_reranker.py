@@ -11,7 +11,6 @@ from podium.models.recipe import Hole, Recipe, Rows, Written
 _NAMES = tuple(f"Qwen/Qwen3-Reranker-{size}" for size in ("0.6B", "4B", "8B"))
 _TOKENS, _POSITIONS = 151_669, 40_960
 """Qwen3's language models have 151,936 rows, its embedding models other positions or 151,665 rows."""
-_YES, _NO = 9693, 2152
 
 TEMPLATE = Written(
     parts=(
@@ -62,8 +61,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
 
 def _head(folder: Folder) -> Rows:
     if not facts.sequence_classifier(folder):
-        yes, no = folder.token_id("yes"), folder.token_id("no")
-        return Rows(source="vocabulary", true=_YES if yes is None else yes, false=_NO if no is None else no)
+        return Rows(source="vocabulary", true=facts.token(folder, "yes"), false=facts.token(folder, "no"))
     labels = facts.labels(folder)
     if len(labels) == 1:
         return Rows(source="score", true=0)

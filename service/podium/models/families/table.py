@@ -16,7 +16,7 @@ from podium.models.families import (
     zerank,
 )
 from podium.models.folder import MODULES, Folder, refused
-from podium.models.recipe import Recipe
+from podium.models.recipe import Recipe, Rows, Stack
 
 FAMILIES = (
     qwen3_reranker.FAMILY,
@@ -59,12 +59,19 @@ def recipe_of(
             return row.recipe(folder, "the setting family")
     if family != "auto":
         raise refused(f"there is no family `{family}`; PODIUM_FAMILY takes auto, {', '.join(NAMES)}")
+    own = [] if modular.uses_modules(folder) else [row for row in FAMILIES if row.own_class]
+    for row in own:
+        if (evidence := row.recognised(folder, name)) is not None:
+            return _with_notes(row.recipe(folder, evidence), folder)
     if (found := modular.recognised(folder)) is not None:
-        return _with_notes(modular.recipe(folder, found), folder)
+        recipe = modular.recipe(folder, found)
+        if not trust_remote_code:
+            _refuse_own_code(folder, _loaded_by(recipe))
+        return _with_notes(recipe, folder)
     for row in FAMILIES:
         if (evidence := row.recognised(folder, name)) is not None:
             if row is cross_encoder.FAMILY and not trust_remote_code:
-                _refuse_own_code(folder)
+                _refuse_own_code(folder, "AutoModelForSequenceClassification")
             return _with_notes(row.recipe(folder, evidence), folder)
     raise _unknown(folder)
 
@@ -81,6 +88,11 @@ def _with_notes(recipe: Recipe, folder: Folder) -> Recipe:
         notes.append(
             f"the chat template of {folder.chat_template_from} is left aside: it has no query and document"
         )
+    if folder.config.get("use_bidirectional_attention") and recipe.attention == "causal":
+        notes.append(
+            "use_bidirectional_attention of config.json is left aside, as transformers does: a token attends "
+            "those before it"
+        )
     return msgspec.structs.replace(recipe, notes=tuple(notes))
 
 
@@ -96,6 +108,11 @@ def _refuse_what_no_family_scores(folder: Folder) -> None:
             f"`{folder.path}` holds an adapter (adapter_config.json); merge it into its base model "
             "(`merge_and_unload` of peft) and give the merged folder"
         )
+    if config.get("model_type") == "mistral" and "layer_types" in config:
+        raise refused(
+            f"`{folder.path / 'config.json'}` has the model type `mistral` with `layer_types`, which "
+            "transformers reads as `ministral`; say so in `model_type`, or take `layer_types` out"
+        )
     quantized = config.get("quantization_config")
     if quantized:
         method = quantized.get("quant_method") if isinstance(quantized, dict) else None
@@ -106,13 +123,21 @@ def _refuse_what_no_family_scores(folder: Folder) -> None:
         )
 
 
-def _refuse_own_code(folder: Folder) -> None:
+def _refuse_own_code(folder: Folder, loaded_by: str) -> None:
     """Refuse a folder with a class of its own, whose model type transformers may read otherwise."""
-    if (
-        "AutoModelForSequenceClassification" in facts.auto_map(folder)
-        and folder.config.get("model_type") not in NATIVE
-    ):
+    if loaded_by in facts.auto_map(folder) and folder.config.get("model_type") not in NATIVE:
         raise own_code(folder)
+
+
+def _loaded_by(recipe: Recipe) -> str:
+    """Return the class of transformers by which Sentence Transformers loads a recipe's network."""
+    match recipe.head:
+        case Rows(source="vocabulary"):
+            return "AutoModelForCausalLM"
+        case Stack():
+            return "AutoModel"
+        case _:
+            return "AutoModelForSequenceClassification"
 
 
 def own_code(folder: Folder) -> PermanentStartError:

@@ -9,7 +9,6 @@ from podium.models.folder import Folder
 from podium.models.recipe import Hole, Recipe, Rows, Written
 
 _NAMES = ("zeroentropy/zerank-2", "zeroentropy/zerank-2-reranker", "zeroentropy/zerank-1-small")
-_YES = 9454
 
 TEMPLATE = Written(
     parts=(
@@ -27,7 +26,6 @@ def _recognised(folder: Folder, name: str) -> str | None:
 
 
 def _recipe(folder: Folder, evidence: str) -> Recipe:
-    yes = folder.token_id("Yes")
     said = facts.length(folder)
     return Recipe(
         family=FAMILY.name,
@@ -35,7 +33,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
         template=TEMPLATE,
         attention="causal",
         state="last",
-        head=Rows(source="vocabulary", true=_YES if yes is None else yes),
+        head=Rows(source="vocabulary", true=facts.token(folder, "Yes")),
         network="base",
         temperature=5.0,
         length=said.tokens,

@@ -129,9 +129,7 @@ class PackedForward:
     def _sequence(self, laid: Laid, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of the pairs of one sequence, in its order."""
         lengths = np.array([len(ids) for ids in laid.ids])
-        layout = Layout(
-            lengths, self.device, self._score_bytes, laid.prefixes, alone_above=self._alone_above
-        )
+        layout = Layout(lengths, self.device, self._score_bytes, laid.prefixes, alone_above=self._alone_above)
         ids = layout.filled(np.concatenate(laid.ids))
         inputs = {"input_ids": self._tensor(ids), "position_ids": self._tensor(self._numbered(ids, layout))}
         if self._segments:
@@ -224,10 +222,20 @@ def packed_attention(
             f"{type(module).__name__} attends with {', '.join(unknown)}, which packing does not know"
         )
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    rule = Rule(scaling, sliding_window, causal, softcap)
+    rule = Rule(scaling, _window(module, sliding_window, causal=causal), causal, softcap)
     if rules is not None:
         rules.append(rule)
     return attend(query[0], key[0], value[0], layout, rule).unsqueeze(0), None
+
+
+def _window(module: Any, said: int | None, *, causal: bool) -> int | None:
+    """Return how many tokens a token sees on either side, itself included.
+
+    In both directions transformers' masks have the window's own distance too. ModernBERT says it so itself.
+    """
+    if said is None or causal or module.config.model_type not in architectures.DECODERS:
+        return said
+    return said + 1
 
 
 _MEANINGLESS = frozenset({"dropout", "is_causal", "position_ids", "use_cache"})

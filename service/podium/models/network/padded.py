@@ -47,6 +47,9 @@ class PaddedForward:
         self._temperature = recipe.temperature
         self.device = device
         self._most = MAX_PADDED_TOKENS if device.type == "cpu" else None
+        padding = getattr(network.config.get_text_config(), "pad_token_id", None)
+        if self._own and hasattr(network, "score") and padding is None:
+            self._most = 0  # without padding transformers' classifiers of decoders take one pair alone
         self._padding = network.config.pad_token_id or 0
         self._segments = architectures.has_segments(network, told=recipe.segments)
         if self._own and dtype != torch.float32:

@@ -18,6 +18,10 @@ _HALVES = {"BF16": torch.bfloat16, "F16": torch.float16}
 """What safetensors calls them."""
 
 
+NAMES = ("model.safetensors", "pytorch_model.bin")
+"""What transformers calls the file of a whole model."""
+
+
 class Stored(Protocol):
     """A tensor in a file: `stored[...]` reads it whole, `stored[3:5]` some of its rows."""
 
@@ -94,7 +98,10 @@ def _dtype(stored: Any) -> torch.dtype | None:
 
 
 def _files(folder: Path, *, allow_pickle: bool) -> list[Path]:
-    """Return the files with weights: those that an index names, else one of the usual name, else all."""
+    """Return the files with weights: those that an index names, one of the usual name, or the only one.
+
+    Which of several is the model nobody says, and a tensor may be in all of them.
+    """
     for suffix, stem in (("safetensors", "model"), ("bin", "pytorch_model")):
         index = folder / f"{stem}.{suffix}.index.json"
         if index.exists() and not (folder / f"{stem}.{suffix}").exists():
@@ -102,6 +109,12 @@ def _files(folder: Path, *, allow_pickle: bool) -> list[Path]:
         else:
             whole = folder / f"{stem}.{suffix}"
             files = [whole] if whole.exists() else sorted(folder.glob(f"*.{suffix}"))
+            beside = [] if whole.exists() else sorted(folder.glob("pytorch_model*.bin"))
+            if len(found := {*files, *beside}) > 1 and files:
+                raise refused(
+                    f"`{folder}` holds {listed(sorted(file.name for file in found))}, and nothing says which "
+                    f"is the model; name its file {' or '.join(NAMES)}, or take the others away"
+                )
         if not files:
             continue
         if suffix == "bin" and not allow_pickle:

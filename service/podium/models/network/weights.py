@@ -6,7 +6,7 @@ stays there. What heads compute with stays float32, read in the files' own preci
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ class Built:
         """Read rows of the output embedding, `vocabulary`, or of the classification head, `score`.
 
         Returns (len(rows), h) in the files' own precision. The output embedding is the input's where the
-        files have none of its own. Raises PermanentStartError where neither is there, or a row is not.
+        config ties them and the files have none of its own. Raises PermanentStartError where neither is
+        there, or a row is not.
         """
         name = self._matrix(source)
         count = self._files.shape(name)[0]
@@ -67,10 +68,8 @@ class Built:
         """Return the name in the files of the matrix that `rows` reads."""
         wanted = ["score.weight", "classifier.weight"]
         if source == "vocabulary":
-            embedding = self.network.get_input_embeddings()
-            names = [name for name, module in self.network.named_modules() if module is embedding]
-            prefix = self.network.base_model_prefix
-            wanted = [*_OUTPUTS, *(f"{start}{name}.weight" for name in names for start in ("", f"{prefix}."))]
+            tied = getattr(self.network.config.get_text_config(), "tie_word_embeddings", False)
+            wanted = [*_OUTPUTS, *(self._inputs() if tied else ())]
         stored = {renamed: stored for stored, renamed in self._renamed.items()}
         for name in wanted:
             if name in stored:
@@ -78,6 +77,14 @@ class Built:
         raise refused(
             f"the weights in `{self._files.folder}` lack the head: they have none of {listed(wanted)}"
         )
+
+    def _inputs(self) -> Iterator[str]:
+        """Yield the names that the input embedding may have in the files."""
+        embedding = self.network.get_input_embeddings()
+        for name, module in self.network.named_modules():
+            if module is embedding:
+                yield f"{name}.weight"
+                yield f"{self.network.base_model_prefix}.{name}.weight"
 
 
 def build(

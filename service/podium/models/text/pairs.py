@@ -46,7 +46,8 @@ class PairTokenizer:
     `backend` is a `tokenizers.Tokenizer`, ours from now on; `max_length` counts a pair's tokens, special
     ones included. A `prompt` is what stands before each query that brings none, nothing between; where it
     is None, instructions are ignored. `causal`: what stands before a document is computed once for all of a
-    query's documents. Raises ValueError where the pairs follow no template, or no room for text is left.
+    query's documents. `unread` as `read_part` has it. Raises ValueError where the pairs follow no template,
+    or no room for text is left.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class PairTokenizer:
         prompt: str | None = None,
         side: Literal["left", "right"] = "right",
         causal: bool = False,
+        unread: int | None = None,
     ) -> None:
         # tokenizer.json may carry both; here pairs are cut by `truncate` and never padded
         backend.no_truncation()
@@ -67,7 +69,7 @@ class PairTokenizer:
         self.shares = causal
         self.notes: tuple[str, ...] = ()
         self._callers = without(backend, set(control_tokens(backend).values()), used_up=True)
-        self._prompt, self._left = prompt, side == "left"
+        self._prompt, self._left, self._unread = prompt, side == "left", unread
         self._room = room(max_length, self.special_tokens, "special tokens")
 
     @property
@@ -138,7 +140,7 @@ class PairTokenizer:
         ids = np.concatenate((prefix, q, middle, d, suffix))
         needed = len(query.ids) + len(document.ids) + self.template.size
         second = len(prefix) + kept_query + len(middle)
-        return Encoding(
+        encoding = Encoding(
             ids=ids,
             second=second if second_segment else len(ids),
             cut=query.cut or document.cut or len(ids) < needed,
@@ -146,6 +148,25 @@ class PairTokenizer:
             shared=second if self.shares else 0,
             prefix=ids[:second].tobytes() if self.shares else b"",
         )
+        return read_part(encoding, self._unread)
+
+
+def read_part(encoding: Encoding, unread: int | None) -> Encoding:
+    """Return a pair without the tokens `unread` at its end, where a causal network's last other one is read.
+
+    Of a pair of nothing else the first one is left, as transformers has it.
+    """
+    if unread is None or not len(encoding.ids) or encoding.ids[-1] != unread:
+        return encoding
+    others = np.flatnonzero(encoding.ids != unread)
+    ids = encoding.ids[: others[-1] + 1 if len(others) else 1]
+    shared = min(encoding.shared, len(ids))
+    return encoding._replace(
+        ids=ids,
+        second=min(encoding.second, len(ids)),
+        shared=shared,
+        prefix=ids[:shared].tobytes() if shared < encoding.shared else encoding.prefix,
+    )
 
 
 def room(max_length: int, fixed: int, what: str) -> int:

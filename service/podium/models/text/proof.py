@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from podium.models.recipe import Chat, Hole, Slot, Written
 from podium.models.text.prompt import CutPrompt
+from podium.models.text.reading import TEXT_CHARACTERS
 from podium.models.text.rendering import Messages, Renderer
 from podium.models.text.template import Item, Parts, Reader, Segment, Texts, cut, pieces, spread
 from podium.models.text.whole import WholePrompt, by_pieces, by_rendering
@@ -52,6 +53,9 @@ PROBES = (
     "word " * 200,
 )
 """Texts whose edges tokenizers and templates treat in their own ways."""
+
+LONG = ("word " * (TEXT_CHARACTERS // 5 + 1))[:TEXT_CHARACTERS]
+"""As long as any text is: templates cut texts, or choose by their length. It is rendered, never tokenized."""
 
 ORDINARY = "What do pandas eat?"
 ODD = " odd?\n"
@@ -145,7 +149,7 @@ def _chat(backend: Tokenizer, source: str, renderer: Renderer, *, causal: bool) 
     reader = Reader(backend, source)
     proved = [backend.encode(text, add_special_tokens=False).ids for text in rendered]
     ways: list[CutPrompt | WholePrompt] = []
-    if (parts := _parts(marked, cases, rendered)) is not None:
+    if (parts := _parts(marked, cases, rendered)) is not None and _keeps_long(parts, renderer):
         prompts = {instructed: pieces(found, reader, instructed=True) for instructed, found in parts.items()}
         ways += _ways(reader, prompts, apart=False, causal=causal)
     ways.append(WholePrompt(reader, by_rendering(renderer, reader), UNBOUND, renders=True))
@@ -230,6 +234,18 @@ def _parts(
         ):
             return parts
     return None
+
+
+def _keeps_long(parts: Mapping[bool, Parts], renderer: Renderer) -> bool:
+    """Whether a template in parts is the template for the longest texts too."""
+    ordinary: Texts = {"instruction": ORDINARY, "query": ORDINARY, "document": ORDINARY}
+    cases: list[Texts] = [{**ordinary, slot: LONG} for slot in MARKS]
+    cases += [{**texts, "instruction": ""} for texts in cases[1:]]
+    for texts in cases:  # each by itself: an answer has its limit
+        messages = Messages(texts["instruction"] or None, texts["query"], texts["document"])
+        if [Segment(tuple(parts[bool(texts["instruction"])])).text(texts)] != renderer.render([messages]):
+            return False
+    return True
 
 
 def _at_marks(text: str, holes: Mapping[str, Hole]) -> list[str | Hole]:

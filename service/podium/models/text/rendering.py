@@ -40,6 +40,17 @@ class Messages(NamedTuple):
     document: str
 
 
+class DatedTemplate(ValueError):
+    """A template writes the day's date, by which a pair's score would be another one tomorrow."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "it asks for the day's date (strftime_now), and scores would change from day to day; write a "
+            "date into the template, or set its variable, often `date_string`, in "
+            "`processing_kwargs.chat_template`"
+        )
+
+
 class Renderer:
     """Renders one chat template, in a process that starts with the first request and ends with `close`.
 
@@ -58,7 +69,8 @@ class Renderer:
     def render(self, conversations: Sequence[Messages]) -> list[str]:
         """Return each conversation as one text.
 
-        Raises ValueError where the template fails, or takes more time or memory than it may.
+        Raises ValueError where the template fails, or takes more time or memory than it may, DatedTemplate
+        where it asks for the date.
         """
         request = [self._messages(conversation) for conversation in conversations]
         with self._lock:
@@ -67,6 +79,8 @@ class Renderer:
             except BaseException:
                 self._end()
                 raise
+        if answer["dated"]:
+            raise DatedTemplate
         if "error" in answer:
             raise ValueError(f"the chat template cannot be rendered: {answer['error']}")
         rendered: list[str] = answer["rendered"]
@@ -142,8 +156,11 @@ class Renderer:
             self._process = None
 
 
-def _environment() -> Any:
-    """Return Jinja's sandbox as transformers sets it up for chat templates."""
+def _environment(asked: list[str]) -> Any:
+    """Return Jinja's sandbox as transformers sets it up for chat templates.
+
+    `asked` takes down the forms in which a template asks for the date.
+    """
     import jinja2
     import jinja2.ext
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -171,12 +188,16 @@ def _environment() -> Any:
     def raise_exception(message: str) -> None:
         raise jinja2.exceptions.TemplateError(message)
 
+    def strftime_now(form: str) -> str:
+        asked.append(form)
+        return datetime.now().strftime(form)
+
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
     )
     environment.filters["tojson"] = to_json
     environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.globals["strftime_now"] = strftime_now
     return environment
 
 
@@ -188,8 +209,9 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     head = json.loads(sys.stdin.readline())
     template, failure = None, ""
+    dates: list[str] = []
     try:
-        template = _environment().from_string(head["source"])
+        template = _environment(dates).from_string(head["source"])
     except Exception as error:  # noqa: BLE001 a template raises anything; it is told
         failure = f"{type(error).__name__}: {error}"
     given = {"tools": None, "documents": None, "add_generation_prompt": False, **head["arguments"]}
@@ -201,7 +223,7 @@ def main() -> None:
             answer: dict[str, object] = {"rendered": rendered}
         except Exception as error:  # noqa: BLE001 as above
             answer = {"error": f"{type(error).__name__}: {error}"[:300]}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps({**answer, "dated": bool(dates)}), flush=True)
 
 
 if __name__ == "__main__":

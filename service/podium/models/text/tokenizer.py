@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from tokenizers import Tokenizer as Backend
 from tokenizers import normalizers
 
-from podium.models.base import Tokens
+from podium.models.base import Encoding, Tokens
 from podium.models.recipe import Pair, Recipe
 from podium.models.text import proof
 from podium.models.text.callers import clean, control_tokens
-from podium.models.text.pairs import PairTokenizer, check_characters, check_tokens, room
+from podium.models.text.pairs import PairTokenizer, check_characters, check_tokens, read_part, room
 from podium.models.text.prompt import CutPrompt
 from podium.models.text.reading import TEXT_CHARACTERS
 from podium.models.text.whole import WholePrompt
@@ -22,13 +22,19 @@ _PAIR_BY_PAIR = (
 class PromptTokenizer:
     """Reads pairs in a prompt; safe to call from any thread.
 
-    `instruction` stands in its place where a query brings none. Raises ValueError where no room for text is
-    left.
+    `instruction` stands in its place where a query brings none; `unread` as `pairs.read_part` has it. Raises
+    ValueError where no room for text is left.
     """
 
-    def __init__(self, prompt: CutPrompt | WholePrompt, max_length: int, instruction: str | None) -> None:
+    def __init__(
+        self,
+        prompt: CutPrompt | WholePrompt,
+        max_length: int,
+        instruction: str | None,
+        unread: int | None = None,
+    ) -> None:
         prompt.max_length = self.max_length = max_length
-        self.pair = prompt.pair
+        self._unread = unread
         self.shares = isinstance(prompt, CutPrompt) and prompt.shared
         self.cut = isinstance(prompt, CutPrompt)
         self.notes = () if self.cut else (_PAIR_BY_PAIR,)
@@ -71,6 +77,10 @@ class PromptTokenizer:
         )
         return [tokens._replace(cut=len(text) > limit) for tokens, text in zip(found, texts, strict=True)]
 
+    def pair(self, query: Tokens, document: Tokens) -> Encoding:
+        """Join a pair with its prompt, cut to `max_length`."""
+        return read_part(self._prompt.pair(query, document), self._unread)
+
 
 def make(
     backend: Backend,
@@ -79,13 +89,47 @@ def make(
     *,
     segments: bool,
     special: Mapping[str, object] | None = None,
+    padding: int | None = None,
 ) -> PairTokenizer | PromptTokenizer:
     """Return how a recipe's pairs are read with its tokenizer, which is ours from now on.
 
     `segments`: whether both the network and the tokenizer know token types; `special`: the tokenizer's
-    special tokens by their roles, for chat templates. Raises ValueError where it cannot be as the reference
-    reads them, or `max_length` leaves no room for text.
+    special tokens by their roles, for chat templates; `padding`: the network's padding token. Raises
+    ValueError where it cannot be as the reference reads them, or `max_length` leaves no room for text.
     """
+    causal = recipe.attention == "causal"
+    passed = padding if recipe.passes_padding else None
+    text = _made(
+        backend,
+        recipe,
+        max_length,
+        segments=segments,
+        special=special or {},
+        # what stands behind the state that is read changes nothing of it
+        unread=passed if causal else None,
+    )
+    if passed is not None and not causal and _sample(text).ids[-1:].tolist() == [passed]:
+        raise ValueError(
+            f"pairs end with the padding token {passed} (pad_token_id), which transformers passes over and "
+            "the tokens before it attend; save the model with a padding token of its own"
+        )
+    return text
+
+
+def _sample(text: PairTokenizer | PromptTokenizer) -> Encoding:
+    (query,), (document,) = text.queries(["x"]), text.documents(["x"])
+    return text.pair(query, document)
+
+
+def _made(
+    backend: Backend,
+    recipe: Recipe,
+    max_length: int,
+    *,
+    segments: bool,
+    special: Mapping[str, object],
+    unread: int | None,
+) -> PairTokenizer | PromptTokenizer:
     backend.no_truncation()
     backend.no_padding()
     if recipe.lower_case:
@@ -101,9 +145,10 @@ def make(
             prompt=(recipe.instruction or "") if recipe.instruction_use == "before query" else None,
             side=recipe.truncation_side,
             causal=causal,
+            unread=unread,
         )
-    prompt = proof.make(backend, recipe.template, special or {}, causal=causal)
-    return PromptTokenizer(prompt, max_length, recipe.instruction)
+    prompt = proof.make(backend, recipe.template, special, causal=causal)
+    return PromptTokenizer(prompt, max_length, recipe.instruction, unread)
 
 
 def _refuse_control(backend: Backend, instruction: str) -> None:

@@ -108,8 +108,9 @@ def by_rendering(renderer: Renderer, reader: Reader) -> Whole:
     """Return how a prompt is tokenized whose template changes texts, so that it is rendered for each pair.
 
     Wherever a control token may begin in a text, a character that it does not have is put in before it is
-    rendered, and taken out of what is tokenized: a template that lowers or cuts texts completes none. Raises
-    InvalidRequest where there is no such character.
+    rendered, and taken out of what is tokenized: a template that lowers or cuts texts completes none. As it
+    counts where a template cuts, the text is rendered without it too, which is taken where it has no other
+    control tokens. Raises InvalidRequest where there is no such character.
     """
     first = {token.strip()[:1] for token in reader.control.values()}
     begins = re.compile("|".join(sorted(map(re.escape, first - {""}))) or "(?!)", re.IGNORECASE)
@@ -123,8 +124,14 @@ def by_rendering(renderer: Renderer, reader: Reader) -> Whole:
                 "planes 15 and 16), and this model's chat template needs one of them; leave one out"
             )
         shown = {slot: begins.sub(lambda found: found[0] + mark, text) for slot, text in texts.items()}
-        system = shown.get("instruction") or None
-        (rendered,) = renderer.render([Messages(system, shown["query"], shown["document"])])
+        ways = [shown] if shown == texts else [texts, shown]
+        plain, *marked = renderer.render(
+            [Messages(way.get("instruction") or None, way["query"], way["document"]) for way in ways]
+        )
+        rendered = next((text for text in marked if control(text) != control(plain)), plain)
         return ids(pieces([rendered], reader, instructed=True, mark=mark), reader, {})
+
+    def control(text: str) -> list[int]:
+        return [part for part in reader.split(text) if isinstance(part, int)]
 
     return whole
