@@ -82,7 +82,7 @@ def _split(x: Tensor, kv: int) -> Tensor:
     """Return the rows of one span as those of a group, in their place: (heads, rows, d) → (kv, 1, rows,
     heads / kv, d).
     """
-    return x.unflatten(0, (kv, -1)).transpose(1, 2).unsqueeze(1)
+    return x.view(kv, -1, *x.shape[1:]).transpose(1, 2).unsqueeze(1)
 
 
 def _gathered(x: Tensor, kv: int, group: Group) -> Tensor:
