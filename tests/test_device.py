@@ -98,9 +98,8 @@ def test_torch_names_them_so():
 def test_a_lost_device_is_lost_at_once_and_needs_no_test():
     health = Health()
     health.failed(AcceleratorError("CUDA error: device-side assert triggered\nmore"), pytest.fail)
-    assert health.lost == (
-        "the device is lost (CUDA error: device-side assert triggered); the process must be started anew"
-    )
+    assert health.lost == "the device is lost; the process must be started anew"
+    assert health.cause == "CUDA error: device-side assert triggered"
 
 
 def test_three_failures_in_a_row_with_their_self_tests_are_fatal():
@@ -109,7 +108,8 @@ def test_three_failures_in_a_row_with_their_self_tests_are_fatal():
         health.failed(RuntimeError(), fails)
         assert health.lost is None
     health.failed(RuntimeError(), fails)
-    assert health.lost.startswith("3 batches in a row and the self-tests behind them failed (RuntimeError)")
+    assert health.lost.startswith("3 batches in a row and the self-tests behind them failed; the process")
+    assert health.cause == "RuntimeError"
 
 
 @pytest.mark.parametrize("between", ["a batch that worked", "a self-test that worked"])
@@ -138,4 +138,4 @@ def test_a_self_test_that_finds_the_device_lost_counts_at_once():
 
     health = Health()
     health.failed(RuntimeError(), lost)
-    assert "the device is lost (gone)" in health.lost
+    assert (health.lost.partition(";")[0], health.cause) == ("the device is lost", "gone")

@@ -3,6 +3,7 @@
 To raise a pin: read what these names do in the new version, run the tests, then raise it.
 """
 
+import asyncio
 import importlib
 import inspect
 import tomllib
@@ -69,6 +70,13 @@ def test_a_request_keeps_how_far_its_answer_is():
     for name in ("response_started", "response_complete", "keep_alive"):
         assert f"self.{name} = " in source
     assert "if not self.keep_alive:\n                    self.transport.close()" in source
+
+
+async def test_a_connection_that_rests_has_a_timer_that_may_be_stopped_and_started(connection):
+    connection.timeout_keep_alive_task = asyncio.get_running_loop().call_later(9, print)
+    connection._unset_keepalive_if_required()
+    assert connection.timeout_keep_alive_task is None
+    assert "self.timeout_keep_alive_handler" in inspect.getsource(PROTOCOL.on_response_complete)
 
 
 def test_the_keep_alive_timeout_may_be_a_float():

@@ -34,7 +34,7 @@ async def test_each_document_may_have_a_query_of_its_own():
 async def test_a_pair_that_does_not_fit_is_refused_by_name_when_cutting_is_forbidden():
     async with running(FakeModel()) as reranker:
         with pytest.raises(
-            PairTooLong, match=r"^document 1 and the query need at least 102 tokens, the model"
+            PairTooLong, match=r"^document 1 and the query need at least 102 tokens, the limit"
         ):
             await reranker.rank(ask("fits", "w " * 100, truncate=False))
 
@@ -43,7 +43,7 @@ async def test_a_pair_from_the_cache_is_refused_too_when_cutting_is_forbidden():
     async with running(FakeModel(), cache_bytes=2**20) as reranker:
         await reranker.rank(ask("w " * 100))
         with pytest.raises(
-            PairTooLong, match=r"^document 0 and the query need at least 102 tokens, the model"
+            PairTooLong, match=r"^document 0 and the query need at least 102 tokens, the limit"
         ):
             await reranker.rank(ask("w " * 100, truncate=False))
 

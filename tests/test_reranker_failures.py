@@ -69,7 +69,7 @@ class AcceleratorError(RuntimeError):
 
 
 @pytest.mark.parametrize("work", ["a lost device", "three failures"])
-async def test_a_device_that_fails_every_batch_is_told_to_those_who_wait_and_those_who_come(work):
+async def test_a_device_that_fails_every_batch_is_told_to_those_who_wait_and_those_who_come(work, caplog):
     model = FakeModel()
     broken = False
     score = model.score
@@ -98,6 +98,9 @@ async def test_a_device_that_fails_every_batch_is_told_to_those_who_wait_and_tho
         with pytest.raises(Unavailable, match="must be started anew"):
             await reranker.rank(ask("new"))
         watch.cancel()
+        assert not any("device-side assert" in f"{each}" for each in (*told, reranker.stuck))
+    cause = "device-side assert" if work == "a lost device" else "RuntimeError"
+    assert any(each.message.endswith(f"must be started anew: {cause}") for each in caplog.records)
 
 
 async def test_callers_cannot_end_the_service_with_texts_that_make_the_model_fail():
@@ -152,7 +155,7 @@ async def test_out_of_memory_splits_the_batch_and_goes_on():
 
 async def test_out_of_memory_after_the_split_fails_the_request_and_no_more():
     async with running(FakeModel()) as reranker:
-        with pytest.raises(ModelFailed):
+        with pytest.raises(ModelFailed, match=r"^the device's memory does not hold this request; shorten"):
             await reranker.rank(ask("oom", "a", "b"))
         assert await reranker.rank(ask("fine"))
 

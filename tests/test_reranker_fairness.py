@@ -9,6 +9,7 @@ from fakes import INFO, FakeModel
 from reranking import ask, queued, running, scores, until, untokenized
 
 from podium.errors import Overloaded
+from podium.ranking import RankRequest
 
 
 async def test_a_small_request_waits_for_one_batch_of_a_large_one():
@@ -76,6 +77,19 @@ async def test_a_slice_of_long_documents_holds_few_of_them():
     async with running(model) as reranker:
         await reranker.rank(ask(*("w" * 200_000 + str(n) for n in range(8)), overflow="chunk"))
     assert max(len(texts) for texts in model.slices) <= 3
+
+
+@pytest.mark.parametrize(
+    ("query", "instruction", "sizes"), [("q" * 200_000, None, [2] * 4), ("q", "i" * 60_000, [5, 3])]
+)
+async def test_a_slice_that_reads_long_queries_or_a_long_instruction_reads_few_of_them(
+    query, instruction, sizes
+):
+    model = FakeModel(msgspec.structs.replace(INFO, instruction_use="slot"))
+    queries = [f"{query}{n}" for n in range(8)]
+    async with running(model) as reranker:
+        await reranker.rank(RankRequest(queries=queries, documents=["d"] * 8, instruction=instruction))
+    assert [len(texts) for texts in model.slices] == sizes
 
 
 async def test_a_document_of_several_slices_lets_a_small_request_go_first():

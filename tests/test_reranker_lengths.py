@@ -7,7 +7,7 @@ import pytest
 from fakes import FakeModel
 from reranking import ask, running, scores, until, untimed
 
-from podium.errors import InvalidRequest
+from podium.errors import InvalidRequest, PairTooLong
 
 
 async def test_a_long_document_is_read_in_windows_and_its_best_one_counts():
@@ -83,6 +83,15 @@ async def test_a_document_of_more_windows_than_the_setting_allows_is_cut_and_cou
         more = await reranker.rank(ask(document, raw_scores=True, overflow="chunk", max_chunks=100))
     assert (scores(some), some.usage.tokens, some.usage.truncated_documents) == ([0], 3 * 64, 1)
     assert untimed(more) == untimed(some)
+
+
+async def test_a_document_of_too_many_windows_that_may_not_be_cut_is_refused_before_one_runs():
+    model = FakeModel()
+    async with running(model, max_windows=3) as reranker:
+        with pytest.raises(PairTooLong, match=r"need at least \d+ tokens, the limit is 64"):
+            await reranker.rank(ask("w " * 1_000, overflow="chunk", truncate=False))
+        assert len((await reranker.rank(ask("w " * 100, overflow="chunk", truncate=False))).scores) == 1
+    assert sum(map(len, model.batches)) == 2
 
 
 async def test_no_more_of_a_document_is_tokenized_than_its_windows_hold():

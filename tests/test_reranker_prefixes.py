@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from reranking import ask, running, scores, until, untimed
 
 from podium.errors import InvalidRequest
+from podium.models.text.reading import INSTRUCTION_CHARACTERS
 from podium.ranking import RankRequest
 from podium.telemetry.metrics import Metrics
 
@@ -106,6 +107,15 @@ async def test_an_instruction_that_leaves_no_room_fails_its_request_alone():
             await reranker.rank(ask("a", instruction="much"))
         assert scores(await reranker.rank(ask("score=1", raw_scores=True))) == [1]
         assert reranker.active == 0
+
+
+async def test_an_instruction_that_is_too_long_is_refused_before_anything_is_read():
+    model = FakeModel(TAKES)
+    async with running(model) as reranker:
+        refused = r"^instruction: it has 65537 characters, at most 65536 are read; shorten it$"
+        with pytest.raises(InvalidRequest, match=refused):
+            await reranker.rank(ask("a", instruction="i" * (INSTRUCTION_CHARACTERS + 1)))
+    assert model.slices == []
 
 
 async def test_queries_of_one_request_each_have_their_own_prefix():

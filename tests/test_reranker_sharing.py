@@ -31,7 +31,7 @@ async def test_a_pair_that_may_not_be_cut_is_told_its_limit_whether_it_is_known_
                 await reranker.rank(ask(long, max_pair_tokens=limit, truncate=False))
             told.append(refused.value.message)
     assert told[0] == told[1]
-    assert f"102 tokens, the model takes {limit or 64};" in told[0]
+    assert f"102 tokens, the limit is {limit or 64};" in told[0]
 
 
 async def test_equal_documents_of_a_request_are_scored_once():

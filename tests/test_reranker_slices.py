@@ -4,11 +4,15 @@ import asyncio
 from collections import Counter
 
 import pytest
-from fakes import FakeModel
+from fakes import INFO, FakeModel
+from msgspec.structs import replace
 from reranking import ask, running, until
 
+from podium import cache
 from podium import reranker as module
 from podium.errors import DeadlineExceeded, Overloaded
+from podium.models.text.reading import INSTRUCTION_CHARACTERS
+from podium.ranking import RankRequest
 from podium.reranker import LEAVING_PAIRS, PAIR_CHARACTERS, SLICE_CHARACTERS
 
 
@@ -50,6 +54,22 @@ async def test_no_turn_of_the_event_loop_hashes_more_than_a_slice(turns, monkeyp
     longest = PAIR_CHARACTERS + length + len(str(count))
     assert max(turns.done.values()) < SLICE_CHARACTERS + longest
     assert sum(turns.done.values()) > count * (PAIR_CHARACTERS + length)
+
+
+async def test_an_instruction_is_hashed_once_and_not_with_each_query(turns, monkeypatch):
+    def noted(data: bytes, **options: object) -> object:
+        turns.note(len(data))
+        return original(data, **options)
+
+    original = cache.blake2b
+    monkeypatch.setattr(cache, "blake2b", noted)
+    instruction, count = "i" * INSTRUCTION_CHARACTERS, 100
+    request = RankRequest(
+        queries=[f"{n}" for n in range(count)], documents=["d"] * count, instruction=instruction
+    )
+    async with running(FakeModel(replace(INFO, instruction_use="slot")), cache_bytes=2**20) as reranker:
+        await reranker.rank(request)
+    assert len(instruction) < sum(turns.done.values()) < 2 * len(instruction)
 
 
 async def test_no_turn_of_the_event_loop_leaves_more_than_a_slice(turns):

@@ -1,10 +1,10 @@
 """All that is published, into build/release: `make release`; docs/release.md says how one releases.
 
-    .venv/bin/python .ci/release cut VERSION        begin: the changelog's section, and the version in pyproject.toml
-    .venv/bin/python .ci/release make [--push]      wheel, sdist, charts, images, manifests, bills of materials, checksums
-    .venv/bin/python .ci/release make --dry-run     what can be made of this tree without images; says what is missing
+    .venv/bin/python .ci/release cut VERSION     begin: the changelog's section, and pyproject.toml's version
+    .venv/bin/python .ci/release make [--push]   wheel, sdist, charts, images, manifests, bills of materials
+    .venv/bin/python .ci/release make --dry-run  what can be made of this tree without images
 
-What cannot be made here is left out and named at the end.
+With --dry-run it says what is missing. What cannot be made here is left out and named at the end.
 """
 
 import argparse

@@ -44,7 +44,8 @@ def problems(root: Path = ROOT) -> list[str]:
     changelog = (root / "CHANGELOG.md").read_text()
     notes = section(changelog, f"## [{wanted}] - ")
     if notes is None:
-        found.append(f"CHANGELOG.md has no section {wanted}: `.venv/bin/python .ci/release cut {wanted}` makes it")
+        make = f".venv/bin/python .ci/release cut {wanted}"
+        found.append(f"CHANGELOG.md has no section {wanted}: `{make}` makes it")
     elif "### Upgrade" not in notes:
         found.append(f"CHANGELOG.md says nothing under `### Upgrade` for {wanted}")
     if notes is not None and section(changelog, UNRELEASED):

@@ -28,9 +28,9 @@ class Scored(NamedTuple):
     """Begin, end and logit of each window, in code points of the document, where they were asked for."""
 
 
-def query_key(query: str, how: str = "") -> Key:
+def query_key(query: str, how: Key = b"") -> Key:
     """Return a digest of a query and of how its pairs are read, under which `pair_key` hashes documents."""
-    return blake2b(f"{how}\0{query}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return blake2b(query.encode("utf-8", "surrogatepass"), digest_size=16, key=how).digest()
 
 
 def pair_key(query: Key, document: bytes) -> Key:
@@ -39,10 +39,10 @@ def pair_key(query: Key, document: bytes) -> Key:
 
 
 class Digests(dict[str, Key]):
-    """The digests of queries whose pairs are read in one way, each made once."""
+    """The digests of queries whose pairs are read in one way, each made once, and so is that of the way."""
 
     def __init__(self, how: str) -> None:
-        self._how = how
+        self._how = query_key(how)  # an instruction of 64 KiB is not hashed anew with each of 10,000 queries
 
     def __missing__(self, query: str) -> Key:
         self[query] = key = query_key(query, self._how)

@@ -42,10 +42,14 @@ class Room:
 
 
 class Health:
-    """Whether the device works. `lost` says why it does not, once and for all; None while it does."""
+    """Whether the device works. `lost` says why it does not, once and for all; None while it does.
+
+    Callers read it, so that the words of the driver stand in `cause` alone, for the log.
+    """
 
     def __init__(self) -> None:
         self.lost: str | None = None
+        self.cause = ""
         self._failures = 0
 
     def worked(self) -> None:
@@ -58,7 +62,8 @@ class Health:
         A caller whose texts make the model fail must not be able to end the service with them.
         """
         if is_lost(error):
-            self.lost = f"the device is lost ({_sentence(error)}); the process must be started anew"
+            self.lost = "the device is lost; the process must be started anew"
+            self.cause = _sentence(error)
             return True
         try:
             test()
@@ -72,9 +77,10 @@ class Health:
             self._failures = 0
         if self._failures == FAILURES:
             self.lost = (
-                f"{FAILURES} batches in a row and the self-tests behind them failed "
-                f"({type(error).__name__}); the process must be started anew"
+                f"{FAILURES} batches in a row and the self-tests behind them failed; "
+                "the process must be started anew"
             )
+            self.cause = type(error).__name__
         return self._failures > 0
 
 

@@ -33,6 +33,10 @@ AHEAD = 2
 """Batches of a request that are tokenized before they run. Tokenizing a large one as a whole, beside the
 model, made the first batches after its arrival twice as long on two cores, and the small requests in them."""
 
+_FAILED = "the model failed on this request"
+_FULL = "the device's memory does not hold this request; shorten its texts"
+"""What callers are told; the log has the error, which names devices and settings."""
+
 
 class Engine:
     """Runs batches of waiting pairs until it is closed.
@@ -224,14 +228,14 @@ class Engine:
         return None
 
     def _give_up(self, groups: Sequence[list[Window]], error: BaseException) -> None:
-        failure = error if isinstance(error, ModelFailed) else ModelFailed("the model failed on this request")
+        failure = _FULL if isinstance(error, OutOfMemory) else _FAILED
         pairs = [window.pair for windows in groups for window in windows]
-        self._hand_over(lambda: self._fail(pairs, failure))
+        self._hand_over(lambda: self._fail(pairs, ModelFailed(failure)))
         self.running_since = monotonic()
         if self.health.failed(error, lambda: self_test(self._model)):
             self._metrics.device_failures.inc()
         if self.health.lost:
-            log.critical("%s", self.health.lost)
+            log.critical("%s: %s", self.health.lost, self.health.cause)
 
     def _measure(self, encodings: Sequence[Encoding], batch: Batch) -> None:
         seconds = batch.ended - batch.started

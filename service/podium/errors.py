@@ -68,11 +68,11 @@ class UnsupportedMedia(InvalidRequest):
 
 
 class PairTooLong(RequestError):
-    """Document `index` and its query need `tokens` or more, the model takes `limit`, and may not be cut."""
+    """Document `index` and its query need `tokens` or more where `limit` fit, and may not be cut."""
 
     def __init__(self, index: int, tokens: int, limit: int) -> None:
         super().__init__(
-            f"document {index} and the query need at least {tokens} tokens, the model takes {limit}; "
+            f"document {index} and the query need at least {tokens} tokens, the limit is {limit}; "
             "shorten the document or allow truncation"
         )
         self.index, self.tokens, self.limit = index, tokens, limit

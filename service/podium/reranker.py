@@ -16,6 +16,7 @@ from podium.calls import Call, Pair, Size, limits_of, sizes_of
 from podium.engine import Engine
 from podium.errors import DeadlineExceeded, PodiumError, Unavailable
 from podium.models.base import Model
+from podium.models.text.pairs import check_characters
 from podium.models.text.reading import keep_readable
 from podium.ranking import Ranking, RankRequest, Usage, rank
 from podium.telemetry.metrics import Metrics
@@ -118,8 +119,9 @@ class Reranker:
         return self._ranking(call, request)
 
     def _understood(self, request: RankRequest) -> RankRequest:
-        """Return the request without an instruction that the model does not take, and say so once."""
+        """Refuse an instruction that is too long; leave out one that the model ignores, and say so once."""
         if not request.instruction or self.model.info.instruction_use != "none":
+            check_characters(request.instruction or "")
             return request
         if not self._told:
             self._told = True

@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 SLICE_TEXTS = 64
 SLICE_CHARACTERS = 256 * 1024
-"""A slice is full with so many texts or characters, 0.1 s of tokenization; a longer document takes more."""
+"""A slice is full with so many pairs or characters, those of queries that it reads included: 0.1 s of
+tokenization; a longer text takes more."""
 
 
 class _Job:
@@ -114,10 +115,9 @@ class Tokenization:
             for index, pair in chosen:
                 # What another call has tokenized meanwhile is shared.
                 reads = [] if pair.windows else self._reads(job, pair, next(documents))
-                first = reads[0] if reads else pair.windows[0].read
-                if first.cut and not job.call.request.truncate:
-                    error = too_long(index, first.needed, job.call.limits)
-                    self._engine.fail(job.call, error)
+                known = reads or [window.read for window in pair.windows]
+                if not job.call.request.truncate and any(read.cut for read in known):
+                    self._engine.fail(job.call, too_long(index, known[0].needed, job.call.limits))
                     return
                 ready.append((pair, reads))
             self._account(job, started)
@@ -204,6 +204,8 @@ def _span(document: Tokens) -> tuple[int, int] | None:
 def _take_slice(job: _Job) -> list[tuple[int, Pair]]:
     """Take the next pairs of a job that nobody has scored or is scoring; a document of parts comes alone."""
     chosen: list[tuple[int, Pair]] = []
+    queries: set[str] = set()
+    instruction = len(job.call.request.instruction or "")  # read anew with each query
     characters = 0
     while job.left and len(chosen) < SLICE_TEXTS and characters < SLICE_CHARACTERS:
         index, pair = job.left[-1]
@@ -213,4 +215,7 @@ def _take_slice(job: _Job) -> list[tuple[int, Pair]]:
         if pair.waiting:
             chosen.append((index, pair))
             characters += pair.characters
+            if not pair.windows and pair.query not in job.queries and pair.query not in queries:
+                queries.add(pair.query)
+                characters += len(pair.query) + instruction
     return chosen

@@ -170,6 +170,7 @@ MUTE = {
     "langchain-community InfinityRerank": "reads only rankings",
     "llama-index nvidia": "tells the status only",
     "llama-index tei": "reads only rankings",
+    "together": "refuses a failure whose `code` is a number",
     **{one.name: "reads only rankings" for one in CLIENTS if one.name.startswith("rerankers ")},
 }
 """Clients that show nobody what the server says of a failure, whichever server it is."""

@@ -83,11 +83,13 @@ class Word(msgspec.Struct):
     word: Literal["END"]
 
 
-def test_a_wrong_word_is_quoted_in_part() -> None:
+@pytest.mark.parametrize("word", ["xxx", "xxx - at `$.documents"])
+def test_a_wrong_word_is_quoted_in_part_and_is_no_path(word: str) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
-        decode(Word, b'{"word": "' + b"x" * 100_000 + b'"}')
-    assert caught.value.message.startswith("`word` is not accepted: invalid enum value 'xxx")
+        decode(Word, f'{{"word": "{word}{"x" * 100_000}"}}'.encode())
+    assert caught.value.message.startswith(f"`word` is not accepted: invalid enum value '{word}")
     assert len(caught.value.message) < 200
+    assert caught.value.field == "word"
 
 
 def test_an_integer_of_400_digits_is_an_integer() -> None:

@@ -250,7 +250,7 @@ def test_a_request_without_them_leaves_every_default() -> None:
 )
 def test_a_negative_limit_is_refused_by_its_name(path: str, body: dict[str, Any]) -> None:
     name = next(iter(body))
-    with pytest.raises(InvalidRequest, match=f"^`{name}` must be 0 or more; leave it out to set no limit$"):
+    with pytest.raises(InvalidRequest, match=f"^`{name}` must be 0 or more; leave it out for the default$"):
         parse(path, body | S)
 
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from podium.dialects import parts
-from podium.errors import EmptyDocuments, InvalidRequest, UnsupportedMedia
+from podium.errors import EmptyDocuments, InvalidRequest, MalformedBody, UnsupportedMedia
 
 
 @pytest.mark.parametrize("query", ["", " ", "\n\t ", "\u2003"])
@@ -110,6 +111,21 @@ def test_rank_fields_are_lines_of_key_and_value_in_the_order_asked_for() -> None
 
 def test_one_rank_field_is_its_value_alone_and_strings_stay_as_they_are() -> None:
     assert parts.texts([{"title": "b", "text": "a"}, "c"], rank_fields=["title"]) == ["b", "c"]
+
+
+def test_a_rank_field_that_is_asked_for_many_times_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Any] = []
+    monkeypatch.setattr(msgspec.json, "encode", lambda value: written.append(value) or b"[]")
+    assert parts.texts([{"tags": ["x"]}], rank_fields=["tags"] * 100) == ["tags: []"]
+    assert written == [["x"]]
+
+
+def test_a_rank_field_that_is_nested_too_deep_to_be_written_is_malformed() -> None:
+    deep: Any = 1
+    for _ in range(2_000):
+        deep = [deep]
+    with pytest.raises(MalformedBody, match=r"^the body is nested too deep; send objects of a few levels$"):
+        parts.texts([{"tags": deep}], rank_fields=["tags"])
 
 
 def test_no_rank_fields_are_the_text() -> None:

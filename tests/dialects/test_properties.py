@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -74,6 +74,18 @@ def test_a_request_with_any_field_wrong_is_ranked_or_refused_by_a_sentence(name:
         speak(path, {}, json.dumps(body).encode())
 
     check()
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+def test_whatever_texts_are_taken_out_of_can_be_changed(name: str) -> None:
+    def check(kind: type[msgspec.Struct]) -> None:
+        assert not kind.__struct_config__.frozen
+        for field in msgspec.structs.fields(kind):
+            for one in (field.type, *get_args(field.type)):
+                if isinstance(one, type) and issubclass(one, msgspec.Struct):
+                    check(one)
+
+    check(DIALECTS[name].body)
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))

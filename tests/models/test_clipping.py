@@ -98,9 +98,7 @@ def test_a_pair_that_may_not_be_cut_is_refused_in_true_words(model):
     with pytest.raises(PairTooLong) as refused:
         ranked(model, [QUERY], [ANSWER, words(50_000, 3)], truncate=False)
     assert refused.value.message.startswith("document 1 and the query need at least ")
-    assert refused.value.message.endswith(
-        f", the model takes {limit}; shorten the document or allow truncation"
-    )
+    assert refused.value.message.endswith(f", the limit is {limit}; shorten the document or allow truncation")
     assert refused.value.tokens > limit
     with pytest.raises(PairTooLong) as refused:
         ranked(model, [QUERY], [" " * 2_000_000 + ANSWER], truncate=False)

@@ -19,7 +19,8 @@ def test_json_and_dropped_files_are_documents(watched: Watched, server: Serving)
     page = watched.page
     page.goto(url(server))
     page.get_by_label("JSON", exact=True).check()
-    fill(page, json.dumps({"documents": ["hi", {"text": DOCUMENTS[1], "id": 7}]}))
+    content = [{"type": "text", "text": "in parts,"}, {"text": "as vLLM has it"}]
+    fill(page, json.dumps({"documents": ["hi", {"text": DOCUMENTS[1], "id": 7}, {"content": content}]}))
     page.get_by_label("Files", exact=True).set_input_files(
         [
             {"name": "whole.md", "mimeType": "text/plain", "buffer": b"I like cats.\nPandas eat bamboo."},
@@ -38,13 +39,22 @@ def test_json_and_dropped_files_are_documents(watched: Watched, server: Serving)
     page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
     expect(page.locator("#dropped li")).to_have_count(4)
     assert sorted(rank(page)) == sorted(
-        ["hi", DOCUMENTS[1], "I like cats.\nPandas eat bamboo.", "one panda", "two", "панда 🐼", "dropped"]
+        [
+            "hi",
+            DOCUMENTS[1],
+            "in parts,\nas vLLM has it",
+            "I like cats.\nPandas eat bamboo.",
+            "one panda",
+            "two",
+            "панда 🐼",
+            "dropped",
+        ]
     )
     sources = {text.partition(" · ")[0] for text in page.locator(".about").all_text_contents()}
     assert {"document 2", "whole.md", "many.jsonl 3", "list.json 1", "drop.txt"} <= sources
     page.get_by_label("Each line of a text file").check()
     page.get_by_role("button", name="Remove list.json").click()
-    assert len(rank(page)) == 7
+    assert len(rank(page)) == 8
     expect(page.locator("#results")).to_contain_text("whole.md 2")
 
 
@@ -93,6 +103,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(watched: Watched, s
         image_png=b"\0\1",
         typo_json=b"[1,",
         typo_jsonl=b'"fine"\n{"text"}',
+        two_jsonl=b'"fine"\n"a", "b"',
         little_txt="панда".encode("utf-16"),
         big_txt=b"\xfe\xff" + "熊猫".encode("utf-16-be"),
         marked_json=json.dumps(["fine"]).encode("utf-8-sig"),
@@ -102,6 +113,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(watched: Watched, s
     expect(told).to_contain_text("image.png cannot be read: it is no text")
     expect(told).to_contain_text("typo.json cannot be read: it is not JSON: ")
     expect(told).to_contain_text("typo.jsonl cannot be read: line 2 is not JSON: ")
+    expect(told).to_contain_text("two.jsonl cannot be read: line 2 is not JSON: ")
     expect(page.locator("#dropped li")).to_have_count(3)
     assert sorted(rank(page)) == sorted(["панда", "熊猫", "fine"])
 

@@ -73,7 +73,15 @@ def test_an_unknown_key_is_a_401_that_says_what_to_send(keyed, headers):
         assert keyed.get(path, **headers).status == 401
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/metrics", "/", "/docs", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/livez", "/readyz", "/health", "/metrics", "/", "/docs", "/openapi.json"),
+        *("/v1/health/live", "/v1/health/ready", "/nim/v1/health/ready"),
+        *("/.well-known/live", "/.well-known/ready", "/weaviate/.well-known/ready"),
+        *("/ping", "/tei/ping"),
+    ],
+)
 def test_probes_scrapers_and_readers_need_no_key(keyed, path):
     assert keyed.get(path).status == 200
     assert keyed.get(path, "HEAD").status == 200

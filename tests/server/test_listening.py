@@ -1,7 +1,10 @@
 """Where the service listens, and how long: addresses of both families, and connections at rest."""
 
+import contextlib
 import errno
+import select
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -84,6 +87,22 @@ def test_a_connection_at_rest_is_closed_after_keep_alive_timeout_s():
         for _ in range(2):
             assert client.post("/v2/rerank", {"query": "q", "documents": ["score=1"]}).status == 200
         assert client.closed()
+
+
+@pytest.mark.parametrize("left", [pytest.param(0, id="whole"), pytest.param(900, id="a body that was left")])
+@pytest.mark.parametrize("pause_s", [pytest.param(9, id="once"), pytest.param(0.05, id="again and again")])
+def test_line_ends_after_a_request_keep_no_connection_open(left, pause_s):
+    raw = request("POST", "/v2/rerank", b"x" * 1_000)
+    limits = {"keep_alive_timeout_s": 0.3, "max_body_bytes": 100}
+    with serving(FakeModel(), **limits) as server, server.client() as client:
+        client.send(raw[: len(raw) - left])
+        assert client.receive().status == 413
+        client.send(raw[len(raw) - left :] + b"\r\n")
+        end = time.monotonic() + 9
+        with contextlib.suppress(ConnectionError):
+            while not select.select([client.sock], [], [], pause_s)[0]:
+                assert time.monotonic() < end
+                client.send(b"\r\n")
 
 
 def test_a_connection_rests_longer_than_those_of_usual_clients_and_balancers():

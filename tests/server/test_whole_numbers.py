@@ -43,6 +43,7 @@ def test_a_byte_order_mark_is_passed_over(server, path):
         pytest.param('"two"', None, id="a word"),
         pytest.param('""', None, id="an empty string"),
         pytest.param('"' + "9" * 5_000 + '"', None, id="thousands of digits in a string"),
+        pytest.param('"' + " " * 1_100 + '2"', None, id="a string that is let go"),
         pytest.param("2.5", None, id="a fraction"),
         pytest.param('"2.5"', None, id="a fraction in a string"),
         pytest.param("-1.0", None, id="negative with a point"),

@@ -107,11 +107,17 @@ def _decode(kind: type[T], raw: bytes | bytearray) -> T:
     except UnicodeDecodeError:
         raise errors.MalformedBody("the body is not UTF-8; encode it as UTF-8") from None
     except RecursionError:
-        raise errors.MalformedBody("the body is nested too deep; send objects of a few levels") from None
+        raise too_deep() from None
+
+
+def too_deep() -> errors.MalformedBody:
+    """Return what is wrong with a body that is nested so deep that it cannot be read, or not be written."""
+    return errors.MalformedBody("the body is nested too deep; send objects of a few levels")
 
 
 _decoder: Callable[[Any], msgspec.json.Decoder[Any]] = functools.cache(msgspec.json.Decoder)
 
+_AT = " - at `$"
 _EXPECTED = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
@@ -119,7 +125,8 @@ _WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean
 
 def _invalid(message: str) -> errors.InvalidRequest:
     """Turn msgspec's "Expected `str`, got `int` - at `$.documents[1]`" into our sentence."""
-    text, _, path = message.partition(" - at `$")
+    # The last one: what is quoted of the caller's stands before it.
+    text, _, path = message.rpartition(_AT) if _AT in message else (message, "", "")
     path = path.strip("`.")
     field = re.match(r"[^.\[]*", path)
     name = field.group() if field and field.group() else None

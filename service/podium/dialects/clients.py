@@ -37,6 +37,7 @@ CLIENTS: Sequence[Client] = (
     Client("dashscope", "/api/v1", "dashscope", "vendors"),
     Client("dashscope", "/dashscope/api/v1", "dashscope", "vendors"),
     Client("xinference-client", "", "results", "vendors"),
+    Client("together", "/v1", "results", "together"),
     Client("litellm azure_ai", "", "results", "vendors"),
     Client("litellm cohere", "", "cohere", "vendors"),
     Client("litellm cohere", "/v1/rerank", "results", "vendors"),

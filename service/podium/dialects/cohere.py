@@ -18,7 +18,7 @@ THRESHOLD = 0.1
 """Score of a relevant span where the request names none."""
 
 
-class RelevantSpans(msgspec.Struct, frozen=True):
+class RelevantSpans(msgspec.Struct):
     """Whether and which stretches of each document are told, best first."""
 
     mode: Literal["enabled", "disabled"]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from podium.dialects.base import too_deep
 from podium.errors import EmptyDocuments, InvalidRequest, UnsupportedMedia
 from podium.ranking import Usage
 
@@ -179,19 +180,28 @@ def _fields(document: dict[str, Any], rank_fields: Sequence[str]) -> str | None:
     """Write the fields to rank by as Cohere advises: lines of `key: value` in the order asked for.
 
     A single one is written bare. Values that are no strings are written in JSON. Fields that a document
-    lacks, or that are null, are left out; None where it lacks all.
+    lacks, or that are null, are left out; None where it lacks all. One that is asked for twice is written
+    once.
+
+    Raises MalformedBody where a value can be read and is nested too deep to be written.
     """
-    values = {
-        key: value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        for key in rank_fields
-        if (value := document.get(key)) is not None
-    }
+    try:
+        values = {
+            key: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            for key in dict.fromkeys(rank_fields)
+            if (value := document.get(key)) is not None
+        }
+    except RecursionError:
+        raise too_deep() from None
     if len(rank_fields) == 1:
         return next(iter(values.values()), None)
     return "\n".join(f"{key}: {value}" for key, value in values.items()) or None
 
 
 _WHOLE = re.compile(r"\s*([+-]?\d{1,15})(?:\.0*)?\s*", re.ASCII)
+_WHOLE_CHARACTERS = 64
+"""Of a whole number in a string, blanks included: a longer string is not there any more when the answer is
+written, see `let_go`."""
 
 
 def whole(value: Whole | None, field: str) -> int | None:
@@ -199,7 +209,7 @@ def whole(value: Whole | None, field: str) -> int | None:
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, str):
-        if found := _WHOLE.fullmatch(value):
+        if len(value) <= _WHOLE_CHARACTERS and (found := _WHOLE.fullmatch(value)):
             return int(found[1])
     elif value.is_integer() and abs(value) < 1e15:
         return int(value)
@@ -230,7 +240,7 @@ def limit(value: Whole | None, field: str) -> int | None:
     """Return a limit, None for none. Raises InvalidRequest where `value` is negative."""
     count = whole(value, field)
     if count is not None and count < 0:
-        raise InvalidRequest(f"`{field}` must be 0 or more; leave it out to set no limit", field)
+        raise InvalidRequest(f"`{field}` must be 0 or more; leave it out for the default", field)
     return count or None
 
 
@@ -287,10 +297,11 @@ def _shown(value: str) -> str:
 
 
 class TokenUsage(msgspec.Struct, frozen=True):
-    """OpenAI's usage."""
+    """OpenAI's usage; without `completion_tokens` Together's clients refuse the answer."""
 
     prompt_tokens: int
     total_tokens: int
+    completion_tokens: int = 0
 
 
 def token_usage(usage: Usage) -> TokenUsage:

@@ -101,7 +101,6 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
                 super().shutdown()
 
         def data_received(self, data: bytes) -> None:
-            self._unset_keepalive_if_required()
             try:
                 # In pieces, so that no single read passes the bounds by more than one.
                 for start in range(0, len(data), _PIECE_BYTES):
@@ -197,8 +196,15 @@ def protocol(timeout_s: float) -> type[HttpToolsProtocol]:
         def _run_clock(self) -> None:
             """Let the clock run while the next bytes are the caller's to send, else stop it.
 
-            A request whose body we wait for has a clock of its own, see `read_body`.
+            A request whose body we wait for has a clock of its own, see `read_body`. A connection at rest has
+            uvicorn's, which only a request stops: line ends do not, which the parser passes over.
             """
+            if self._owing or self._arriving or self._begun or self.cycle is None:
+                self._unset_keepalive_if_required()
+            elif self.timeout_keep_alive_task is None and not self.transport.is_closing():
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
             if self._owing or self.transport.is_closing():
                 self._stop()
             elif self._timer is None and self._arriving:

@@ -37,7 +37,7 @@ class Metrics:
         )
         self.key_requests = Counter(
             "podium_key_requests_total",
-            "Rank requests answered, by the name of their API key and HTTP status; those of keys without a name are left out.",
+            "Rank requests answered, by HTTP status and name of the API key; nameless keys are left out.",
             ["key", "status"],
             registry=registry,
         )

@@ -11,13 +11,16 @@ function inStrings(value, change) {
 export const whole = value => inStrings(value, text => text.toWellFormed())
 export const clip = (value, length) => inStrings(value, text => text.slice(0, length))
 
-function list(text, name) {
-  let read
+function parse(text, name) {
   try {
-    read = JSON.parse(text)
+    return JSON.parse(text)
   } catch (error) {
     throw new Error(`${name} is not JSON: ${error.message}`)
   }
+}
+
+function list(text, name) {
+  const read = parse(text, name)
   const found = Array.isArray(read) ? read : read?.documents
   if (!Array.isArray(found)) throw new Error(`${name} must be a list of documents, or an object with \`documents\``)
   return whole(found)
@@ -31,7 +34,7 @@ export function fromLines(text, source, read = whole) {
 
 export function fromFile({ name, text }, byLine) {
   if (/\.json$/i.test(name)) return fromJson(text, "it", name)
-  if (/\.(jsonl|ndjson)$/i.test(name)) return fromLines(text, name, (line, index) => list(`[${line}]`, `line ${index + 1}`)[0])
+  if (/\.(jsonl|ndjson)$/i.test(name)) return fromLines(text, name, (line, index) => whole(parse(line, `line ${index + 1}`)))
   return byLine ? fromLines(text, name) : [[whole(text), name]]
 }
 

@@ -1,8 +1,14 @@
 // One request in the words of several programs, each of which prints an index and a score a line, best first.
 
+const isText = part => (part?.type === undefined || part.type === "text") && typeof part?.text === "string"
+
+// What the server reads of a document: marks are told in its characters.
 export function textOf(each) {
   if (typeof each === "string") return each
-  return typeof each?.text === "string" ? each.text : JSON.stringify(each)
+  if (typeof each?.text === "string") return each.text
+  const parts = each?.content
+  if (Array.isArray(parts) && parts.length && parts.every(isText)) return parts.map(part => part.text).join("\n")
+  return JSON.stringify(each)
 }
 
 const shell = text => "'" + text.replaceAll("'", "'\\''") + "'"
