@@ -49,6 +49,8 @@ class FakeCluster:
 
     async def apply_status(self, resource: Mapping[str, Any], status: Mapping[str, Any]) -> Any:
         self.log.append("status")
+        if "status" in self.refusals:
+            raise self.refusals["status"]
         return self.keep({**resource, "status": status}, resource["metadata"]["uid"])
 
     async def patch_spec(self, kind: Kind, live: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
@@ -63,7 +65,7 @@ class FakeCluster:
         self.log.append(f"delete {kind.name}")
         del self.objects[kind.name, name]
 
-    async def warnings(self, namespace: str, kind: str, name: str) -> list[Any]:
+    async def warnings(self, namespace: str, kind: str, name: str, uid: str) -> list[Any]:
         return []
 
     async def post_event(self, event: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """One look from end to end, pure: from a Reranker's body and what was observed to a plan and a view."""
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -7,17 +8,21 @@ from typing import Any
 import msgspec
 
 from podium_operator.judge.plan import Plan, key_of, make_plan
-from podium_operator.render.children import render_children
+from podium_operator.render.children import Children, render_children
 from podium_operator.render.pinned import held, wanted_pods
+from podium_operator.resource.names import KIND
 from podium_operator.resource.reranker import Reranker, read_reranker
-from podium_operator.resource.source import model_source
+from podium_operator.resource.source import model_source, own_claim_name
 from podium_operator.resource.spec import Model, RerankerSpec
 from podium_operator.resource.status import Pinned, read_status
 from podium_operator.resource.validate import Problem, find_problem
 from podium_operator.seen.download_progress import CacheProgress, cache_progress
-from podium_operator.seen.observed import Observed
+from podium_operator.seen.observed import Contest, Observed, is_leaving
+from podium_operator.seen.volumes import located
 from podium_operator.settings import Settings
 from podium_operator.tell.view import View
+
+logger = logging.getLogger(__name__)
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,17 +63,28 @@ def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now:
     reranker, problem = read(body, settings)
     if problem:
         return _refused(reranker, problem, observed, settings, now)
-    source = model_source(reranker)
-    progress = _progress(reranker, observed, settings, now)
-    children = render_children(reranker, source, progress, observed, settings, now)
-    plan = make_plan(reranker, children, observed)
+    seen = _without_leaving(reranker, observed)
+    source = located(reranker, seen.claim)
+    progress = _progress(reranker, seen, settings, now)
+    try:
+        children = render_children(reranker, source, progress, seen, settings, now)
+        plan = make_plan(reranker, children, observed)
+    except Exception as error:
+        # A spec that nobody thought of: status says so, where a look that fails would say nothing.
+        logger.exception("no children can be made for %s/%s", reranker.namespace, reranker.name)
+        message = (
+            f"no pods can be made of this spec, see the operator's log ({type(error).__name__}: {error})"
+        )
+        return _refused(reranker, Problem("InvalidSpec", message), observed, settings, now)
     view = View(
         reranker=reranker,
         source=source,
         progress=progress,
-        observed=observed,
+        observed=msgspec.structs.replace(seen, contests=_contests(observed, children)),
         settings=settings,
         conflicts=plan.conflicts,
+        leaving=plan.leaving,
+        going=plan.going,
         open=frozenset(key_of(apply.manifest) for apply in plan.applies),
         # status is written when nothing more is done: pods that were to move then did not
         up_to_date=children.pods.up_to_date and children.pods.turn != "taken",
@@ -77,6 +93,27 @@ def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now:
     takes_turn = children.pods.turn == "taken"
     pinned = reranker.status.pinned if takes_turn else None
     return Decision(plan=plan, view=view, pinned=pinned or children.pods.pinned, takes_turn=takes_turn)
+
+
+def _without_leaving(reranker: Reranker, observed: Observed) -> Observed:
+    """Return what was seen without the objects of an earlier Reranker of this name: they tell nothing."""
+    leaving = {key for key, body in observed.children.items() if is_leaving(reranker, body)}
+    if not leaving:
+        return observed
+    children = {key: body for key, body in observed.children.items() if key not in leaving}
+    own = observed.get("PersistentVolumeClaim", own_claim_name(reranker.name))
+    claim = (
+        None if own is not None and observed.claim is own and is_leaving(reranker, own) else observed.claim
+    )
+    return msgspec.structs.replace(observed, children=children, claim=claim)
+
+
+def _contests(observed: Observed, children: Children) -> tuple[Contest, ...]:
+    """Return what is contested of what is wanted, and of status: a contest ends with its object."""
+    wanted = {key_of(manifest) for manifest in children.manifests} | children.kept
+    return tuple(
+        field for field in observed.contests if field.kind == KIND or (field.kind, field.name) in wanted
+    )
 
 
 def _progress(reranker: Reranker, observed: Observed, settings: Settings, now: datetime) -> CacheProgress:
@@ -91,7 +128,11 @@ def _refused(
     live = observed.get("Deployment", reranker.name)
     running = held(reranker, live) or reranker
     # A refused spec is not rendered: what is wrong with it may be what cannot be.
-    pods = None if running is reranker else wanted_pods(running, live, settings, now, waits=True)
+    pods = (
+        None
+        if running is reranker
+        else wanted_pods(running, live, settings, now, claim=observed.claim, waits=True)
+    )
     view = View(
         reranker=running,
         source=model_source(running),

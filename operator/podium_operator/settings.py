@@ -56,8 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reranker_image: Annotated[
         str,
         Meta(
-            description="image of pods and Jobs where the resource names none and has no `gpu`; the chart names its "
-            "own, since releases push no `latest`",
+            description="image of pods and Jobs where the resource names none and has no `gpu`; the chart "
+            "names its own, since releases push no `latest`",
             min_length=1,
         ),
     ] = "ghcr.io/podium-rerank/podium:latest-cpu"

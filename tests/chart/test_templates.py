@@ -37,6 +37,18 @@ def test_a_namespace_of_digits_stays_a_string() -> None:
     assert "'kubernetes.io/metadata.name': '456'" in str(policy["spec"]["ingress"])
 
 
+@pytest.mark.parametrize("chart", ["podium", "podium-rerankers"])
+def test_names_that_yaml_reads_as_something_else_stay_strings(chart: str) -> None:
+    values = (
+        {"rerankers": [{"name": "true", "spec": {"model": {"uri": "builtin"}}}]}
+        if chart == "podium-rerankers"
+        else {}
+    )
+    objects = template(chart, "-n", "123", values=values)
+    assert {type(body["metadata"].get("namespace", "")) for body in objects} == {str}
+    assert {type(body["metadata"]["name"]) for body in objects} == {str}
+
+
 @pytest.mark.parametrize(("chart", "values"), CI)
 def test_the_notes_name_the_next_step(chart: str, values: Path) -> None:
     arguments = ["install", "podium", CHARTS / chart, "-n", "search", "--dry-run=client", "-f", values]

@@ -116,3 +116,24 @@ def test_an_operator_of_two_namespaces_does_both_and_leaves_others_alone(
     assert audited(plane, "podium-two", since)[1] == []
     for each in (second, other):
         each.delete("rerankers")
+
+
+def test_a_namespace_that_is_lost_stops_no_other_and_is_taken_back(plane: ControlPlane) -> None:
+    kept, lost = Space.make(plane, "kept"), Space.make(plane, "lost")
+    user = grant(plane, namespaces=(kept.name, lost.name), account="two")
+    binding = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{lost.name}/rolebindings/two"
+    settings = {"PODIUM_OPERATOR_NAMESPACES": f"{kept.name},{lost.name}", "PODIUM_OPERATOR_SWEEP_S": "2"}
+    lost.rerank()
+    with OperatorProcess(plane, user=user, settings=settings) as process:
+        lost.wait("deployments")
+        plane.request("DELETE", binding)
+        wait_for("word", lambda: f"namespace {lost.name} is left out" in process.log.read_text())
+        process.restart()
+        kept.rerank()
+        kept.wait("deployments")
+        lost.rerank(replicas=2)
+        grant(plane, namespaces=(lost.name,), account="two")
+        wait_for("two pods there", lambda: lost.get("deployments")["spec"]["replicas"] == 2, timeout_s=60)
+        assert process.get("/healthz") == (200, "ok")
+    for space in (kept, lost):
+        space.delete("rerankers")

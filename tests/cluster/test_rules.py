@@ -28,6 +28,7 @@ COMMIT = "a" * 40
         pytest.param({"model": {**HUB, "trustRemoteCode": True, "revision": "main"}}, "commit of 40 hex", id="remote-code-branch"),
         pytest.param({"cache": {"claimName": "c", "size": "1Gi"}}, "names an existing claim", id="claim-and-size"),
         pytest.param({"cache": {"size": "ten"}}, "should match", id="quantity"),
+        pytest.param({"cache": {"size": "1e1.5"}}, "should match", id="half-an-exponent"),
         pytest.param(
             {"replicas": 2, "cache": {"accessModes": ["ReadWriteOncePod"]}}, "ReadWriteOncePod admits one pod", id="rwop-two"
         ),

@@ -20,6 +20,8 @@ _LIST_KEYS: dict[str, tuple[str, ...]] = {
     "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
 }
 """Lists that managers share item by item, and the fields that tell items apart; other lists belong to one."""
+_QUANTITIES = frozenset({"requests", "limits", "averageValue", "sizeLimit", "divisor"})
+"""Fields that are a quantity or hold some: there `1Gi` is `1024Mi`. Elsewhere `1.10` is not `1.1`."""
 _KEY_DEFAULTS = {"protocol": "TCP"}
 """What the API server takes for a key that an item leaves out."""
 _ALTERNATIVES: tuple[frozenset[str], ...] = (
@@ -30,10 +32,11 @@ _ALTERNATIVES: tuple[frozenset[str], ...] = (
 """Fields that exclude each other: of an environment variable, of a probe or hook, of a disruption budget."""
 
 
-def lacks(live: Any, wanted: Any, path: str = "") -> Iterator[str]:
+def lacks(live: Any, wanted: Any, path: str = "", *, quantity: bool = False) -> Iterator[str]:
     """Yield the path of every wanted field that the live object lacks or has with another value.
 
-    Fields that only the live object has are someone else's, or the API server's defaults.
+    Fields that only the live object has are someone else's, or the API server's defaults. `quantity`: whether
+    the values are quantities.
     """
     if live == wanted:  # of most parts all; a look compares every child of a Reranker
         return
@@ -48,14 +51,14 @@ def lacks(live: Any, wanted: Any, path: str = "") -> Iterator[str]:
             elif isinstance(value, list) and key in _LIST_KEYS:
                 yield from _lacks_items(live[key], value, here, _LIST_KEYS[key])
             else:
-                yield from lacks(live[key], value, here)
+                yield from lacks(live[key], value, here, quantity=quantity or key in _QUANTITIES)
     elif isinstance(wanted, list):
         if not isinstance(live, list) or len(live) != len(wanted):
             yield path
             return
         for index, value in enumerate(wanted):
             yield from lacks(live[index], value, f"{path}[{index}]")
-    elif not same_quantity(live, wanted):
+    elif not (quantity and same_quantity(live, wanted)):
         yield path
 
 
@@ -133,7 +136,9 @@ def _lacks_items(live: Any, wanted: list[Any], path: str, keys: Sequence[str]) -
 
 
 def _identity(item: Body, keys: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(item.get(key, _KEY_DEFAULTS.get(key)) for key in keys)
+    """A key of another kind than text or a number, which the API server refuses, counts by its words."""
+    found = (item.get(key, _KEY_DEFAULTS.get(key)) for key in keys)
+    return tuple(key if isinstance(key, str | int | None) else str(key) for key in found)
 
 
 def taker(live: Body, path: str) -> str:

@@ -9,7 +9,7 @@ from podium_operator.judge.drift import granted, lacks
 from podium_operator.judge.plan import Apply, digest_of
 from podium_operator.resource.names import APPLIED_ANNOTATION, ROLLED_ANNOTATION
 from podium_operator.resource.status import RerankerStatus
-from podium_operator.seen.observed import OPERATOR_FIELD, Body, Contest, Granted, ObjectKey, Refusal
+from podium_operator.seen.observed import Body, Contest, Granted, ObjectKey, Refusal
 
 _SOON_S, _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 5.0, 300.0
 
@@ -101,10 +101,9 @@ class Memory:
         """Remember that a manager took a field."""
         self._history = remember(self._history, contest, now)
 
-    def contest(self, now: float) -> Contest | None:
-        """Return a field that is contested now; another operator explains all the others."""
-        found = contested(self._history, now)
-        return next((field for field in found if field.field == OPERATOR_FIELD), found[0] if found else None)
+    def contests(self, now: float) -> tuple[Contest, ...]:
+        """Return the fields that are contested now, the one that was taken last first."""
+        return contested(self._history, now)
 
     def held(self, contest: Contest, now: float) -> bool:
         """Whether a field is contested and was put right a moment ago."""

@@ -6,6 +6,7 @@ import msgspec
 
 from podium_operator.judge.drift import lacks, taker
 from podium_operator.render.children import Children, Manifest
+from podium_operator.render.deployment import is_zeroed
 from podium_operator.resource.names import APPLIED_ANNOTATION, OPERATOR_ANNOTATION
 from podium_operator.resource.reranker import Reranker
 from podium_operator.seen.observed import (
@@ -15,13 +16,16 @@ from podium_operator.seen.observed import (
     Granted,
     ObjectKey,
     Observed,
+    is_leaving,
     is_owned,
 )
 
 _CREATED_ONCE = frozenset({"Job"})
 """A Job's template is immutable: it is made or deleted, never changed."""
-_NEVER_DELETED = frozenset({"PersistentVolumeClaim"})
-"""Downloaded files go with the claim's owner or not at all."""
+_NEVER_DELETED = frozenset({"PersistentVolumeClaim", "ServiceAccount", "Service", "Deployment"})
+"""Downloaded files go with the claim's owner or not at all. Of the others one is wanted at all times: a
+second one is a copy that someone made, owner and all, and the operator's role deletes none.
+"""
 
 
 class Apply(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,12 +47,17 @@ class Delete(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pass carries out: deletions, the handover, applies; nothing where `conflicts` are."""
+    """What a pass carries out: deletions, the handover, applies; nothing where `conflicts` are, or objects of
+    an earlier Reranker of this name that are still `leaving`.
+    """
 
     applies: tuple[Apply, ...] = ()
     deletes: tuple[Delete, ...] = ()
     handover: Manifest | None = None
     conflicts: tuple[ObjectKey, ...] = ()
+    leaving: tuple[ObjectKey, ...] = ()
+    going: tuple[ObjectKey, ...] = ()
+    """The Reranker's own that someone deletes: they are made anew when they are gone."""
 
     @property
     def concerns(self) -> frozenset[ObjectKey]:
@@ -73,22 +82,28 @@ def make_plan(reranker: Reranker, children: Children, observed: Observed) -> Pla
     """Return what to do so that the cluster holds these children and no other of the Reranker's."""
     applies: list[Apply] = []
     conflicts: list[ObjectKey] = []
+    leaving: list[ObjectKey] = []
+    going: list[ObjectKey] = []
     for manifest in children.manifests:
         key = key_of(manifest)
         live = observed.children.get(key)
         refusal = observed.refusals.get(key)
-        if (live is not None and not is_owned(reranker, live)) or (
-            live is None and refusal and refusal.foreign
-        ):
+        if live is None and refusal and refusal.foreign:
             conflicts.append(key)
+        elif live is not None and not is_owned(reranker, live):
+            (leaving if is_leaving(reranker, live) else conflicts).append(key)
+        elif manifest["kind"] in _CREATED_ONCE and live is not None:
+            continue
+        elif live is not None and live["metadata"].get("deletionTimestamp"):
+            going.append(key)
         else:
-            applies += _compare(manifest, live, observed.granted.get(key))
-    if conflicts:
+            applies += _compare(reranker, manifest, live, observed.granted.get(key))
+    if conflicts or leaving:
         # Half a set would be worse than none: pods could run under an account that is not theirs.
-        return Plan(conflicts=tuple(conflicts))
+        return Plan(conflicts=tuple(conflicts), leaving=tuple(leaving))
     wanted = {key_of(manifest) for manifest in children.manifests} | children.kept
     deletes = tuple(_surplus(reranker, observed.children, wanted))
-    return Plan(applies=tuple(applies), deletes=deletes, handover=children.handover)
+    return Plan(applies=tuple(applies), deletes=deletes, handover=children.handover, going=tuple(going))
 
 
 def digest_of(manifest: Body) -> str:
@@ -96,7 +111,9 @@ def digest_of(manifest: Body) -> str:
     return str(manifest["metadata"]["annotations"][APPLIED_ANNOTATION])
 
 
-def _compare(manifest: Manifest, live: Body | None, granted: Granted | None) -> Iterable[Apply]:
+def _compare(
+    reranker: Reranker, manifest: Manifest, live: Body | None, granted: Granted | None
+) -> Iterable[Apply]:
     """Yield the object where the live one is missing, was applied otherwise, or lost a field.
 
     Lost is what differs from the API server's own answer to our apply. Where that is not known (the process
@@ -106,8 +123,6 @@ def _compare(manifest: Manifest, live: Body | None, granted: Granted | None) -> 
         yield Apply(manifest=manifest, reason="missing")
         return
     metadata = live["metadata"]
-    if manifest["kind"] in _CREATED_ONCE or metadata.get("deletionTimestamp"):
-        return
     uid = metadata["uid"]
     annotations, ours = metadata.get("annotations", {}), manifest["metadata"]["annotations"]
     other = annotations.get(OPERATOR_ANNOTATION)
@@ -120,11 +135,22 @@ def _compare(manifest: Manifest, live: Body | None, granted: Granted | None) -> 
             taken = _taken(manifest, taker(live, path), path)
             yield Apply(manifest=manifest, reason=f"{path} was taken", uid=uid, taken=taken)
     elif annotations.get(APPLIED_ANNOTATION) != digest_of(manifest):
-        paused = manifest["kind"] == "Deployment" and manifest["spec"].get("paused") is False
-        pauser = _taken(manifest, taker(live, "spec.paused"), "spec.paused") if paused else None
-        yield Apply(manifest=manifest, reason="changed", uid=uid, taken=pauser)
+        field = _answered(reranker, manifest, live)
+        answered = _taken(manifest, taker(live, field), field) if field else None
+        yield Apply(manifest=manifest, reason="changed", uid=uid, taken=answered)
     elif (path := next(lacks(live, manifest), None)) is not None:
         yield Apply(manifest=manifest, reason=f"{path} is not as asked for", uid=uid)
+
+
+def _answered(reranker: Reranker, manifest: Manifest, live: Body) -> str | None:
+    """Return the field of a Deployment that is rendered only because someone wrote it: what was there before
+    is not in our words, so that they change.
+    """
+    if manifest["kind"] != "Deployment":
+        return None
+    if manifest["spec"].get("paused") is False:
+        return "spec.paused"
+    return "spec.replicas" if is_zeroed(reranker, live) else None
 
 
 def _taken(manifest: Manifest, manager: str, path: str) -> Contest:

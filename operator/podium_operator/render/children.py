@@ -59,7 +59,7 @@ def render_children(
     """Return every child of an accepted Reranker."""
     live = observed.get("Deployment", reranker.name)
     waits = observed.rolling is not None or not progress.ready
-    pods = wanted_pods(reranker, live, settings, now, waits=waits)
+    pods = wanted_pods(reranker, live, settings, now, claim=observed.claim, waits=waits)
     pinned = pods.pinned
     kept = frozenset({("Deployment", reranker.name)})
     live_claim = observed.get("PersistentVolumeClaim", own_claim_name(reranker.name))
@@ -77,7 +77,7 @@ def render_children(
     serving = reranker if progress.ready else held(reranker, live)
     if serving:
         if serving is not reranker:
-            pods = wanted_pods(serving, live, settings, now, waits=True)
+            pods = wanted_pods(serving, live, settings, now, claim=observed.claim, waits=True)
         # The download needs a claim that the old pod would hold.
         parked = not progress.ready and one_pod(reranker, source, observed.claim)
         document = deployment(
@@ -148,12 +148,18 @@ def _claim(reranker: Reranker, source: Source, live: Body | None) -> list[Manife
     cache = reranker.spec.cache
     if source.kind != "hub" or cache.claim_name:
         return []
+    # Modes and class of a claim are fixed: those of one that an earlier Reranker left stay, see CacheReady.
+    modes, storage_class = cache.access_modes or ["ReadWriteOnce"], cache.storage_class_name
+    if live and "spec" in live:
+        modes = live["spec"].get("accessModes", modes)
+        named = storage_class is not None or live.get("appliedClass")
+        storage_class = live["spec"].get("storageClassName") if named else None
     spec: Manifest = {
-        "accessModes": cache.access_modes or ["ReadWriteOnce"],
+        "accessModes": modes,
         "resources": {"requests": {"storage": _storage(reranker, live)}},
     }
-    if cache.storage_class_name is not None:
-        spec["storageClassName"] = cache.storage_class_name
+    if storage_class is not None:
+        spec["storageClassName"] = storage_class
     metadata = {**_metadata(reranker), "name": own_claim_name(reranker.name)}
     if _is_retained(reranker):
         metadata = _kept_by_gitops(metadata)

@@ -1,5 +1,6 @@
 """NetworkPolicies: what the serving pods and the download are let talk to."""
 
+from collections.abc import Collection
 from typing import Any
 
 from podium_operator.render.pod import PORT, labels, selector
@@ -21,7 +22,8 @@ def network_policies(reranker: Reranker, pinned: Pinned, settings: Settings) -> 
         return []
     policies = [_policy(reranker, reranker.name, _serving(reranker, pinned, settings))]
     if reranker.spec.model.uri.startswith("hf://"):
-        policies.append(_policy(reranker, f"{reranker.name}-download", _download(reranker, settings)))
+        # No Reranker has a dot in its name, and so no policy of this one.
+        policies.append(_policy(reranker, f"{reranker.name}.download", _download(reranker, settings)))
     return policies
 
 
@@ -39,7 +41,7 @@ def _serving(reranker: Reranker, pinned: Pinned, settings: Settings) -> dict[str
     callers = list(reranker.spec.network_policy.ingress_from) or [{"namespaceSelector": {}}]
     egress = list(settings.dns_egress)
     if pinned.otlp_endpoint:
-        egress.append(_to_ports({_port(pinned.otlp_endpoint)}, settings))
+        egress += _to_addresses([pinned.otlp_endpoint], settings)
     return {
         "podSelector": {"matchLabels": selector(reranker)},
         "ingress": [{"from": callers, "ports": port}, _scraped(settings)],
@@ -51,8 +53,7 @@ def _download(reranker: Reranker, settings: Settings) -> dict[str, Any]:
     """The Jobs are scraped and take no other connection; they reach DNS and the ports of hub and proxy."""
     model = reranker.spec.model
     proxies = [model.proxy.http_proxy, model.proxy.https_proxy] if model.proxy else []
-    addresses = [model.endpoint or "https://hub", *(proxy for proxy in proxies if proxy)]
-    ports = {_port(address) for address in addresses}
+    addresses = [model.endpoint or "https://huggingface.co", *(proxy for proxy in proxies if proxy)]
     return {
         "podSelector": {
             "matchLabels": {"app.kubernetes.io/instance": reranker.name},
@@ -61,7 +62,7 @@ def _download(reranker: Reranker, settings: Settings) -> dict[str, Any]:
             ],
         },
         "ingress": [_scraped(settings)],
-        "egress": [*settings.dns_egress, _to_ports(ports, settings)],
+        "egress": [*settings.dns_egress, *_to_addresses(addresses, settings)],
     }
 
 
@@ -73,15 +74,25 @@ def _scraped(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _to_ports(ports: set[int], settings: Settings) -> dict[str, Any]:
-    """Return a rule to these ports anywhere but at metadata addresses, which give a node's credentials away.
+def _to_addresses(addresses: Collection[str], settings: Settings) -> list[dict[str, Any]]:
+    """Return rules to the ports of these addresses anywhere but at metadata addresses, which give a node's
+    credentials away; and where one is a Service's, to every port of pods.
 
-    Pods are named besides: some network plugins do not count them among the addresses of a block.
+    Pods are named besides: some network plugins do not count them among the addresses of a block. A policy is
+    asked about a pod's own port, which a Service's need not be.
     """
+    ports = {_port(address) for address in addresses}
     rule: dict[str, Any] = {"ports": [{"port": port, "protocol": "TCP"} for port in sorted(ports)]}
     if settings.egress_except:
         rule["to"] = [{"namespaceSelector": {}}, _block("0.0.0.0/0", settings), _block("::/0", settings)]
-    return rule
+    services = any(map(_is_service, addresses))
+    return [rule, {"to": [{"namespaceSelector": {}}]}] if services else [rule]
+
+
+def _is_service(address: str) -> bool:
+    """Whether the host is a name inside the cluster: a bare one, or one below `svc`."""
+    host = f"{split_address(address).hostname}."
+    return ":" not in host and (host.count(".") == 1 or ".svc." in host or host.endswith(".cluster.local."))
 
 
 def _block(cidr: str, settings: Settings) -> dict[str, Any]:

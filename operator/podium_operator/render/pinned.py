@@ -12,11 +12,12 @@ import msgspec
 from podium_operator.render.pod import pod_template
 from podium_operator.resource.names import PINNED_ANNOTATION, ROLLED_ANNOTATION, TEMPLATE_ANNOTATION
 from podium_operator.resource.reranker import Reranker
-from podium_operator.resource.source import digest, model_source, shape
+from podium_operator.resource.source import Source, digest, model_source, shape
 from podium_operator.resource.spec import RerankerSpec
 from podium_operator.resource.status import Pinned
 from podium_operator.resource.workload import Gpu
 from podium_operator.seen.observed import Body
+from podium_operator.seen.volumes import located
 from podium_operator.settings import Settings
 
 _ANNOTATIONS_BYTES = 250 * 1024
@@ -45,17 +46,24 @@ class Pods(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wanted_pods(
-    reranker: Reranker, live: Body | None, settings: Settings, now: datetime, *, waits: bool = False
+    reranker: Reranker,
+    live: Body | None,
+    settings: Settings,
+    now: datetime,
+    *,
+    claim: Body | None = None,
+    waits: bool = False,
 ) -> Pods:
-    """Return the pods of a Reranker. `waits`: whether an upgrade must not move them now.
+    """Return the pods of a Reranker, whose model lies on `claim`. `waits`: whether an upgrade must not move
+    them now.
 
     What they take from the settings moves with the template alone: an operator with other settings, an erased
     status (read back from the Deployment) and a lost Deployment (read back from status) leave it as it is.
     """
-    source, today = model_source(reranker), _pinned_today(reranker, settings)
+    source, today = located(reranker, claim), _pinned_today(reranker, settings)
     fresh = pod_template(reranker, source, today)
     record = _record(live)
-    if live is None or record is None or not _same_pods(reranker, record, today.shape):
+    if live is None or record is None or not _same_pods(reranker, source, record, today.shape):
         known = reranker.status.pinned if record is None else None
         pinned = known if known and known.shape == today.shape else today
         template = pod_template(reranker, source, pinned)
@@ -93,7 +101,7 @@ def _is_nvidia(gpu: Gpu | None) -> bool:
     return gpu is not None and (bool(gpu.resource_claims) or gpu.resource_name.startswith("nvidia.com/"))
 
 
-def _same_pods(reranker: Reranker, record: Record, shape_now: str) -> bool:
+def _same_pods(reranker: Reranker, source: Source, record: Record, shape_now: str) -> bool:
     """Whether the spec asks for the pods that the record is of: also in other words, such as a default
     written out, and whatever else it changes, such as the Secret of the download.
     """
@@ -102,9 +110,8 @@ def _same_pods(reranker: Reranker, record: Record, shape_now: str) -> bool:
     before = _as_recorded(reranker, record)
     if before is None:
         return False
-    return pod_template(before, model_source(before), record.pinned) == pod_template(
-        reranker, model_source(reranker), record.pinned
-    )
+    old = msgspec.structs.replace(model_source(before), one_node=source.one_node)
+    return pod_template(before, old, record.pinned) == pod_template(reranker, source, record.pinned)
 
 
 def _rolls(reranker: Reranker, settings: Settings) -> bool:
@@ -120,6 +127,12 @@ def held(reranker: Reranker, live: Body | None) -> Reranker | None:
     """
     record = _record(live)
     return _as_recorded(reranker, record) if record else None
+
+
+def is_made_for(reranker: Reranker, live: Body) -> bool:
+    """Whether the live pods were made for the spec as it is, by whichever operator and with its settings."""
+    record = _record(live)
+    return record is not None and digest(record.shape) == digest(shape(reranker.raw))
 
 
 def _as_recorded(reranker: Reranker, record: Record) -> Reranker | None:

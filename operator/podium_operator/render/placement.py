@@ -8,22 +8,22 @@ from podium_operator.resource.fields import Toleration
 from podium_operator.resource.names import CLAIM_LABEL
 from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.reranker import Reranker
-from podium_operator.resource.source import Source
+from podium_operator.resource.source import Source, digest
 from podium_operator.resource.workload import Gpu
 
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 _MIB = 1024 * 1024
+_LABEL_LENGTH = 63
 
 
-def shares_node(reranker: Reranker, source: Source) -> bool:
-    """Whether the pods belong on one node because their claim is ReadWriteOnce.
+def claim_labels(source: Source) -> dict[str, str]:
+    """Return the label by which pods find the node of their claim; none where they need not share one.
 
-    Only a claim that the operator makes has modes that it knows; one that the user names is theirs.
+    A claim's name may be longer than a label's value.
     """
-    cache = reranker.spec.cache
-    if source.kind != "hub" or cache.claim_name:
-        return False
-    return "ReadWriteMany" not in (cache.access_modes or ["ReadWriteOnce"])
+    if not source.one_node or source.claim is None:
+        return {}
+    return {CLAIM_LABEL: source.claim if len(source.claim) <= _LABEL_LENGTH else digest(source.claim, 16)}
 
 
 def tolerations(reranker: Reranker, extra: list[Toleration] | None = None) -> list[dict[str, Any]]:
@@ -54,10 +54,10 @@ def affinity(reranker: Reranker, source: Source, *, gpu_labels: bool) -> dict[st
     expressions = _gpu_expressions(reranker.spec.gpu) if gpu_labels and reranker.spec.gpu else []
     if expressions:
         _require_on_nodes(result, expressions)
-    if shares_node(reranker, source):
+    if source.one_node:
         pods = result.setdefault("podAffinity", {})
         rule = "preferredDuringSchedulingIgnoredDuringExecution"
-        term = {"labelSelector": {"matchLabels": {CLAIM_LABEL: source.claim}}, "topologyKey": HOSTNAME}
+        term = {"labelSelector": {"matchLabels": claim_labels(source)}, "topologyKey": HOSTNAME}
         pods[rule] = [*(pods.get(rule) or []), {"weight": 100, "podAffinityTerm": term}]
     return result
 

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from podium_operator.render.merge import merge
-from podium_operator.render.placement import HOSTNAME, ZONE, affinity, shares_node, tolerations
-from podium_operator.resource.names import CLAIM_LABEL, CONTAINER, MANAGER, OWNER_LABEL, SERVING
+from podium_operator.render.placement import HOSTNAME, ZONE, affinity, claim_labels, tolerations
+from podium_operator.resource.names import CONTAINER, MANAGER, OWNER_LABEL, SERVING
 from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.source import MODELS_DIR, Source
 from podium_operator.resource.status import Pinned
@@ -47,8 +47,7 @@ def labels(reranker: Reranker, application: str = SERVING) -> dict[str, str]:
 
 def pod_labels(reranker: Reranker, source: Source, application: str) -> dict[str, str]:
     """Return the labels of a pod: also the claim's, where its pods must share a node."""
-    claim = {CLAIM_LABEL: str(source.claim)} if shares_node(reranker, source) else {}
-    return {**labels(reranker, application), **claim}
+    return {**labels(reranker, application), **claim_labels(source)}
 
 
 def restricted(pinned: Pinned) -> dict[str, Any]:
@@ -230,7 +229,7 @@ def _spread(reranker: Reranker, source: Source) -> list[dict[str, Any]]:
     given = reranker.spec.scheduling.topology_spread_constraints
     if given:
         return list(given)
-    if shares_node(reranker, source):
+    if source.one_node:
         # Without a selector it counts no pod; without any constraint the scheduler's own ones would spread
         # the pods and outvote the node of their claim.
         return [{"maxSkew": 1, "topologyKey": HOSTNAME, "whenUnsatisfiable": "ScheduleAnyway"}]

@@ -26,8 +26,9 @@ Positive = Annotated[int, Meta(ge=1, le=2_147_483_647)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 _NUMBER = r"(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
-# The API server's own form of a quantity; CEL's quantity() does the arithmetic.
-_QUANTITY = rf"^(\+|-)?{_NUMBER}(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?{_NUMBER}))?$"
+# What the API server reads as a quantity: its own pattern lets 1e1.5 through. CEL's quantity() does the
+# arithmetic.
+_QUANTITY = rf"^(\+|-)?{_NUMBER}(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?[0-9]+))?$"
 
 Quantity = Annotated[
     int | str,

@@ -31,6 +31,14 @@ _NOWHERE = {
 }
 """Fields that stand in no part of an overlay, and why."""
 _CONFINED = ("RuntimeDefault", "Localhost")
+_MERGED = ("containers", "initContainers", "volumes")
+_TOLD_APART = {
+    **dict.fromkeys((*_MERGED, "env", "imagePullSecrets", "resourceClaims", "claims"), "name"),
+    "volumeMounts": "mountPath",
+    "ports": "containerPort",
+    "topologySpreadConstraints": "topologyKey",
+}
+"""Lists of a pod that are merged and compared item by item, and the field that tells items apart."""
 
 _SECURITY: dict[str, Callable[[Any], bool]] = {
     "allowPrivilegeEscalation": lambda value: value is False,
@@ -81,28 +89,32 @@ def unsafe(overlay: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _items(value: Any, path: str, check: Callable[[Mapping[str, Any], str], Iterator[str]]) -> Iterator[str]:
-    wrong = next(_misshapen(value, path), None)
-    if wrong:
-        yield wrong
-        return
     for item in value:
         yield from check(item, f"{path}[{item['name']}]")
 
 
 def misshapen(overlay: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the path of each list that is none or has an item without a name: it could not be merged."""
-    for key in ("containers", "initContainers", "volumes"):
-        if key in overlay:
-            yield from _misshapen(overlay[key], f"podTemplate.overlay.{key}")
+    """Yield the path of each list of containers or volumes that is none, and of each item of a list that
+    nothing tells from the others: it could neither be merged nor compared.
+    """
+    for key in _MERGED:
+        if key in overlay and not isinstance(overlay[key], list):
+            yield f"podTemplate.overlay.{key}: {overlay[key]}"
+    yield from _untold(overlay, "podTemplate.overlay")
 
 
-def _misshapen(value: Any, path: str) -> Iterator[str]:
-    if not isinstance(value, list):
-        yield f"{path}: {value}"
-        return
-    for index, item in enumerate(value):
-        if not isinstance(item, Mapping) or not isinstance(item.get("name"), str):
-            yield f"{path}[{index}] (it has no name)"
+def _untold(value: Any, path: str, field: str | None = None) -> Iterator[str]:
+    """`field`: what tells the items of the list `value` apart."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _untold(inner, f"{path}.{key}", _TOLD_APART.get(key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if field and not (isinstance(item, Mapping) and isinstance(item.get(field), str | int)):
+                yield f"{path}[{index}] (it has no {field})"
+            elif field and not isinstance(item.get("name") or "", str):
+                yield f"{path}[{index}].name: {item['name']}"
+            yield from _untold(item, f"{path}[{index}]")
 
 
 def _unsafe_container(container: Mapping[str, Any], path: str) -> Iterator[str]:

@@ -25,6 +25,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     own_claim: bool = False
     """Whether the operator makes the claim; else the user named it."""
     repo: str | None = None
+    one_node: bool = False
+    """Whether the claim can be used on one node at a time, where that is known (`seen.volumes.located`)."""
 
 
 def digest(value: object, length: int = 10) -> str:

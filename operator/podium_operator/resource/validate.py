@@ -105,7 +105,7 @@ def _depth_problem(reranker: Reranker) -> Problem | None:
 
 
 def _quantity_problem(reranker: Reranker) -> Problem | None:
-    """The schema's pattern lets through what is no number, such as 1e1.5."""
+    """The schema's pattern lets through what is too large, and did let through 1e1.5."""
     spec = reranker.spec
     for path, value in (
         ("cache.size", spec.cache.size),
@@ -157,12 +157,12 @@ def _affinity_problem(reranker: Reranker) -> Problem | None:
     terms = (given.get("podAffinity") or {}).get(preferred)
     if terms and not isinstance(terms, list):
         return _shape_problem(f"{path}.podAffinity.{preferred}", terms)
-    rule = (given.get("nodeAffinity") or {}).get(required)
-    terms = rule.get("nodeSelectorTerms") if isinstance(rule, Mapping) else rule
+    rule = (given.get("nodeAffinity") or {}).get(required) or {}
+    terms = (rule.get("nodeSelectorTerms") or []) if isinstance(rule, Mapping) else None
     whole = isinstance(terms, list) and all(
         isinstance(term, Mapping) and isinstance(term.get("matchExpressions") or [], list) for term in terms
     )
-    return _shape_problem(f"{path}.nodeAffinity.{required}", rule) if terms and not whole else None
+    return None if whole else _shape_problem(f"{path}.nodeAffinity.{required}", rule)
 
 
 def _shape_problem(path: str, value: object) -> Problem:
@@ -175,14 +175,13 @@ def _overlay_problem(reranker: Reranker, settings: Settings) -> Problem | None:
     overlay = reranker.spec.pod_template.overlay
     if not overlay:
         return None
-    if settings.overlay == "any":
-        wrong = next(misshapen(overlay), None)
-        message = f"{wrong} cannot be merged: write a list of items with names"
-        return Problem("InvalidSpec", message) if wrong else None
     if settings.overlay == "off":
         message = "podTemplate.overlay is switched off by the operator's setting overlay=off: remove it"
         return Problem("OverlayRefused", message)
-    refused = next(unsafe(overlay), None)
+    wrong = next(misshapen(overlay), None)
+    if wrong:
+        return Problem("InvalidSpec", f"{wrong} cannot be merged: write a list of items with names")
+    refused = next(unsafe(overlay), None) if settings.overlay == "safe" else None
     if refused is None:
         return None
     return Problem(

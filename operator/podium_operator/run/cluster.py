@@ -146,9 +146,9 @@ class Cluster:
         metadata = (item.metadata for item in msgspec.json.decode(answer, type=_List).items or ())
         return [(meta.namespace, meta.name, meta.uid, int(meta.resource_version)) for meta in metadata]
 
-    async def warnings(self, namespace: str, kind: str, name: str) -> list[WarningEvent]:
+    async def warnings(self, namespace: str, kind: str, name: str, uid: str) -> list[WarningEvent]:
         """Return the Warning Events about an object, the newest of each reason, newest first."""
-        fields = f"involvedObject.kind={kind},involvedObject.name={name},type=Warning"
+        fields = f"involvedObject.kind={kind},involvedObject.uid={uid},type=Warning"
         answer = await self._request("GET", EVENT.path(namespace), {"fieldSelector": fields, "limit": "50"})
         items: Sequence[Mapping[str, Any]] = msgspec.json.decode(answer)["items"]
         newest: dict[str, WarningEvent] = {}

@@ -37,6 +37,8 @@ class Hearing:
         self._kinds = {(kind.group, kind.plural): kind for kind in kinds}
         self._heard = {(kind, space): clock() for kind in kinds for space in (namespaces or (None,))}
         self._excused = dict.fromkeys(kinds, clock())
+        self.left_out: set[str | None] = set()
+        """Namespaces of which nothing is to be heard."""
         # kopf looks the function up in its module each time it begins to watch; tests hold it to that.
         watching.infinite_watch = self._infinite_watch
 
@@ -47,14 +49,19 @@ class Hearing:
         for kind in (refused,) if refused else self._excused:
             self._excused[kind] = self._clock()
 
+    def take_back(self, namespace: str | None) -> None:
+        """Listen to a namespace again that was left out."""
+        self.left_out.discard(namespace)
+        self._heard |= {watch: self._clock() for watch in self._heard if watch[1] == namespace}
+
     def silent(self) -> list[str]:
         """Return the kinds of which a watch has been silent for too long though the API server answers."""
         now = self._clock()
         return sorted(
             {
                 kind.name
-                for (kind, _), at in self._heard.items()
-                if now - max(at, self._excused[kind]) >= DEAF_AFTER_S
+                for (kind, space), at in self._heard.items()
+                if now - max(at, self._excused[kind]) >= DEAF_AFTER_S and space not in self.left_out
             }
         )
 

@@ -151,19 +151,21 @@ class Program:
             return otherwise  # without an answer nothing is known to have changed
 
     async def _work(self, key: Key) -> float | None:
-        """Look at a Reranker; before the store is complete and while another process leads, drop the key:
-        all are looked at when either changes.
+        """Look at a Reranker; before the store is complete, while another process leads and in a namespace
+        that is left out, drop the key: all are looked at when that changes.
         """
-        if not self._may_look():
+        if not self._may_look(key):
+            FLEET.forget(*key)
             return None
         try:
             return await self._reconciler(key)
         finally:
-            if not self._may_look():  # since then: another process tells of it
+            if not self._may_look(key):  # since then: another process tells of it
                 FLEET.forget(*key)
 
-    def _may_look(self) -> bool:
-        return self._complete.is_set() and self._leads
+    def _may_look(self, key: Key) -> bool:
+        left_out = self._sweep is not None and self._sweep.leaves_out(key[0])
+        return self._complete.is_set() and self._leads and not left_out
 
     def _turned(self, leading: bool) -> None:
         """Look at everything; what was remembered before another process wrote is worth nothing."""

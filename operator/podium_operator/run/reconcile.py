@@ -15,7 +15,7 @@ from podium_operator.render.pinned import held
 from podium_operator.resource.names import KIND
 from podium_operator.resource.source import Source, model_source
 from podium_operator.resource.status import read_status
-from podium_operator.run.cluster import ApiError, Cluster
+from podium_operator.run.cluster import ApiError, Cluster, Unreachable
 from podium_operator.run.metrics import FLEET, RECONCILE_SECONDS, RECONCILES
 from podium_operator.run.reporting import Reporter
 from podium_operator.run.turns import Turns
@@ -28,7 +28,7 @@ from podium_operator.seen.observed import (
     WarningEvent,
 )
 from podium_operator.seen.store import Key, Store
-from podium_operator.seen.stuck import PATIENCE_S, may_become_suspect, suspects
+from podium_operator.seen.stuck import PATIENCE_S, Suspect, may_become_suspect, suspects
 from podium_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,13 @@ class Reconciler:
             observed = await self._observe(key, source, memory, claim)
             decision = decide(body, observed, self._settings, self._wall())
             self.turns.take(key, decision)
-            if not await self._writer.carry_out(key, decision, memory):
+            try:
+                if not await self._writer.carry_out(key, decision, memory):
+                    break
+            except Unreachable:
+                # If the API server is away, so it is for status; if webhooks of children hang, status tells.
+                observed = await self._observe(key, source, memory, claim)
+                decision, made = decide(body, observed, self._settings, self._wall()), False
                 break
             made = True
         else:
@@ -104,7 +110,16 @@ class Reconciler:
         if made and not body.get("status"):
             return _FIRST_STATUS_S
         await self._report(key, body, decision, memory)
+        if self._is_edited(key, body):
+            return 0.0
         return self._again_s(decision, memory)
+
+    def _is_edited(self, key: Key, body: Body) -> bool:
+        """Whether the spec is another one since: the answer to a status may be the first to bear it, and
+        the watch then brings nothing that the store does not have.
+        """
+        now = self._store.reranker(key)
+        return now is not None and now["metadata"].get("generation") != body["metadata"].get("generation")
 
     async def _report(self, key: Key, body: Mapping[str, Any], decision: Decision, memory: Memory) -> None:
         """Write status; one that someone else keeps writing is held back as a contested field is."""
@@ -136,25 +151,25 @@ class Reconciler:
         observed = self._store.observe(key)
         own = source.claim is not None and source.own_claim
         claim = observed.get("PersistentVolumeClaim", source.claim or "") if own else foreign_claim
-        warnings = [await self._warnings(key, kind, name) for kind, name in suspects(observed, self._wall())]
+        warnings = [await self._warnings(key, suspect) for suspect in suspects(observed, self._wall())]
         return msgspec.structs.replace(
             observed,
             claim=claim,
             warnings=tuple(warning for found in warnings for warning in found),
             addons=self.addons,
             refusals=memory.refusals(now),
-            contest=memory.contest(now),
+            contests=memory.contests(now),
             zeroed_by=memory.zeroed_by,
             granted=memory.granted,
             rolling=self.turns.before(key),
         )
 
-    async def _warnings(self, key: Key, kind: str, name: str) -> list[WarningEvent]:
+    async def _warnings(self, key: Key, about: Suspect) -> list[WarningEvent]:
         """Return the Warning Events about an object; without them status says less, and is written."""
         try:
-            return await self._cluster.warnings(key[0], kind, name)
+            return await self._cluster.warnings(key[0], *about)
         except ApiError as error:
-            logger.warning("no Events about %s %s of %s/%s: %s", kind, name, *key, error)
+            logger.warning("no Events about %s %s of %s/%s: %s", about.kind, about.name, *key, error)
             return []
 
     def _again_s(self, decision: Decision, memory: Memory) -> float:

@@ -9,6 +9,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 
 from podium_operator.resource.names import OWNER_LABEL
 from podium_operator.run.cluster import ApiError, Cluster, Unreachable
@@ -63,10 +64,19 @@ class Sweep:
         """Return the kinds whose watch is silent, or does not deliver what two lists have shown."""
         return sorted({*self._hearing.silent(), *(kind.name for kind, _ in self._lost)})
 
+    def leaves_out(self, namespace: str) -> bool:
+        """Whether the API server refuses us a namespace, so that nothing is known of what is there now."""
+        return namespace in self._hearing.left_out
+
     async def until_complete(self) -> None:
         """Wait until the store has all that was listed; what goes meanwhile is missed by a later list too."""
-        targets = [(kind, space) for kind in self._kinds for space in self._spaces]
-        waiting = {target: await self._list(*target) for target in targets}
+        waiting = {}
+        for space in self._spaces:
+            try:
+                waiting.update({(kind, space): await self._list(kind, space) for kind in self._kinds})
+            except ApiError as error:
+                if not self._leave_out(space, error):
+                    raise
         since = time.monotonic()
         while waiting := {
             target: listed for target, listed in waiting.items() if self._store.behind(target[0].name, listed)
@@ -95,19 +105,57 @@ class Sweep:
                 self._waits_in_vain.add(kind)
         return await self._list(kind, namespace, not_older_than)
 
+    def _leave_out(self, namespace: str | None, error: ApiError) -> bool:
+        """Go on without a namespace whose Role or RoleBinding is not there, as when it was deleted: no other
+        one is to stand still because of it. Return whether that is what the error says.
+        """
+        if namespace is None or error.status != HTTPStatus.FORBIDDEN:
+            return False
+        if namespace not in self._hearing.left_out:
+            logger.warning(
+                "namespace %s is left out until the operator has its Role there again, or take it out of the "
+                "watched ones: %s",
+                namespace,
+                error,
+            )
+            self._hearing.left_out.add(namespace)
+            for key in self._store.rerankers():
+                if key[0] == namespace:
+                    self._changed(key)
+        return True
+
+    async def _take_back(self) -> None:
+        """Take namespaces back that are refused no longer, once the watches have delivered what is there."""
+        for space in [space for space in self._spaces if space in self._hearing.left_out]:
+            try:
+                owed = [self._store.behind(kind.name, await self._list(kind, space)) for kind in self._kinds]
+            except (ApiError, Unreachable):
+                continue
+            if not any(owed):
+                logger.info("namespace %s is looked after again", space)
+                self._hearing.take_back(space)
+                for key in self._store.rerankers():
+                    if key[0] == space:
+                        self._changed(key)
+
     async def run(self, every_s: float) -> None:
         """List each kind once in `every_s` seconds, in the next of its namespaces, until cancelled."""
         for space in itertools.cycle(self._spaces):
+            await self._take_back()
             for kind in self._kinds:
                 await asyncio.sleep(every_s / len(self._kinds))
+                if space in self._hearing.left_out:
+                    continue
                 try:
                     await self._look(kind, space)
                     self._ahead.pop(kind, None)
                 except (ApiError, Unreachable) as error:
-                    # Without an answer nothing can be said about the watches.
-                    self._hearing.excuse(kind if isinstance(error, ApiError) else None)
                     self._owed.pop((kind, space), None)
                     self._tell_behind(kind)
+                    if isinstance(error, ApiError) and self._leave_out(space, error):
+                        continue
+                    # Without an answer nothing can be said about the watches.
+                    self._hearing.excuse(kind if isinstance(error, ApiError) else None)
                     if _TOO_NEW in str(error):
                         self._note_ahead(kind, space)
                     else:

@@ -32,7 +32,10 @@ class Writer:
         self._store, self._cluster, self._clock = store, cluster, clock
 
     async def carry_out(self, key: Key, decision: Decision, memory: Memory) -> bool:
-        """Do what the plan says; return whether anything was done, so that another look is worth while."""
+        """Do what the plan says; return whether anything was done, so that another look is worth while.
+
+        Raises Unreachable with the second write that got no answer: each takes as long as a request may.
+        """
         plan = decision.plan
         done = memory.forget_others(plan.concerns)
         self._note_zero(decision, memory)
@@ -58,12 +61,12 @@ class Writer:
                         return True  # the next look sees the conflict, and plans nothing
             except (ApiError, Unreachable) as error:
                 # One that fails (a webhook of its kind, a quota) hides no other and is tried again by itself.
-                unreachable += isinstance(error, Unreachable)
-                if unreachable > 1:
-                    raise  # not one kind's webhook that hangs, but the API server that is away
                 self._refuse(key, child, request, error, memory)
                 no_account |= _makes(step, "ServiceAccount")
                 done = True
+                unreachable += isinstance(error, Unreachable)
+                if unreachable > 1:
+                    raise
         return done
 
     def _refuse(
@@ -94,8 +97,6 @@ class Writer:
     async def _apply(self, key: Key, apply: Apply, decision: Decision, memory: Memory) -> bool:
         """Apply one object; return whether the store has changed."""
         child = key_of(apply.manifest)
-        if apply.taken:
-            memory.taken(apply.taken, self._clock())
         handover = decision.plan.handover
         if handover and child == key_of(handover):
             await self._hand_over(key, handover)
@@ -106,6 +107,8 @@ class Writer:
                 return await self._resolve(key, apply, decision, memory, error)
             raise
         logger.info("applied %s %s of %s/%s: %s", *child, *key, apply.reason)
+        if apply.taken:  # only what was put right can be taken again
+            memory.taken(apply.taken, self._clock())
         self._store.put(live, watched=False)
         memory.accept(child, apply.manifest, trim(live))
         return True
@@ -144,6 +147,8 @@ class Writer:
         kind, name = key_of(apply.manifest)
         live = await self._cluster.find(BY_NAME[kind], key[0], name)
         if live is None:
+            if apply.uid is None:
+                raise error  # whoever denies the making says Conflict, too
             self._store.forget((kind, key[0], name))
             return True
         reranker = decision.view.reranker

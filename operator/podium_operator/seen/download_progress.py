@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from podium_operator.resource.names import ATTEMPT_ANNOTATION, BINDER, DOWNLOAD, SHAPE_ANNOTATION
+from podium_operator.resource.names import ATTEMPT_ANNOTATION, SHAPE_ANNOTATION
 from podium_operator.resource.reranker import Reranker
 from podium_operator.resource.source import (
     Source,
@@ -15,10 +15,10 @@ from podium_operator.resource.source import (
     job_shape,
     own_claim_name,
 )
-from podium_operator.resource.status import DownloadStatus, Failure
+from podium_operator.resource.status import ConditionType, DownloadStatus, Failure, ModelStatus
+from podium_operator.seen.download_causes import download_trouble, failure_cause, pods_of_job
 from podium_operator.seen.observed import Body, Observed, condition, condition_is
 from podium_operator.seen.pod_causes import Cause, pod_cause, termination
-from podium_operator.seen.scheduler_words import schedule_cause
 
 FIRST_RETRY_S = 10.0
 
@@ -82,9 +82,46 @@ def _claim_trouble(reranker: Reranker, source: Source, observed: Observed) -> Ca
 def _hub_progress(
     reranker: Reranker, source: Source, observed: Observed, now: datetime, retry_max_s: float
 ) -> CacheProgress:
+    found = _download(reranker, source, observed, now, retry_max_s)
+    if found.ready or not _was_ready(reranker, source, observed.claim):
+        return found
+    model = reranker.status.model or ModelStatus()
+    return msgspec.structs.replace(
+        found,
+        state="Ready",
+        reason="Downloaded",
+        message=f"{source.repo} lies in {source.path}; the Job that put it there is gone and is made anew",
+        failure=None,
+        resolved_revision=model.resolved_revision,
+        size_bytes=model.size_bytes,
+    )
+
+
+def _was_ready(reranker: Reranker, source: Source, claim: Body | None) -> bool:
+    """Whether status says that this source was ready on this very claim: then the Job that goes (someone
+    gives all Jobs a time to live) takes nothing along.
+    """
+    status = reranker.status
+    told = next((item for item in status.conditions if item.type == ConditionType.CACHE_READY), None)
+    if (
+        told is None
+        or told.status != "True"
+        or told.last_transition_time < _made(claim)
+        or status.cache is None
+    ):
+        return False
+    known = status.cache.claim_name == source.claim and status.cache.state == "Ready"
+    return known and _known(reranker, source).source is not None
+
+
+def _download(
+    reranker: Reranker, source: Source, observed: Observed, now: datetime, retry_max_s: float
+) -> CacheProgress:
     job = observed.get("Job", download_job_name(reranker, source))
     known = _known(reranker, source)
     if job is not None and condition_is(job, "Complete"):
+        if _made(job) < _made(observed.claim):
+            return _waiting(source, known, known.attempts, "the claim was made anew", job=False)
         return _complete(reranker, source, observed, job, known)
     bound = (observed.claim or {}).get("status", {}).get("phase") == "Bound"
     if job is None and reranker.spec.gpu and not bound:
@@ -92,10 +129,12 @@ def _hub_progress(
     if job is None:
         return _starting(reranker, source, observed, known)
     outdated = job["metadata"].get("annotations", {}).get(SHAPE_ANNOTATION) != job_shape(reranker.raw)
-    pods = _pods_of_job(observed, job)
+    pods = pods_of_job(observed, job)
     failed = _failed(job)
     if failed:
-        found = _ended(job, failed, _failure(failed, pods, known), now, retry_max_s, at_once=outdated)
+        found = _ended(
+            job, failed, failure_cause(failed, pods, known), known, now, retry_max_s, at_once=outdated
+        )
         return msgspec.structs.replace(found, job=found.retry_at is not None)
     return _running(reranker, source, observed, pods, known, _attempt(job), outdated)
 
@@ -109,17 +148,22 @@ def _binding(
     job = observed.get("Job", name)
     failed = _failed(job)
     if job is not None and failed:
-        causes = [cause.message for cause in map(pod_cause, reversed(_pods_of_job(observed, job))) if cause]
+        causes = [cause.message for cause in map(pod_cause, reversed(pods_of_job(observed, job))) if cause]
         why = causes[0] if causes else failed.get("message", "")
         message = f"Job {name}, which binds claim {source.claim}, failed: {why}".rstrip(". ")
         cause = Cause("PVCPending", message)
-        found = _ended(job, failed, cause, now, retry_max_s)
+        found = _ended(job, failed, cause, known, now, retry_max_s)
         return msgspec.structs.replace(found, binder=found.retry_at is not None)
     message = f"claim {source.claim} waits for a node with a GPU, where {name} may run"
     return CacheProgress(
         state="Pending", reason="PVCPending", message=message, binder=True, attempt=known.attempts,
         failure=known.last_failure,
     )  # fmt: skip
+
+
+def _made(body: Body | None) -> str:
+    """Return when an object was made, as the API writes it; such texts are in the order of their times."""
+    return str((body or {"metadata": {}})["metadata"].get("creationTimestamp", ""))
 
 
 def _attempt(job: Body) -> int:
@@ -132,13 +176,24 @@ def _failed(job: Body | None) -> Body | None:
     return found if found and found["status"] == "True" else None
 
 
+def _ended_at(failed: Body, attempt: int, known: DownloadStatus, now: datetime) -> datetime:
+    """Return when a try failed or was seen to have, whichever is later: the controller's clock may be far
+    behind this one, and the failure would be over before anyone was told of it.
+    """
+    ended, before = datetime.fromisoformat(failed["lastTransitionTime"]), known.last_failure
+    if before and known.attempts == attempt and datetime.fromisoformat(before.time) >= ended:
+        return min(datetime.fromisoformat(before.time), now)
+    return max(ended, now.replace(microsecond=0))
+
+
 def _ended(
-    job: Body, failed: Body, cause: Cause, now: datetime, retry_max_s: float, *, at_once: bool = False
-) -> CacheProgress:
+    job: Body, failed: Body, cause: Cause, known: DownloadStatus, now: datetime, retry_max_s: float, *,
+    at_once: bool = False,
+) -> CacheProgress:  # fmt: skip
     """Return the progress after a failed try: the Job stays until `retry_at`; without one it goes now."""
     attempt = _attempt(job)
-    failure = Failure(reason=cause.reason, message=cause.message, time=failed["lastTransitionTime"])
-    ended = datetime.fromisoformat(failed["lastTransitionTime"])
+    ended = _ended_at(failed, attempt, known, now)
+    failure = Failure(reason=cause.reason, message=cause.message, time=f"{ended:%Y-%m-%dT%H:%M:%SZ}")
     retry_at = ended + timedelta(seconds=min(retry_max_s, FIRST_RETRY_S * 2 ** min(attempt - 1, 16)))
     due = at_once or now >= retry_at
     when = "now" if due else f"at {retry_at:%H:%M:%S} UTC"
@@ -158,7 +213,7 @@ def _complete(
     reranker: Reranker, source: Source, observed: Observed, job: Body, known: DownloadStatus
 ) -> CacheProgress:
     """The words of the pod that succeeded are copied into status: pods are cleaned away, status stays."""
-    ends = [termination(state) for pod in _pods_of_job(observed, job) for state in _states(pod)]
+    ends = [termination(state) for pod in pods_of_job(observed, job) for state in _states(pod)]
     words = next((end for end in reversed(ends) if end and end.resolved_revision), None)
     before = reranker.status.model if known.source else None
     revision = words.resolved_revision if words else (before.resolved_revision if before else None)
@@ -187,7 +242,7 @@ def _running(
 ) -> CacheProgress:  # fmt: skip
     if outdated:
         return _waiting(source, known, attempt, "the spec changed, the download starts anew", job=False)
-    cause = _trouble(reranker, source, observed, pods)
+    cause = download_trouble(reranker, source, observed, pods)
     if cause is None:
         return _waiting(source, known, attempt, f"try {attempt} is running")
     failure = known.last_failure
@@ -203,31 +258,6 @@ def _running(
     )
 
 
-def _trouble(reranker: Reranker, source: Source, observed: Observed, pods: list[Body]) -> Cause | None:
-    """Return why a Job that neither succeeded nor failed does not get on; the newest pod speaks first."""
-    for pod in reversed(pods):
-        unplaced = schedule_cause(pod, None)
-        if unplaced:
-            return Cause("Unschedulable", unplaced.message)
-        cause = pod_cause(pod)
-        if cause:
-            return cause
-        if pod.get("status", {}).get("phase") == "Running":
-            break
-    names = {download_job_name(reranker, source), *(pod["metadata"]["name"] for pod in pods)}
-    for warning in observed.warnings:
-        if warning.name in names and (warning.reason == "FailedCreate" or pods):
-            reason = "Refused" if warning.reason == "FailedCreate" else _mount_reason(warning.message)
-            return Cause(reason, f"{warning.kind} {warning.name}: {warning.message}")
-    return None
-
-
-def _mount_reason(message: str) -> str:
-    """A missing Secret or ConfigMap of a volume shows in an Event only."""
-    missing = "not found" in message and ("secret" in message.lower() or "configmap" in message.lower())
-    return "SecretNotFound" if missing else "PVCPending"
-
-
 def _waiting(
     source: Source, known: DownloadStatus, attempt: int, what: str, *, job: bool = True
 ) -> CacheProgress:
@@ -240,34 +270,6 @@ def _waiting(
         )  # fmt: skip
     message = f"{source.repo} is being downloaded to claim {source.claim}: {what}"
     return CacheProgress(state="Downloading", reason="Downloading", message=message, job=job, attempt=attempt)
-
-
-def _failure(failed: Body, pods: list[Body], known: DownloadStatus) -> Cause:
-    """Return why a Job failed: its pods' words, what status remembers of them, or the Job's own reason."""
-    reason = failed.get("reason", "")
-    causes = [cause for cause in map(pod_cause, reversed(pods)) if cause]
-    if reason == "DeadlineExceeded":
-        # The deadline deletes the pod and its words with it.
-        before = known.last_failure
-        if before and before.reason == "DeadlineExceeded" and not causes:
-            return Cause(before.reason, before.message)  # has the words already, maybe by an earlier look
-        last = causes[0].message if causes else before.message if before else ""
-        return Cause("DeadlineExceeded", "the download took too long" + (f"; before: {last}" if last else ""))
-    if causes:
-        return causes[0]
-    if known.last_failure:
-        return Cause(known.last_failure.reason, known.last_failure.message)
-    return Cause(reason or "BackoffLimitExceeded", failed.get("message", "") or "the download failed")
-
-
-def _pods_of_job(observed: Observed, job: Body) -> list[Body]:
-    uid = job["metadata"]["uid"]
-    pods = (*observed.pods_of(DOWNLOAD), *observed.pods_of(BINDER))
-    return [
-        pod
-        for pod in pods
-        if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences", ()))
-    ]
 
 
 def _states(pod: Body) -> Iterable[Body]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from podium_operator.resource.names import OPERATOR_ANNOTATION, OWNER_LABEL
+from podium_operator.resource.names import KIND, OPERATOR_ANNOTATION, OWNER_LABEL
 from podium_operator.resource.reranker import Reranker
 
 Body = Mapping[str, Any]
@@ -68,9 +68,10 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     refusals: Mapping[ObjectKey, Refusal] = {}
     zeroed_by: str | None = None
     """The manager that scaled an autoscaled Deployment to 0, until a pod answers again."""
-    contest: Contest | None = None
+    contests: tuple[Contest, ...] = ()
+    """Fields that are contested now, the one that was taken last first."""
     rolling: str | None = None
-    """Another Reranker of the namespace that an upgrade moved last and whose pods are not all there yet."""
+    """Another Reranker of the namespace that an upgrade moved and whose pods are not all there yet."""
     granted: Mapping[ObjectKey, Granted] = {}
     """Of the objects that this process has applied."""
 
@@ -93,6 +94,18 @@ def is_owned(reranker: Reranker, body: Body) -> bool:
         return True
     retained = body["kind"] == "PersistentVolumeClaim" and not metadata.get("ownerReferences")
     return bool(retained and metadata.get("labels", {}).get(OWNER_LABEL) == reranker.name)
+
+
+def is_leaving(reranker: Reranker, body: Body) -> bool:
+    """Whether an object that is not the Reranker's goes by itself: it is being deleted, or belongs to an
+    earlier Reranker of this name, so that the garbage collector takes it.
+    """
+    metadata = body["metadata"]
+    earlier = any(
+        owner.get("controller") and (owner["kind"], owner["name"]) == (KIND, reranker.name)
+        for owner in metadata.get("ownerReferences", ())
+    )
+    return not is_owned(reranker, body) and (earlier or "deletionTimestamp" in metadata)
 
 
 def condition(body: Body | None, kind: str) -> Body | None:

@@ -38,7 +38,8 @@ class Store:
         self._records: dict[_Place, _Record] = {}
         self._owned: dict[Key, set[_Place]] = {}
         self._gone: OrderedDict[_Place, int] = OrderedDict()
-        self._rolled: dict[str, dict[str, str]] = {}
+        self._rolled: dict[str, set[str]] = {}
+        """Deployments by namespace that an upgrade has moved."""
 
     def put(self, body: Mapping[str, Any], *, watched: bool = True) -> Key | None:
         """Take an object as it is now; return its Reranker where something that counts has changed.
@@ -66,8 +67,7 @@ class Store:
         self._records[place] = _Record(metadata["uid"], version, heard, owner, content)
         if owner:
             self._owned.setdefault((place[1], owner), set()).add(place)
-        if place[0] == "Deployment":
-            self._note_roll(place, metadata.get("annotations", {}).get(ROLLED_ANNOTATION))
+        self._note_roll(place, moved=ROLLED_ANNOTATION in metadata.get("annotations", {}))
         return self._key(place, owner)
 
     def drop(self, body: Mapping[str, Any]) -> Key | None:
@@ -92,7 +92,7 @@ class Store:
         if known is None or (uid and known.uid != uid):
             return None
         del self._records[place]
-        self._note_roll(place, None)
+        self._note_roll(place, moved=False)
         if known.owner:
             owned = self._owned.get((place[1], known.owner), set())
             owned.discard(place)
@@ -122,21 +122,21 @@ class Store:
         return Observed(children=children, pods=tuple(pods))
 
     def rolling(self, key: Key) -> str | None:
-        """Return the Reranker of this one's namespace that an upgrade moved last, while its pods are not all
-        there; None where that is over, or the last one is this one.
-        """
-        moved = self._rolled.get(key[0], {})
-        name = max(moved, key=moved.__getitem__, default=key[1])
-        record = self._records.get(("Deployment", key[0], name))
-        if name == key[1] or record is None or is_rolled_out(msgspec.json.decode(record.content)):
-            return None
-        return name
+        """Return the first Reranker of this one's namespace that an upgrade moved and whose pods are not all
+        there; None where there is none, or it is this one.
 
-    def _note_roll(self, place: _Place, moment: str | None) -> None:
+        When they were moved is not asked: a leader before may have had another clock.
+        """
+        for name in sorted(self._rolled.get(key[0], ())):
+            record = self._records[("Deployment", key[0], name)]
+            if not is_rolled_out(msgspec.json.decode(record.content)):
+                return None if name == key[1] else name
+        return None
+
+    def _note_roll(self, place: _Place, *, moved: bool) -> None:
         if place[0] == "Deployment":
-            self._rolled.get(place[1], {}).pop(place[2], None)
-            if moment:
-                self._rolled.setdefault(place[1], {})[place[2]] = moment
+            names = self._rolled.setdefault(place[1], set())
+            (names.add if moved else names.discard)(place[2])
 
     def known(self, kind: str, namespace: str | None) -> set[Listing]:
         """Return (namespace, name, uid, version) of the records of a kind."""
@@ -197,9 +197,11 @@ def trim(body: Mapping[str, Any]) -> dict[str, Any]:
         result.pop("spec" if kind == "Job" else "status", None)
     kept_template = metadata.get("annotations", {}).get(TEMPLATE_ANNOTATION, "")
     if kind == "Deployment" and not kept_template.startswith("{"):
-        applied = _applied_template(body)
-        if applied:
-            result["appliedTemplate"] = applied
+        template = _applied_fields(body, "f:template")
+        if template:
+            result["appliedTemplate"] = owned_part(body["spec"]["template"], template)
+    if kind == "PersistentVolumeClaim" and _applied_fields(body, "f:storageClassName") is not None:
+        result["appliedClass"] = True  # what was applied and is left out would be taken out, which is refused
     foreign = [
         {"manager": entry["manager"], "time": entry.get("time", ""), "fieldsV1": entry.get("fieldsV1", {})}
         for entry in metadata.get("managedFields", ())
@@ -210,12 +212,11 @@ def trim(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**result, "metadata": kept}
 
 
-def _applied_template(body: Mapping[str, Any]) -> Any:
-    """Return what our own apply owns of a Deployment's template, or None."""
+def _applied_fields(body: Mapping[str, Any], field: str) -> Any:
+    """Return what our own apply owns of a field of `spec`, as `fieldsV1`, or None."""
     for entry in body["metadata"].get("managedFields", ()):
         if (entry["manager"], entry.get("operation")) == (MANAGER, "Apply") and not entry.get("subresource"):
-            template = entry.get("fieldsV1", {}).get("f:spec", {}).get("f:template")
-            return owned_part(body["spec"]["template"], template) if template else None
+            return entry.get("fieldsV1", {}).get("f:spec", {}).get(field)
     return None
 
 

@@ -1,23 +1,36 @@
 """Own Jobs and pods that do not move and do not say why: only then are Warning Events read. Pure."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from podium_operator.seen.observed import Body, ObjectKey, Observed, condition_is
+from podium_operator.seen.observed import Body, Observed, condition_is
 
 PATIENCE_S = 5.0
 """Seconds for which a Job may have no pod and a placed pod no container before its Events are read."""
 _STARTING = ("ContainerCreating", "PodInitializing")
 
 
-def suspects(observed: Observed, now: datetime) -> list[ObjectKey]:
-    """Return the kind and name of what does not move."""
+class Suspect(NamedTuple):
+    """What does not move. Its Events are those of its uid: another of its name may have been there before."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+def suspects(observed: Observed, now: datetime) -> list[Suspect]:
+    """Return what does not move."""
     owners = {owner["uid"] for pod in observed.pods for owner in pod["metadata"].get("ownerReferences", ())}
     jobs = [
-        key
+        Suspect(*key, body["metadata"]["uid"])
         for key, body in sorted(observed.children.items())
         if key[0] == "Job" and body["metadata"]["uid"] not in owners and _is_open(body) and _is_old(body, now)
     ]
-    pods = [("Pod", pod["metadata"]["name"]) for pod in observed.pods if _is_stuck(pod) and _is_old(pod, now)]
+    pods = [
+        Suspect("Pod", pod["metadata"]["name"], pod["metadata"]["uid"])
+        for pod in observed.pods
+        if _is_stuck(pod) and _is_old(pod, now)
+    ]
     return jobs + pods
 
 

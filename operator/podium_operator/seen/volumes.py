@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from podium_operator.resource.names import DOWNLOAD, SERVING
 from podium_operator.resource.reranker import Reranker
-from podium_operator.resource.source import Source
+from podium_operator.resource.source import Source, model_source
 from podium_operator.seen.observed import Body, Observed, condition
 from podium_operator.seen.pod_causes import Cause, clean, lost_node
 from podium_operator.seen.scheduler_words import BOUND_ELSEWHERE
@@ -16,6 +18,12 @@ _IN_USE = re.compile(
     r"Multi-Attach|(already|currently|exclusively|is) attached|already (being )?used|\bin use\b|VolumeInUse"
 )
 """What attach controllers and drivers of clouds say of a disk that another node has."""
+
+
+def located(reranker: Reranker, claim: Body | None) -> Source:
+    """Return the source of the Reranker's model with what its claim, where it was seen, tells of it."""
+    source = model_source(reranker)
+    return msgspec.structs.replace(source, one_node=one_node(reranker, source, claim))
 
 
 def one_node(reranker: Reranker, source: Source, claim: Body | None) -> bool:
@@ -30,8 +38,11 @@ def one_pod(reranker: Reranker, source: Source, claim: Body | None) -> bool:
 
 
 def _modes(reranker: Reranker, source: Source, claim: Body | None) -> list[str]:
-    """Return the access modes of the pods' claim: as it is, else as it is going to be made."""
-    live = (claim or {}).get("spec", {}).get("accessModes")
+    """Return the access modes of the pods' claim: as it is, else as it is going to be made; of another claim
+    than the operator's own nothing is known before it is seen.
+    """
+    named = claim is not None and claim["metadata"].get("name") == source.claim
+    live = (claim or {}).get("spec", {}).get("accessModes") if named else None
     if live:
         return list(live)
     if source.kind != "hub" or reranker.spec.cache.claim_name:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from podium_operator.render.autoscaling import prometheus_address
 from podium_operator.resource.remedies import with_remedy
+from podium_operator.resource.source import binder_job_name
 from podium_operator.resource.status import ConditionType
 from podium_operator.seen.observed import Body, condition
 from podium_operator.tell.degraded import degraded
@@ -42,8 +43,21 @@ def cache_ready(view: View) -> Verdict:
     """Whether the model's files are there."""
     progress = view.progress
     if progress.ready:
-        return Verdict("True", progress.reason, progress.message)
+        return Verdict("True", progress.reason, "; ".join([progress.message, *_left_as_they_are(view)]))
     return Verdict("False", progress.reason, with_remedy(progress.reason, progress.message))
+
+
+def _left_as_they_are(view: View) -> Iterator[str]:
+    """Yield what the own claim has otherwise than asked for: an earlier Reranker of this name left it."""
+    cache, source = view.reranker.spec.cache, view.source
+    live = (view.observed.claim or {}).get("spec", {}) if source.own_claim else {}
+    asked = {"accessModes": cache.access_modes, "storageClassName": cache.storage_class_name}
+    for field, value in asked.items():
+        if value is not None and field in live and live[field] != value:
+            kept, wanted = (
+                ", ".join(each) if isinstance(each, list) else each for each in (live[field], value)
+            )
+            yield f"claim {source.claim} is an earlier one and keeps its {field} {kept}, not {wanted}"
 
 
 def scheduled(view: View) -> Verdict:
@@ -81,7 +95,7 @@ def _refusals(view: View) -> Iterator[str]:
     if failure and failure["status"] == "True":
         yield f"pods are refused: {failure.get('message', '')}"
     for warning in view.observed.warnings:
-        if warning.reason == "FailedCreate" and "-bind-" in warning.name:
+        if warning.reason == "FailedCreate" and warning.name == binder_job_name(view.reranker):
             yield f"{warning.kind} {warning.name}: {warning.message}"
 
 

@@ -21,7 +21,9 @@ def degraded(view: View) -> Verdict:
 
 
 def _degradations(view: View) -> Iterator[Cause]:
-    contest, progress, observed = view.observed.contest, view.progress, view.observed
+    progress, observed = view.progress, view.observed
+    # Another operator explains all the others.
+    contest = min(observed.contests, key=lambda field: field.field != OPERATOR_FIELD, default=None)
     if contest and contest.field == OPERATOR_FIELD:
         # Both operators say it in the same words: else they would take turns at writing status.
         one, two = sorted((contest.manager, view.settings.lease))

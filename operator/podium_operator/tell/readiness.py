@@ -43,7 +43,7 @@ def readiness(view: View, found: _Found) -> _Found:
 def _why(view: View, found: _Found) -> Verdict:
     """Return what stands in the way: a refusal, what fails first, a new pod's trouble, or the roll itself."""
     progressing = found[ConditionType.PROGRESSING]
-    if progressing.reason == "Refused":
+    if progressing.reason == "Refused" or view.leaving:
         return progressing
     for kind in _FAILING:
         if found[kind].status == "False":

@@ -1,9 +1,19 @@
 """How far the last change of the spec is: the condition Progressing. Pure."""
 
+from collections.abc import Iterable
+
+from podium_operator.render.pinned import is_made_for
 from podium_operator.render.replacing import is_replacing
 from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.status import ConditionType
-from podium_operator.seen.observed import Body, condition, condition_is, is_rolled_out
+from podium_operator.seen.observed import (
+    OPERATOR_FIELD,
+    Body,
+    ObjectKey,
+    condition,
+    condition_is,
+    is_rolled_out,
+)
 from podium_operator.seen.volumes import one_pod
 from podium_operator.tell.view import Verdict, View, unplaced_pods
 
@@ -13,17 +23,31 @@ _OUT = "RolloutComplete"
 def is_out(view: View) -> bool:
     """Whether all of the newest spec was taken and its pods have all been there: they may fail later."""
     live = view.deployment
-    if view.problem or view.conflicts or view.observed.refusals or not view.progress.ready or live is None:
+    if view.problem or view.conflicts or view.leaving or view.going or view.observed.refusals:
+        return False
+    if not view.progress.ready or live is None:
         return False
     return not _is_anothers(view) and (is_rolled_out(live) or _was_out(view, live))
 
 
 def _is_anothers(view: View) -> bool:
     """Whether another manager has the Deployment's pods as it likes, until they are put right."""
-    contest, key = view.observed.contest, ("Deployment", view.reranker.name)
-    if contest is None or key not in view.open:
+    live, key = view.deployment, ("Deployment", view.reranker.name)
+    if live is None or key not in view.open:
         return False
-    return (contest.kind, contest.name) == key and contest.field.startswith("spec")
+    fields = [field.field for field in view.observed.contests if (field.kind, field.name) == key]
+    if OPERATOR_FIELD in fields and not _is_as_asked(view, live):
+        return True
+    return any(field.startswith("spec") for field in fields)
+
+
+def _is_as_asked(view: View, live: Body) -> bool:
+    """Whether another operator's Deployment is what the spec asks for; its settings may be others.
+
+    Asked in this way both operators say the same: else they would take turns at writing status.
+    """
+    number = view.reranker.spec.autoscaling is not None or live["spec"].get("replicas") == view.desired
+    return number and is_made_for(view.reranker, live)
 
 
 def _was_out(view: View, live: Body) -> bool:
@@ -63,6 +87,12 @@ def progressing(view: View) -> Verdict:
             f"{kind} {name} was not taken: {refusal.message}" for (kind, name), refusal in refusals.items()
         )
         return Verdict("False", "Refused", with_remedy("Refused", "; ".join(told)))
+    if view.leaving:
+        return Verdict(
+            "True",
+            "WaitingForDeletion",
+            f"objects of an earlier Reranker of this name are going: {_names(view.leaving)}",
+        )
     if not view.progress.ready:
         gap = ""
         if live is not None and one_pod(view.reranker, view.source, view.observed.claim):
@@ -72,7 +102,14 @@ def progressing(view: View) -> Verdict:
         )
     if live is None:
         return Verdict("True", "Starting", "the Deployment is being made")
+    if view.going:
+        message = f"someone deletes {_names(view.going)}: made anew when gone"
+        return Verdict("True", "WaitingForDeletion", message)
     return _roll(view, live)
+
+
+def _names(keys: Iterable[ObjectKey]) -> str:
+    return ", ".join(f"{kind} {name}" for kind, name in keys)
 
 
 def _roll(view: View, live: Body) -> Verdict:

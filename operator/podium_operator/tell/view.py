@@ -34,6 +34,10 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     problem: Problem | None = None
     conflicts: tuple[ObjectKey, ...] = ()
+    leaving: tuple[ObjectKey, ...] = ()
+    """Objects that are not the Reranker's and go by themselves: until then nothing is written."""
+    going: tuple[ObjectKey, ...] = ()
+    """The Reranker's own that someone deletes."""
     open: frozenset[ObjectKey] = frozenset()
     """Objects that differ from what the spec asks for and are to be applied."""
     up_to_date: bool | None = None

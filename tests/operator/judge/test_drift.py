@@ -29,9 +29,13 @@ from podium_operator.judge.drift import difference, lacks, restored, taker
             ["ports[80/TCP].targetPort"],
             id="a-field-of-an-item",
         ),
-        pytest.param({"memory": "1Gi"}, {"memory": "1024Mi"}, [], id="the-same-quantity"),
-        pytest.param({"cpu": "2"}, {"cpu": 2}, [], id="a-number-as-quantity"),
-        pytest.param({"cpu": "1"}, {"cpu": "1m"}, ["cpu"], id="another-quantity"),
+        pytest.param({"limits": {"m": "1Gi"}}, {"limits": {"m": "1024Mi"}}, [], id="the-same-quantity"),
+        pytest.param({"averageValue": "2"}, {"averageValue": 2}, [], id="a-number-as-quantity"),
+        pytest.param(
+            {"requests": {"cpu": "1"}}, {"requests": {"cpu": "1m"}}, ["requests.cpu"], id="another-quantity"
+        ),
+        pytest.param({"labels": {"v": "1.1"}}, {"labels": {"v": "1.10"}}, ["labels.v"], id="no-quantity"),
+        pytest.param({"env": []}, {"env": [{"name": {"a": 1}}]}, ["env[{'a': 1}]"], id="an-odd-key"),
     ],
 )
 def test_only_what_was_applied_is_looked_for(live: Any, wanted: Any, paths: list[str]) -> None:

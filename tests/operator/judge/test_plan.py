@@ -4,7 +4,20 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rerankers import HUB, SETTINGS, UID, body, children_of, downloaded, living, look, settle
+from rerankers import (
+    HUB,
+    SETTINGS,
+    UID,
+    body,
+    children_of,
+    condition_of,
+    downloaded,
+    living,
+    look,
+    serving,
+    settle,
+    status_of,
+)
 
 from podium_operator.judge.memory import Memory
 from podium_operator.judge.plan import key_of
@@ -78,6 +91,44 @@ def test_an_object_of_someone_else_stops_the_whole_reranker(kind: str, name: str
     assert plan.conflicts == ((kind, name),)
     assert plan.applies == ()
     assert plan.deletes == ()
+
+
+EARLIER = {"kind": "Reranker", "name": "demo", "uid": "earlier", "controller": True}
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"ownerReferences": [EARLIER]}, {"deletionTimestamp": "2026"}], ids=["earlier", "going"]
+)
+def test_what_an_earlier_reranker_left_is_waited_for_and_no_conflict(metadata: dict) -> None:
+    old = {"kind": "Service", "metadata": {"name": "demo", "uid": "old", **metadata}}
+    seen = Observed(children={("Service", "demo"): old})
+    plan = look(body(), seen).plan
+    assert (plan.empty, plan.conflicts, plan.leaving) == (True, (), (("Service", "demo"),))
+    status = status_of(body(), seen)
+    assert condition_of(status, "Accepted")[0] == "True"
+    message = "objects of an earlier Reranker of this name are going: Service demo"
+    assert condition_of(status, "Ready") == ("Unknown", "WaitingForDeletion", message)
+    assert condition_of(status, "Reconciling")[0] == "True"
+
+
+def test_the_files_of_a_claim_that_goes_with_an_earlier_reranker_are_not_counted_on() -> None:
+    resource = body(model={"uri": HUB}, cache={"retentionPolicy": {"whenDeleted": "Delete"}})
+    seen = downloaded(resource)
+    claim = seen.children["PersistentVolumeClaim", "demo-cache"]
+    old = {**claim, "metadata": {**claim["metadata"], "ownerReferences": [EARLIER]}}
+    children = {**seen.children, ("PersistentVolumeClaim", "demo-cache"): old}
+    decision = look(resource, msgspec.structs.replace(seen, children=children, claim=old))
+    assert decision.plan.leaving == (("PersistentVolumeClaim", "demo-cache"),)
+    assert decision.view.progress.reason == "PVCPending"
+
+
+@pytest.mark.parametrize("kind", ["Service", "ServiceAccount", "Deployment"])
+def test_a_copy_that_someone_made_of_a_child_is_left_alone(kind: str) -> None:
+    settled = settle(body())
+    copy = settled.children[kind, "demo"]
+    copy = {**copy, "metadata": {**copy["metadata"], "name": "copy"}}
+    seen = msgspec.structs.replace(settled, children={**settled.children, (kind, "copy"): copy})
+    assert look(body(), seen).plan.empty
 
 
 def test_an_object_that_the_store_cannot_see_is_a_conflict_once_the_server_said_so() -> None:
@@ -184,12 +235,28 @@ def test_a_running_job_is_never_changed_even_where_its_manifest_would_be() -> No
     assert look(resource, seen).plan.empty
 
 
-def test_what_is_going_is_waited_for() -> None:
-    settled = settle(body())
+def test_what_is_going_is_waited_for_and_the_change_is_not_out_meanwhile() -> None:
+    settled = serving(settle(body()))
+    assert condition_of(status_of(body(), settled), "Ready")[0] == "True"
     service = settled.children["Service", "demo"]
     going = {**service, "metadata": {**service["metadata"], "deletionTimestamp": "2026"}, "spec": {}}
     seen = msgspec.structs.replace(settled, children={**settled.children, ("Service", "demo"): going})
     assert look(body(), seen).plan.empty
+    status = status_of(body(), seen)
+    assert condition_of(status, "Progressing")[:2] == ("True", "WaitingForDeletion")
+    assert condition_of(status, "Ready")[0] == "Unknown"
+
+
+def test_an_autoscaled_deployment_that_someone_scales_to_0_counts_as_taken() -> None:
+    resource = body(autoscaling={"minReplicas": 2, "maxReplicas": 4})
+    settled = settle(resource)
+    live = settled.children["Deployment", "demo"]
+    zeroed = {**live, "spec": {**live["spec"], "replicas": 0}}
+    children = {**settled.children, ("Deployment", "demo"): zeroed}
+    (apply,) = look(resource, msgspec.structs.replace(settled, children=children)).plan.applies
+    assert apply.manifest["spec"]["replicas"] == 2
+    assert apply.taken is not None
+    assert apply.taken.field == "spec.replicas"
 
 
 def test_a_new_object_must_not_exist_and_an_old_one_must_be_the_same() -> None:

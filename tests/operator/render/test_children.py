@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from rerankers import HUB, body, downloaded, look, serving, settle
+from rerankers import HUB, body, condition_of, downloaded, look, serving, settle, status_of, with_status
 
 from podium_operator.seen.observed import Observed
 
@@ -99,6 +99,26 @@ def test_a_claim_that_someone_grew_is_left_so_and_the_download_may_fill_it() -> 
     claim = child(settle(larger, children=after.children), "PersistentVolumeClaim", "demo-cache")
     assert claim is not None
     assert claim["spec"]["resources"]["requests"]["storage"] == "50Gi"
+
+
+def test_a_claim_that_an_earlier_reranker_left_keeps_what_is_fixed_and_the_difference_is_told() -> None:
+    before = downloaded(body(model={"uri": HUB}, cache={"storageClassName": "slow"}))
+    left = child(before, "PersistentVolumeClaim", "demo-cache")
+    assert left is not None
+    left = {**left, "appliedClass": True, "status": {"phase": "Bound"}}
+    children = {("PersistentVolumeClaim", "demo-cache"): left}
+    for cache, told in (
+        ({"storageClassName": "fast"}, "keeps its storageClassName slow, not fast"),
+        ({"accessModes": ["ReadWriteMany"]}, "keeps its accessModes ReadWriteOnce, not ReadWriteMany"),
+    ):
+        resource = body(model={"uri": HUB}, cache=cache)
+        seen = settle(resource, children=children, claim=left)
+        claim = child(seen, "PersistentVolumeClaim", "demo-cache")
+        assert claim is not None
+        assert claim["spec"] == left["spec"], "another one would be refused for ever"
+        (job,) = [name for kind, name in seen.children if kind == "Job"]
+        seen = with_status(seen, "Job", job, conditions=[{"type": "Complete", "status": "True"}])
+        assert told in condition_of(status_of(resource, seen), "CacheReady")[2]
 
 
 def test_a_retained_claim_does_not_look_like_a_gitops_tools_own() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from rerankers import HUB, SETTINGS, body, downloaded, settle
+from rerankers import HUB, SETTINGS, body, downloaded, look, settle
 
 SERVER = {"app.kubernetes.io/name": "reranker", "app.kubernetes.io/instance": "demo"}
 JOB = {"app.kubernetes.io/name": "reranker-download", "app.kubernetes.io/instance": "demo"}
@@ -116,13 +116,47 @@ def test_a_flow_passes_or_not(
 
 
 def test_the_collectors_port_is_open_to_servers_where_traces_go_there() -> None:
-    settings = msgspec.structs.replace(SETTINGS, otlp_endpoint="http://collector:4318")
+    settings = msgspec.structs.replace(SETTINGS, otlp_endpoint="http://collector.corp:4318")
     seen = settle(body(networkPolicy={"enabled": True}), settings)
     found = [child for key, child in seen.children.items() if key[0] == "NetworkPolicy"]
     assert allowed(found, "out", SERVER, (4318, "TCP"), OTHER, "otel")
     assert allowed(found, "out", SERVER, (4318, "TCP"), OTHER, "internet")
     assert not allowed(found, "out", SERVER, (4318, "TCP"), OTHER, "metadata")
     assert not allowed(found, "out", SERVER, (4317, "TCP"), OTHER, "otel")
+
+
+@pytest.mark.parametrize(
+    ("host", "inside"),
+    [
+        ("hub", True),
+        ("hub.search.svc", True),
+        ("hub.search.svc.cluster.local", True),
+        ("hub.search.svc.corp", True),
+        ("hub.corp", False),
+        ("10.0.0.1", False),
+        ("[2600::1]", False),
+    ],
+)
+def test_a_service_is_reached_at_whichever_port_its_pods_have(host: str, inside: bool) -> None:
+    """A policy is asked after the Service's port has become the pod's."""
+    found = policies(model={"uri": HUB, "endpoint": f"http://{host}"})
+    assert allowed(found, "out", JOB, (8080, "TCP"), OTHER, "elsewhere") is inside
+    assert allowed(found, "out", JOB, (80, "TCP"), OTHER, "elsewhere")
+    assert not allowed(found, "out", JOB, (8080, "TCP"), OTHER, "internet")
+    assert not allowed(found, "out", JOB, (80, "TCP"), OTHER, "metadata")
+
+
+def test_a_reranker_named_like_anothers_download_has_policies_of_its_own() -> None:
+    """What an older version named so goes."""
+    spec: dict[str, Any] = {"networkPolicy": {"enabled": True}, "model": {"uri": HUB}}
+    one, other = (settle(body(name, **spec)) for name in ("search", "search-download"))
+    assert {name for kind, name in one.children if kind == "NetworkPolicy"} == {"search", "search.download"}
+    assert not {key for key in one.children if key[0] == "NetworkPolicy"} & other.children.keys()
+    old = one.children["NetworkPolicy", "search.download"]
+    old = {**old, "metadata": {**old["metadata"], "name": "search-download"}}
+    children = {**one.children, ("NetworkPolicy", "search-download"): old}
+    (delete,) = look(body("search", **spec), msgspec.structs.replace(one, children=children)).plan.deletes
+    assert (delete.kind, delete.name) == ("NetworkPolicy", "search-download")
 
 
 def test_where_dns_is_and_what_no_pod_reaches_are_settings() -> None:

@@ -44,6 +44,24 @@ def device(pod: dict[str, Any]) -> str | None:
     return found[0] if found else None
 
 
+@pytest.mark.parametrize("modes", [["ReadWriteOnce"], ["ReadOnlyMany"]])
+def test_pods_of_a_named_claim_stay_on_its_node_where_one_node_has_it(modes: list[str]) -> None:
+    name = "weights-" + 9 * "of-a-long-name"
+    claim = {"metadata": {"name": name}, "spec": {"accessModes": modes}}
+    resource = body(model={"uri": f"pvc://{name}/m"})
+    template = settle(resource, claim=claim).children["Deployment", "demo"]["spec"]["template"]
+    spread = template["spec"]["topologySpreadConstraints"]
+    if modes == ["ReadOnlyMany"]:
+        assert "affinity" not in template["spec"]
+        assert len(spread) == 2
+        return
+    (term,) = template["spec"]["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    wanted = term["podAffinityTerm"]["labelSelector"]["matchLabels"]
+    assert (term["weight"], wanted.items() <= template["metadata"]["labels"].items()) == (100, True)
+    assert len(wanted["podium.sh/claim"]) <= 63
+    assert [item.get("labelSelector") for item in spread] == [None], "it counts no pod"
+
+
 @pytest.mark.parametrize(
     ("spec", "wanted"),
     [

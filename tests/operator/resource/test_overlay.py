@@ -81,9 +81,6 @@ REFUSED = {
     "csi": (volume(csi={"driver": "secrets-store.csi.k8s.io"}), "volumes[v].csi"),
     "secret-variable": (container(env=[{"name": "A", **SECRET}]), "valueFrom.secretKeyRef"),
     "secret-variables": (container(envFrom=[{"secretRef": {"name": "s"}}]), "envFrom[0].secretRef"),
-    "no-list": ({"containers": {"name": "reranker"}}, "containers: "),
-    "no-containers": ({"containers": None}, "containers: None"),
-    "nameless": ({"containers": [{"image": "x"}]}, "containers[0] (it has no name)"),
 }  # fmt: skip
 """Name of the case to the overlay and what the refusal names."""
 
@@ -97,8 +94,30 @@ def test_what_would_widen_a_pod_is_refused_by_its_path_and_the_list_is_told(name
     assert found.message.startswith("podTemplate.overlay.")
     assert named in found.message
     assert "The operator's setting overlay=safe admits at the pod containers, initContainers" in found.message
-    anywhere = problem(overlay, ANY)
-    assert (anywhere is None) or "cannot be merged" in anywhere.message, "`any` is the API server's business"
+    assert problem(overlay, ANY) is None, "`any` is the API server's business"
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, ANY], ids=["safe", "any"])
+@pytest.mark.parametrize(
+    ("overlay", "named"),
+    [
+        ({"containers": {"name": "reranker"}}, "containers: "),
+        ({"containers": {}}, "containers: {}"),
+        ({"containers": None}, "containers: None"),
+        ({"containers": [{"image": "x"}]}, "containers[0] (it has no name)"),
+        (container(env=[{"name": {"a": "b"}, "value": "1"}]), "containers[0].env[0] (it has no name)"),
+        (container(env=["A=1"]), "containers[0].env[0] (it has no name)"),
+        (container(ports=[{"containerPort": 80, "name": {"a": "b"}}]), "containers[0].ports[0].name: "),
+        (container(volumeMounts=[{"name": "v"}]), "volumeMounts[0] (it has no mountPath)"),
+    ],
+)
+def test_an_overlay_that_cannot_be_merged_is_refused_by_its_path(
+    overlay: dict, named: str, settings: Any
+) -> None:
+    found = problem(overlay, settings)
+    assert found is not None
+    assert found.reason == "InvalidSpec"
+    assert named in found.message
 
 
 @pytest.mark.parametrize("name", ADMITTED)

@@ -64,6 +64,7 @@ def test_whatever_an_affinity_holds_there_is_a_verdict_and_what_is_admitted_is_r
         {"podAffinity": {RULES[1]: {"weight": 1}}},
         {"nodeAffinity": {RULES[0]: {"nodeSelectorTerms": [{"matchExpressions": "x"}]}}},
         {"nodeAffinity": {RULES[0]: ["x"]}},
+        {"nodeAffinity": {RULES[0]: [{"matchExpressions": []}]}},
     ],
 )
 def test_an_affinity_of_another_shape_is_refused_by_its_path(affinity: dict) -> None:
@@ -82,6 +83,17 @@ def test_a_quantity_that_the_pattern_lets_through_and_is_none_is_refused(spec: d
     assert problem is not None
     assert problem.message.startswith(f"{path}: `1")
     look(body(model={"uri": HUB}, **spec))
+
+
+def test_a_spec_that_nobody_thought_of_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    resource = body(networkPolicy={"enabled": True})
+    broken = msgspec.structs.replace(SETTINGS, dns_egress=None)
+    decision = look(resource, settings=broken)
+    assert decision.plan.empty
+    assert decision.view.problem is not None
+    assert decision.view.problem.reason == "InvalidSpec"
+    assert "(TypeError: " in decision.view.problem.message
+    assert "no children can be made for search/demo" in caplog.text
 
 
 def test_both_lists_together_are_the_services_settings() -> None:

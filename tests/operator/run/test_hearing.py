@@ -99,6 +99,20 @@ async def test_a_kind_whose_lists_are_refused_excuses_itself_and_no_other(stream
     assert hearing.silent() == ["Job"]
 
 
+async def test_a_namespace_that_is_left_out_is_not_silent_and_has_its_time_when_it_is_back() -> None:
+    now = [0.0]
+    hearing = Hearing(Store(), [SERVICE], ["a", "b"], changed=lambda _: None, clock=lambda: now[0])
+    hearing.left_out.add("b")
+    now[0] = 500.0
+    hearing._heard[SERVICE, "a"] = 500.0
+    assert hearing.silent() == []
+    hearing.take_back("b")
+    assert hearing.silent() == []
+    now[0] += DEAF_AFTER_S
+    hearing._heard[SERVICE, "a"] = now[0]
+    assert hearing.silent() == ["Service"]
+
+
 async def test_what_a_new_list_leaves_out_is_gone_but_not_what_was_applied_since(stream: list[Any]) -> None:
     store, changed = Store(), list[Key]()
     Hearing(store, [SERVICE], [], changed=changed.append)

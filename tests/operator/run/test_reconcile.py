@@ -75,11 +75,60 @@ async def test_one_child_that_fails_hides_no_other_is_told_and_tried_again_by_it
 
 async def test_without_an_api_server_the_look_ends_and_is_tried_again_as_a_whole() -> None:
     world = World(replicas=2)
-    for kind in ("ServiceAccount", "Service"):
+    for kind in ("ServiceAccount", "Service", "status"):
         world.cluster.refusals[kind] = Unreachable("gone")
     with pytest.raises(Unreachable):
         await world.look()
-    assert world.cluster.log == ["apply ServiceAccount", "apply Service"]
+    assert world.cluster.log == ["apply ServiceAccount", "apply Service", "status"]
+
+
+async def test_webhooks_that_hang_for_several_children_keep_no_status_from_being_written() -> None:
+    world = World(replicas=2)
+    for kind in ("ServiceAccount", "Service"):
+        world.cluster.refusals[kind] = Unreachable("no answer in 10 s")
+    await world.look()
+    assert world.cluster.log == ["apply ServiceAccount", "apply Service", "status"]
+    assert world.condition("Ready") == ("Unknown", "Refused")
+
+
+async def test_who_denies_the_making_with_a_conflict_is_told_and_asked_later_and_later() -> None:
+    world = World()
+    world.cluster.refusals["Service"] = ApiError(409, "denied by a policy")
+    await world.look()
+    assert world.condition("Progressing") == ("False", "Refused")
+    assert world.cluster.log.count("apply Service") <= 1
+
+
+async def test_an_edit_that_comes_with_the_answer_to_a_status_is_looked_at_at_once() -> None:
+    world = World()
+    await world.look()
+    apply_status = world.cluster.apply_status
+
+    async def edited(resource: Any, status: Any) -> Any:
+        answer = await apply_status(resource, status)
+        return world.cluster.keep(
+            {**answer, "metadata": {**answer["metadata"], "generation": 2}}, answer["metadata"]["uid"]
+        )
+
+    world.ask(generation=1, replicas=3)  # so that there is a status to write
+    world.cluster.apply_status = edited  # type: ignore[method-assign]
+    assert await world.look() == 0.0
+
+
+async def test_what_could_not_be_put_right_counts_as_taken_once() -> None:
+    world = World()
+    await world.look()
+    service = dict(world.cluster.objects["Service", "demo"])
+    world.store.put(
+        world.cluster.keep(
+            {**service, "spec": {**service["spec"], "type": "NodePort"}}, service["metadata"]["uid"]
+        )
+    )
+    world.cluster.refusals["Service"] = ApiError(500, "a webhook is away")
+    for _ in range(4):
+        world.now += 60
+        await world.look()
+    assert world.condition("Degraded")[1] != "ConflictingFieldManager"
 
 
 async def test_a_refusal_is_forgotten_when_its_object_is_no_longer_wanted() -> None:

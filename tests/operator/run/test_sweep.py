@@ -31,6 +31,8 @@ class FakeLists:
         self.fails: ApiError | Unreachable | None = None
         self.excused: list[Kind | None] = []
         self.lease_version, self.newest = 0, 1000
+        self.left_out: set[str | None] = set()
+        self.refused: set[str | None] = set()
 
     async def list_metadata(
         self, kind: Kind, namespace: str | None, selector: str, not_older_than: int
@@ -39,6 +41,8 @@ class FakeLists:
         self.asked.append((kind.name, namespace, not_older_than))
         if self.fails:
             raise self.fails
+        if namespace in self.refused:
+            raise ApiError(403, f"services is forbidden in the namespace {namespace}")
         if not_older_than > self.newest:
             raise ApiError(504, f"Timeout: Too large resource version: {not_older_than}")
         return list(self.listed)
@@ -48,6 +52,9 @@ class FakeLists:
 
     def silent(self) -> list[str]:
         return []
+
+    def take_back(self, namespace: str | None) -> None:
+        self.left_out.discard(namespace)
 
 
 def sweep(
@@ -208,3 +215,30 @@ async def test_an_api_server_that_went_back_in_time_is_found_out(monkeypatch: py
     while looking.deaf():
         await asyncio.sleep(0.001)
     running.cancel()
+
+
+async def test_a_namespace_that_is_refused_is_left_out_and_taken_back_and_the_others_go_on() -> None:
+    store, lists, changed = Store(), FakeLists(), list[Key]()
+    store.put(
+        {"kind": "Reranker", "metadata": {"name": "r", "namespace": "b", "uid": "r", "resourceVersion": "3"}}
+    )
+    looking = sweep(store, lists, changed.append, namespaces=("a", "b"))
+    lists.refused = {"b"}
+    await asyncio.wait_for(looking.until_complete(), 5)
+    assert (looking.leaves_out("a"), looking.leaves_out("b")) == (False, True)
+    assert changed == [("b", "r")], "what is told of it is told no longer"
+    running = asyncio.create_task(looking.run(0.01))
+    lists.refused = set()
+    async with asyncio.timeout(5):
+        while looking.leaves_out("b"):
+            await asyncio.sleep(0.01)
+    running.cancel()
+    assert changed == [("b", "r")] * 2
+    assert lists.excused == []
+
+
+async def test_where_everything_is_watched_a_refused_list_is_no_namespace_that_is_gone() -> None:
+    lists = FakeLists()
+    lists.refused = {None}
+    with pytest.raises(ApiError):
+        await sweep(Store(), lists).until_complete()

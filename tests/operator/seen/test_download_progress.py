@@ -13,6 +13,7 @@ from rerankers import (
     SETTINGS,
     body,
     condition_of,
+    downloaded,
     look,
     pod,
     settle,
@@ -22,8 +23,10 @@ from rerankers import (
 
 from podium_operator.decision import decide
 from podium_operator.resource.source import download_job_name
+from podium_operator.resource.status import Pinned, RerankerStatus
 from podium_operator.seen.download_progress import CacheProgress
 from podium_operator.seen.observed import Observed, Refusal, WarningEvent
+from podium_operator.tell.status import make_status
 
 BOUND = {
     "kind": "PersistentVolumeClaim",
@@ -141,6 +144,17 @@ def test_tries_come_later_and_later_up_to_the_setting() -> None:
     assert waits == [10, 20, 40, 160, 300]
 
 
+def test_a_clock_that_is_ahead_of_the_controllers_tells_the_failure_and_waits_too() -> None:
+    failed = with_pods(ended(75, {"reason": "RateLimited", "message": "429"}), conditions=[FAILED])
+    first = NOW + timedelta(hours=1)
+    view = decide(RESOURCE, failed, SETTINGS, first).view
+    status = make_status(view, RerankerStatus(), 1, Pinned(), first)
+    resource = {**RESOURCE, "status": msgspec.to_builtins(status)}
+    for body_, seconds, waits in ((RESOURCE, 0, True), (resource, 4, True), (resource, 11, False)):
+        found = decide(body_, failed, SETTINGS, first + timedelta(seconds=seconds)).view.progress
+        assert found.retry_at == (first + timedelta(seconds=10) if waits else None)
+
+
 def test_a_change_of_the_spec_starts_a_failed_or_running_download_anew_at_once() -> None:
     seen = with_pods(ended(42, {"reason": "Unauthorized", "message": "401"}), conditions=[FAILED])
     mended = body(generation=2, model={"uri": HUB, "credentialsSecretRef": {"name": "t", "key": "k"}})
@@ -164,6 +178,37 @@ def test_the_words_of_the_pod_that_succeeded_are_kept_when_it_is_gone() -> None:
     again = {**RESOURCE, "status": msgspec.to_builtins(status)}
     later = status_of(again, with_pods(conditions=complete))
     assert later.model == status.model
+
+
+@pytest.mark.parametrize(
+    ("made", "ready"),
+    [("2026-03-01T11:00:00Z", True), ("2026-03-01T12:30:00Z", False)],
+    ids=["same-claim", "claim-made-anew"],
+)
+def test_a_finished_job_that_goes_takes_nothing_along(made: str, ready: bool) -> None:
+    """By a time to live that someone gives to all Jobs. A claim that is made anew is empty."""
+    once = {"cache": {"accessModes": ["ReadWriteOncePod"]}, "rollout": {"maxSurge": 0, "maxUnavailable": 1}}
+    resource = body(model={"uri": HUB}, **once)
+    served = downloaded(resource)
+    told = {**resource, "status": msgspec.to_builtins(status_of(resource, served))}
+    claim = {**BOUND, "metadata": {**BOUND["metadata"], "creationTimestamp": made}}
+    children = {key: child for key, child in served.children.items() if key[0] != "Job"}
+    seen = settle(told, children=children, claim=claim)
+    (job,) = [child for key, child in seen.children.items() if key[0] == "Job"]
+    assert job["metadata"]["annotations"]["podium.sh/attempt"] == "2"
+    assert progress(seen, told).ready is ready
+    assert seen.children["Deployment", "demo"]["spec"]["replicas"] == (1 if ready else 0)
+    assert condition_of(status_of(told, seen), "CacheReady")[0] == str(ready)
+    failing = with_status(seen, "Job", job["metadata"]["name"], conditions=[FAILED])
+    assert progress(failing, told).ready is ready
+
+
+def test_a_finished_job_that_is_older_than_its_claim_filled_another_one() -> None:
+    seen = with_pods(conditions=[{"type": "Complete", "status": "True"}])
+    claim = {**BOUND, "metadata": {**BOUND["metadata"], "creationTimestamp": NOW_TEXT}}
+    seen = msgspec.structs.replace(seen, claim=claim)
+    assert not progress(seen).ready
+    assert [delete.name for delete in look(RESOURCE, seen).plan.deletes] == [job_name()]
 
 
 def test_a_deadline_keeps_what_was_seen_before_it() -> None:

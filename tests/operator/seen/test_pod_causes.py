@@ -74,7 +74,7 @@ def test_what_is_no_quantity_is_refused_and_never_the_same() -> None:
 
 def test_events_are_read_only_for_jobs_without_pods_and_pods_without_containers() -> None:
     job = {"kind": "Job", "metadata": {"uid": "j", "creationTimestamp": "2026-03-01T11:59:50Z"}, "status": {}}
-    assert suspects(Observed(children={("Job", "demo-dl-1"): job}), NOW) == [("Job", "demo-dl-1")]
+    assert suspects(Observed(children={("Job", "demo-dl-1"): job}), NOW) == [("Job", "demo-dl-1", "j")]
     young = {**job, "metadata": {"uid": "j", "creationTimestamp": "2026-03-01T11:59:58Z"}}
     seen = Observed(children={("Job", "demo-dl-1"): young})
     assert suspects(seen, NOW) == []
@@ -82,5 +82,7 @@ def test_events_are_read_only_for_jobs_without_pods_and_pods_without_containers(
     with_pod = Observed(children={("Job", "demo-dl-1"): job}, pods=(pod(owner="j"),))
     assert suspects(with_pod, NOW) == []
     creating = pod(state={"waiting": {"reason": "ContainerCreating"}}, phase="Pending")
-    assert suspects(Observed(pods=(creating,)), NOW) == [("Pod", "demo-abc-12345")]
+    assert suspects(Observed(pods=(creating,)), NOW) == [
+        ("Pod", "demo-abc-12345", creating["metadata"]["uid"])
+    ]
     assert not may_become_suspect(settle(body()), NOW)

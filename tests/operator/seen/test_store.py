@@ -135,7 +135,7 @@ def test_a_pod_is_kept_by_its_state_alone() -> None:
     }
 
 
-def test_the_store_tells_which_reranker_an_upgrade_moved_last_until_its_pods_are_there() -> None:
+def test_the_store_tells_which_reranker_an_upgrade_moved_until_its_pods_are_there() -> None:
     store = Store()
 
     def put(version: int, name: str, moment: str | None, available: int) -> None:
@@ -161,5 +161,11 @@ def test_the_store_tells_which_reranker_an_upgrade_moved_last_until_its_pods_are
     put(4, "b", "2026-03-01T12:00:01", 1)
     assert store.rolling(("search", "c")) is None
     put(5, "b", "2026-03-01T12:00:01", 0)
+    put(6, "a", "2026-03-01T12:30:00", 1)
+    assert store.rolling(("search", "c")) == "b", "the clock that moved the other was ahead"
+    put(7, "a", "2026-03-01T12:30:00", 0)
+    assert store.rolling(("search", "b")) == "a"
+    assert store.rolling(("search", "a")) is None, "of two that fail one may go on"
+    put(8, "a", "2026-03-01T12:30:00", 1)
     store.forget(("Deployment", "search", "b"))
     assert store.rolling(("search", "c")) is None

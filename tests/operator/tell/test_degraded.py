@@ -28,7 +28,7 @@ CRASHING = pod("demo-new-1", state=CRASH, last=ended(1))
 @pytest.mark.parametrize(
     ("spec", "change", "reason"),
     [
-        pytest.param({}, {"contest": CONTEST}, "ConflictingFieldManager", id="contest"),
+        pytest.param({}, {"contests": (CONTEST,)}, "ConflictingFieldManager", id="contest"),
         pytest.param(MONITORED, {}, "APINotInstalled", id="no-api"),
         pytest.param(
             {"replicas": 2}, {"pods": (pod(), CRASHING)}, "PartiallyAvailable", id="new-pod-crashes"
