@@ -181,7 +181,7 @@ def test_glibc_gives_large_blocks_back_while_a_model_is_loaded_and_keeps_them_af
     monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
     monkeypatch.setattr(devices.sys, "platform", "linux")
     give_back_freed_memory()
-    assert library.set == {-3: 4 << 20}
+    assert library.set == {-3: 2 << 20}
     keep_freed_memory()
     assert library.set == {-3: 32 * 1024 * 1024, -1: 1 << 30}
 

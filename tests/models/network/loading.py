@@ -29,6 +29,7 @@ CONFIG = {
     "num_key_value_heads": 8,
     "intermediate_size": 3072,
     "vocab_size": 10_000,
+    "tie_word_embeddings": True,
 }
 BYTES = {"F32": 4, "BF16": 2, "F16": 2}
 
