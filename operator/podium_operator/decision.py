@@ -61,9 +61,9 @@ def _stand_in(body: Mapping[str, Any]) -> Reranker:
 def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now: datetime) -> Decision:
     """Return the plan and the view. A spec with a problem plans nothing: what runs is left alone."""
     reranker, problem = read(body, settings)
-    if problem:
-        return _refused(reranker, problem, observed, settings, now)
     seen = _without_leaving(reranker, observed)
+    if problem:
+        return _refused(reranker, problem, seen, settings, now)
     source = located(reranker, seen.claim)
     progress = _progress(reranker, seen, settings, now)
     try:
@@ -75,7 +75,7 @@ def decide(body: Mapping[str, Any], observed: Observed, settings: Settings, now:
         message = (
             f"no pods can be made of this spec, see the operator's log ({type(error).__name__}: {error})"
         )
-        return _refused(reranker, Problem("InvalidSpec", message), observed, settings, now)
+        return _refused(reranker, Problem("InvalidSpec", message), seen, settings, now, rendered=False)
     view = View(
         reranker=reranker,
         source=source,
@@ -122,15 +122,24 @@ def _progress(reranker: Reranker, observed: Observed, settings: Settings, now: d
 
 
 def _refused(
-    reranker: Reranker, problem: Problem, observed: Observed, settings: Settings, now: datetime
+    reranker: Reranker,
+    problem: Problem,
+    observed: Observed,
+    settings: Settings,
+    now: datetime,
+    *,
+    rendered: bool = True,
 ) -> Decision:
-    """The pods of the last accepted spec go on; status speaks of them and of the problem."""
+    """The pods of the last accepted spec go on; status speaks of them and of the problem.
+
+    `rendered`: whether they may be rendered to see if they are of today's settings.
+    """
     live = observed.get("Deployment", reranker.name)
     running = held(reranker, live) or reranker
     # A refused spec is not rendered: what is wrong with it may be what cannot be.
     pods = (
         None
-        if running is reranker
+        if running is reranker or not rendered
         else wanted_pods(running, live, settings, now, claim=observed.claim, waits=True)
     )
     view = View(

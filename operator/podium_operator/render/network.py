@@ -10,6 +10,7 @@ from podium_operator.resource.status import Pinned
 from podium_operator.resource.validate import split_address
 from podium_operator.settings import Settings
 
+_HUB = "https://huggingface.co"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -22,8 +23,7 @@ def network_policies(reranker: Reranker, pinned: Pinned, settings: Settings) -> 
         return []
     policies = [_policy(reranker, reranker.name, _serving(reranker, pinned, settings))]
     if reranker.spec.model.uri.startswith("hf://"):
-        # No Reranker has a dot in its name, and so no policy of this one.
-        policies.append(_policy(reranker, f"{reranker.name}.download", _download(reranker, settings)))
+        policies.append(_policy(reranker, f"{reranker.name}-download", _download(reranker, settings)))
     return policies
 
 
@@ -41,7 +41,7 @@ def _serving(reranker: Reranker, pinned: Pinned, settings: Settings) -> dict[str
     callers = list(reranker.spec.network_policy.ingress_from) or [{"namespaceSelector": {}}]
     egress = list(settings.dns_egress)
     if pinned.otlp_endpoint:
-        egress += _to_addresses([pinned.otlp_endpoint], settings)
+        egress += _to_addresses([pinned.otlp_endpoint], reranker, settings)
     return {
         "podSelector": {"matchLabels": selector(reranker)},
         "ingress": [{"from": callers, "ports": port}, _scraped(settings)],
@@ -53,7 +53,7 @@ def _download(reranker: Reranker, settings: Settings) -> dict[str, Any]:
     """The Jobs are scraped and take no other connection; they reach DNS and the ports of hub and proxy."""
     model = reranker.spec.model
     proxies = [model.proxy.http_proxy, model.proxy.https_proxy] if model.proxy else []
-    addresses = [model.endpoint or "https://huggingface.co", *(proxy for proxy in proxies if proxy)]
+    addresses = [model.endpoint or _HUB, *(proxy for proxy in proxies if proxy)]
     return {
         "podSelector": {
             "matchLabels": {"app.kubernetes.io/instance": reranker.name},
@@ -62,7 +62,7 @@ def _download(reranker: Reranker, settings: Settings) -> dict[str, Any]:
             ],
         },
         "ingress": [_scraped(settings)],
-        "egress": [*settings.dns_egress, *_to_addresses(addresses, settings)],
+        "egress": [*settings.dns_egress, *_to_addresses(addresses, reranker, settings)],
     }
 
 
@@ -74,9 +74,9 @@ def _scraped(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _to_addresses(addresses: Collection[str], settings: Settings) -> list[dict[str, Any]]:
+def _to_addresses(addresses: Collection[str], reranker: Reranker, settings: Settings) -> list[dict[str, Any]]:
     """Return rules to the ports of these addresses anywhere but at metadata addresses, which give a node's
-    credentials away; and where one is a Service's, to every port of pods.
+    credentials away; and where one may be a Service's, to every port of its namespace's pods.
 
     Pods are named besides: some network plugins do not count them among the addresses of a block. A policy is
     asked about a pod's own port, which a Service's need not be.
@@ -85,14 +85,27 @@ def _to_addresses(addresses: Collection[str], settings: Settings) -> list[dict[s
     rule: dict[str, Any] = {"ports": [{"port": port, "protocol": "TCP"} for port in sorted(ports)]}
     if settings.egress_except:
         rule["to"] = [{"namespaceSelector": {}}, _block("0.0.0.0/0", settings), _block("::/0", settings)]
-    services = any(map(_is_service, addresses))
-    return [rule, {"to": [{"namespaceSelector": {}}]}] if services else [rule]
+    namespaces = {_service_namespace(address, reranker.namespace) for address in addresses}
+    peers = [_pods_of_namespace(name, reranker.namespace) for name in sorted(filter(None, namespaces))]
+    return [rule, {"to": peers}] if peers else [rule]
 
 
-def _is_service(address: str) -> bool:
-    """Whether the host is a name inside the cluster: a bare one, or one below `svc`."""
-    host = f"{split_address(address).hostname}."
-    return ":" not in host and (host.count(".") == 1 or ".svc." in host or host.endswith(".cluster.local."))
+def _service_namespace(address: str, own: str) -> str | None:
+    """Return the namespace of the Service that a host may name: `name`, `name.namespace` (which may as well
+    be outside) or one below `svc`; None for any other host.
+    """
+    parts = f"{split_address(address).hostname}".rstrip(".").split(".")
+    if address == _HUB or ":" in parts[0]:
+        return None
+    if len(parts) <= 2:
+        return parts[1] if len(parts) == 2 else own
+    return parts[parts.index("svc", 2) - 1] if "svc" in parts[2:] else None
+
+
+def _pods_of_namespace(name: str, own: str) -> dict[str, Any]:
+    if name == own:
+        return {"podSelector": {}}
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
 def _block(cidr: str, settings: Settings) -> dict[str, Any]:

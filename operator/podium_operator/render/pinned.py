@@ -16,7 +16,7 @@ from podium_operator.resource.source import Source, digest, model_source, shape
 from podium_operator.resource.spec import RerankerSpec
 from podium_operator.resource.status import Pinned
 from podium_operator.resource.workload import Gpu
-from podium_operator.seen.observed import Body
+from podium_operator.seen.observed import Body, is_rolled_out
 from podium_operator.seen.volumes import located
 from podium_operator.settings import Settings
 
@@ -70,7 +70,8 @@ def wanted_pods(
         return Pods(pinned=pinned, template=template, up_to_date=template == fresh if live else None)
     pinned = msgspec.structs.replace(record.pinned, shape=today.shape)
     template = _kept_template(live, fresh) or pod_template(reranker, source, pinned)
-    rolled = live["metadata"]["annotations"].get(ROLLED_ANNOTATION)
+    # Once the pods are all there the upgrade is over: later scaling or trouble holds nobody else up.
+    rolled = None if is_rolled_out(live) else live["metadata"]["annotations"].get(ROLLED_ANNOTATION)
     if template == fresh:
         return Pods(pinned=today, template=template, up_to_date=True, rolled=rolled)
     kept = Pods(pinned=pinned, template=template, up_to_date=False, rolled=rolled)

@@ -49,6 +49,8 @@ REMEDIES = {
     "AnotherOperator": "uninstall one of the two releases (each Lease is named namespace/name), or give them "
     "different watchNamespaces",
     "WaitingForTurn": "mend or suspend that one, see its conditions, or set rollout.onUpgrade to Keep",
+    "WaitingForDeletion": "wait; where it lasts, `kubectl get KIND NAME -o yaml` shows under "
+    "metadata.finalizers who must let go of it, or that the garbage collector has not come by",
     "OutdatedCRD": "apply manifests/crd.yaml of the operator's version, or upgrade the release with "
     "crds.enabled=true",
     "APINotInstalled": "install the API that the message names, or switch the field off",

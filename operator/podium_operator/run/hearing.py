@@ -54,6 +54,13 @@ class Hearing:
         self.left_out.discard(namespace)
         self._heard |= {watch: self._clock() for watch in self._heard if watch[1] == namespace}
 
+    def quiet(self) -> set[str | None]:
+        """Return the namespaces with a watch that was silent for so long that kopf begins it anew."""
+        now = self._clock()
+        return {
+            space for (_, space), at in self._heard.items() if now - at >= RESTART_AFTER_S
+        } - self.left_out
+
     def silent(self) -> list[str]:
         """Return the kinds of which a watch has been silent for too long though the API server answers."""
         now = self._clock()

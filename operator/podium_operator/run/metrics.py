@@ -44,6 +44,10 @@ UNDECLARED_FIELDS = Gauge(
 LEADER = Gauge(
     "podium_operator_leader", "1 where this process holds the release's Lease and writes.", registry=REGISTRY
 )
+NAMESPACES_LEFT_OUT = Gauge(
+    "podium_operator_namespaces_left_out", "Watched namespaces whose Rerankers the API server refuses.",
+    registry=REGISTRY,
+)  # fmt: skip
 WATCH_BEHIND = Gauge(
     "podium_operator_watch_behind", "Objects whose newest version a watch has not delivered.", ["kind"],
     registry=REGISTRY,

@@ -193,6 +193,8 @@ class Program:
         """A process that stands by is ready too."""
         if not self._complete.is_set():
             return "the watches have not delivered everything yet"
+        if self._sweep and self._sweep.sees_nothing:
+            return "the API server refuses the Rerankers of every namespace that is to be watched"
         return self._lease.trouble
 
     async def _pause(self, seconds: float) -> None:

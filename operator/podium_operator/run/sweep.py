@@ -8,13 +8,13 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 
 from podium_operator.resource.names import OWNER_LABEL
 from podium_operator.run.cluster import ApiError, Cluster, Unreachable
 from podium_operator.run.hearing import Hearing
-from podium_operator.run.metrics import WATCH_BEHIND
+from podium_operator.run.metrics import NAMESPACES_LEFT_OUT, WATCH_BEHIND
 from podium_operator.seen.kinds import RERANKER, Kind
 from podium_operator.seen.observed import Listing
 from podium_operator.seen.store import Key, Store
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 _LIST_AGAIN_S = 5.0
 _LOST_AFTER_S = 45.0
 """Seconds between two lists after which what both show must have been delivered; a busy watch lags less."""
+
+_AGAIN_S = 3600.0
+"""Seconds after which a list that was too new for the API server is asked for again: it may be upgraded."""
 
 _AHEAD_ANSWERS = 3
 """Answers in a row that a list as new as the store is not to be had, before that is believed."""
@@ -55,7 +58,7 @@ class Sweep:
         self._owed: dict[tuple[Kind, str | None], dict[Listing, float]] = {}
         self._lost: set[tuple[Kind, str | None]] = set()
         self._ahead: dict[Kind, list[float]] = {}
-        self._waits_in_vain: set[Kind] = set()
+        self._waits_in_vain: dict[Kind, float] = {}
         WATCH_BEHIND.clear()
         for kind in kinds:
             self._tell_behind(kind)
@@ -68,15 +71,17 @@ class Sweep:
         """Whether the API server refuses us a namespace, so that nothing is known of what is there now."""
         return namespace in self._hearing.left_out
 
+    @property
+    def sees_nothing(self) -> bool:
+        """Whether the API server refuses us every namespace."""
+        return set(self._spaces) <= self._hearing.left_out
+
     async def until_complete(self) -> None:
         """Wait until the store has all that was listed; what goes meanwhile is missed by a later list too."""
         waiting = {}
         for space in self._spaces:
-            try:
+            if not await self._leave_out(space):
                 waiting.update({(kind, space): await self._list(kind, space) for kind in self._kinds})
-            except ApiError as error:
-                if not self._leave_out(space, error):
-                    raise
         since = time.monotonic()
         while waiting := {
             target: listed for target, listed in waiting.items() if self._store.behind(target[0].name, listed)
@@ -96,33 +101,51 @@ class Sweep:
         that says what it said before. Before Kubernetes 1.31 it does not ask, and may refuse.
         """
         version = self._cluster.lease_version
-        if version > not_older_than and kind not in self._waits_in_vain:
+        if version > not_older_than and time.monotonic() >= self._waits_in_vain.get(kind, 0.0):
             try:
                 return await self._list(kind, namespace, version)
             except ApiError as error:
                 if _TOO_NEW not in str(error):
                     raise
-                self._waits_in_vain.add(kind)
+                self._waits_in_vain[kind] = time.monotonic() + _AGAIN_S
         return await self._list(kind, namespace, not_older_than)
 
-    def _leave_out(self, namespace: str | None, error: ApiError) -> bool:
+    async def _leave_out(self, namespace: str | None) -> bool:
         """Go on without a namespace whose Role or RoleBinding is not there, as when it was deleted: no other
-        one is to stand still because of it. Return whether that is what the error says.
+        one is to stand still because of it. Return whether it is left out: where its Rerankers are refused.
         """
-        if namespace is None or error.status != HTTPStatus.FORBIDDEN:
+        if namespace is None:
             return False
-        if namespace not in self._hearing.left_out:
-            logger.warning(
-                "namespace %s is left out until the operator has its Role there again, or take it out of the "
-                "watched ones: %s",
-                namespace,
-                error,
-            )
-            self._hearing.left_out.add(namespace)
-            for key in self._store.rerankers():
-                if key[0] == namespace:
-                    self._changed(key)
-        return True
+        try:
+            await self._list(RERANKER, namespace)
+        except ApiError as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            if namespace not in self._hearing.left_out:
+                logger.warning(
+                    "namespace %s is left out until the operator has its Role there again, or take it out of "
+                    "the watched ones: %s",
+                    namespace,
+                    error,
+                )
+                self._hearing.left_out.add(namespace)
+                self._tell_left_out(namespace)
+            return True
+        return False
+
+    async def _leave_lost(self, suspected: Iterable[str | None]) -> None:
+        """Leave those of these namespaces out that are refused."""
+        for space in suspected:
+            try:
+                await self._leave_out(space)
+            except (ApiError, Unreachable) as error:
+                logger.debug("no list of Rerankers in %s: %s", space, error)
+
+    def _tell_left_out(self, namespace: str | None) -> None:
+        NAMESPACES_LEFT_OUT.set(len(self._hearing.left_out))
+        for key in self._store.rerankers():
+            if key[0] == namespace:
+                self._changed(key)
 
     async def _take_back(self) -> None:
         """Take namespaces back that are refused no longer, once the watches have delivered what is there."""
@@ -134,14 +157,13 @@ class Sweep:
             if not any(owed):
                 logger.info("namespace %s is looked after again", space)
                 self._hearing.take_back(space)
-                for key in self._store.rerankers():
-                    if key[0] == space:
-                        self._changed(key)
+                self._tell_left_out(space)
 
     async def run(self, every_s: float) -> None:
         """List each kind once in `every_s` seconds, in the next of its namespaces, until cancelled."""
         for space in itertools.cycle(self._spaces):
             await self._take_back()
+            await self._leave_lost(self._hearing.quiet())  # before health says that we are deaf there
             for kind in self._kinds:
                 await asyncio.sleep(every_s / len(self._kinds))
                 if space in self._hearing.left_out:
@@ -152,8 +174,8 @@ class Sweep:
                 except (ApiError, Unreachable) as error:
                     self._owed.pop((kind, space), None)
                     self._tell_behind(kind)
-                    if isinstance(error, ApiError) and self._leave_out(space, error):
-                        continue
+                    if kind is RERANKER:
+                        await self._leave_lost([space])
                     # Without an answer nothing can be said about the watches.
                     self._hearing.excuse(kind if isinstance(error, ApiError) else None)
                     if _TOO_NEW in str(error):

@@ -34,12 +34,16 @@ class Writer:
     async def carry_out(self, key: Key, decision: Decision, memory: Memory) -> bool:
         """Do what the plan says; return whether anything was done, so that another look is worth while.
 
-        Raises Unreachable with the second write that got no answer: each takes as long as a request may.
+        Raises Unreachable with the second kind that got no answer: each takes as long as a request may.
         """
         plan = decision.plan
         done = memory.forget_others(plan.concerns)
         self._note_zero(decision, memory)
-        unreachable, no_account = 0, False
+        # What is due is asked once: else two writes without an answer would each time be due together, and
+        # what comes after them would never be tried.
+        now = self._clock()
+        unanswered: set[str] = set()
+        no_account = False
         steps: list[Delete | Apply] = [*plan.deletes, *plan.applies]
         for step in steps:
             child = (step.kind, step.name) if isinstance(step, Delete) else key_of(step.manifest)
@@ -47,7 +51,7 @@ class Writer:
             if no_account and _makes(step, *_WITH_PODS):
                 memory.forget(child)
                 continue
-            if memory.is_refused(child, request, self._clock()):
+            if memory.is_refused(child, request, now):
                 no_account |= _makes(step, "ServiceAccount")
                 continue
             try:
@@ -55,7 +59,7 @@ class Writer:
                     await self._delete(key, step)
                     memory.forget(child)
                     done = True
-                elif not memory.is_withheld(step, child, self._clock()):
+                elif not memory.is_withheld(step, child, now):
                     done = await self._apply(key, step, decision, memory) or done
                     if memory.is_foreign(child):
                         return True  # the next look sees the conflict, and plans nothing
@@ -64,9 +68,10 @@ class Writer:
                 self._refuse(key, child, request, error, memory)
                 no_account |= _makes(step, "ServiceAccount")
                 done = True
-                unreachable += isinstance(error, Unreachable)
-                if unreachable > 1:
-                    raise
+                if isinstance(error, Unreachable):
+                    unanswered.add(child[0])
+                    if len(unanswered) > 1:
+                        raise
         return done
 
     def _refuse(

@@ -17,7 +17,7 @@ from podium_operator.resource.source import (
 )
 from podium_operator.resource.status import ConditionType, DownloadStatus, Failure, ModelStatus
 from podium_operator.seen.download_causes import download_trouble, failure_cause, pods_of_job
-from podium_operator.seen.observed import Body, Observed, condition, condition_is
+from podium_operator.seen.observed import Body, Observed, condition, condition_is, is_leaving
 from podium_operator.seen.pod_causes import Cause, pod_cause, termination
 
 FIRST_RETRY_S = 10.0
@@ -74,6 +74,9 @@ def _claim_trouble(reranker: Reranker, source: Source, observed: Observed) -> Ca
         return Cause("PVCPending", f"claim {source.claim} is being made")
     if claim["metadata"].get("deletionTimestamp"):
         return Cause("PVCTerminating", f"claim {source.claim} is being deleted, and pods still have it")
+    if is_leaving(reranker, claim):
+        message = f"claim {source.claim} goes with an earlier Reranker of this name"
+        return Cause("PVCTerminating", message)
     if claim.get("status", {}).get("phase") == "Lost":
         return Cause("PVCLost", f"claim {source.claim} lost its volume")
     return None
@@ -86,15 +89,8 @@ def _hub_progress(
     if found.ready or not _was_ready(reranker, source, observed.claim):
         return found
     model = reranker.status.model or ModelStatus()
-    return msgspec.structs.replace(
-        found,
-        state="Ready",
-        reason="Downloaded",
-        message=f"{source.repo} lies in {source.path}; the Job that put it there is gone and is made anew",
-        failure=None,
-        resolved_revision=model.resolved_revision,
-        size_bytes=model.size_bytes,
-    )
+    # Status is the record of it: a Job made anew would go, too, and be made anew for ever.
+    return _downloaded(source, _known(reranker, source), model.resolved_revision, model.size_bytes, job=False)
 
 
 def _was_ready(reranker: Reranker, source: Source, claim: Body | None) -> bool:
@@ -120,7 +116,7 @@ def _download(
     job = observed.get("Job", download_job_name(reranker, source))
     known = _known(reranker, source)
     if job is not None and condition_is(job, "Complete"):
-        if _made(job) < _made(observed.claim):
+        if job["status"].get("completionTime", _made(job)) < _made(observed.claim):
             return _waiting(source, known, known.attempts, "the claim was made anew", job=False)
         return _complete(reranker, source, observed, job, known)
     bound = (observed.claim or {}).get("status", {}).get("phase") == "Bound"
@@ -132,9 +128,8 @@ def _download(
     pods = pods_of_job(observed, job)
     failed = _failed(job)
     if failed:
-        found = _ended(
-            job, failed, failure_cause(failed, pods, known), known, now, retry_max_s, at_once=outdated
-        )
+        cause = failure_cause(failed, pods, known)
+        found = _ended(reranker, job, failed, cause, known, now, retry_max_s, at_once=outdated)
         return msgspec.structs.replace(found, job=found.retry_at is not None)
     return _running(reranker, source, observed, pods, known, _attempt(job), outdated)
 
@@ -152,7 +147,7 @@ def _binding(
         why = causes[0] if causes else failed.get("message", "")
         message = f"Job {name}, which binds claim {source.claim}, failed: {why}".rstrip(". ")
         cause = Cause("PVCPending", message)
-        found = _ended(job, failed, cause, known, now, retry_max_s)
+        found = _ended(reranker, job, failed, cause, known, now, retry_max_s)
         return msgspec.structs.replace(found, binder=found.retry_at is not None)
     message = f"claim {source.claim} waits for a node with a GPU, where {name} may run"
     return CacheProgress(
@@ -176,23 +171,24 @@ def _failed(job: Body | None) -> Body | None:
     return found if found and found["status"] == "True" else None
 
 
-def _ended_at(failed: Body, attempt: int, known: DownloadStatus, now: datetime) -> datetime:
+def _ended_at(failed: Body, told: Failure | None, now: datetime) -> datetime:
     """Return when a try failed or was seen to have, whichever is later: the controller's clock may be far
-    behind this one, and the failure would be over before anyone was told of it.
+    behind this one, and the failure would be over before anyone was told of it. `told`: of this very try.
     """
-    ended, before = datetime.fromisoformat(failed["lastTransitionTime"]), known.last_failure
-    if before and known.attempts == attempt and datetime.fromisoformat(before.time) >= ended:
-        return min(datetime.fromisoformat(before.time), now)
-    return max(ended, now.replace(microsecond=0))
+    if told:
+        return min(datetime.fromisoformat(told.time), now)
+    return max(datetime.fromisoformat(failed["lastTransitionTime"]), now.replace(microsecond=0))
 
 
 def _ended(
-    job: Body, failed: Body, cause: Cause, known: DownloadStatus, now: datetime, retry_max_s: float, *,
-    at_once: bool = False,
+    reranker: Reranker, job: Body, failed: Body, cause: Cause, known: DownloadStatus, now: datetime,
+    retry_max_s: float, *, at_once: bool = False,
 ) -> CacheProgress:  # fmt: skip
     """Return the progress after a failed try: the Job stays until `retry_at`; without one it goes now."""
-    attempt = _attempt(job)
-    ended = _ended_at(failed, attempt, known, now)
+    attempt, cache = _attempt(job), reranker.status.cache
+    # While a try runs, status still has the failure of the one before.
+    told = cache is not None and cache.state == "Failed" and known.attempts == attempt
+    ended = _ended_at(failed, known.last_failure if told else None, now)
     failure = Failure(reason=cause.reason, message=cause.message, time=f"{ended:%Y-%m-%dT%H:%M:%SZ}")
     retry_at = ended + timedelta(seconds=min(retry_max_s, FIRST_RETRY_S * 2 ** min(attempt - 1, 16)))
     due = at_once or now >= retry_at
@@ -218,9 +214,15 @@ def _complete(
     before = reranker.status.model if known.source else None
     revision = words.resolved_revision if words else (before.resolved_revision if before else None)
     size = words.bytes if words else (before.size_bytes if before else None)
+    return _downloaded(source, known, revision, size, job=True)
+
+
+def _downloaded(
+    source: Source, known: DownloadStatus, revision: str | None, size: int | None, *, job: bool
+) -> CacheProgress:
     shown = f" at {revision}" if revision else ""
     return CacheProgress(
-        state="Ready", reason="Downloaded", message=f"{source.repo}{shown} lies in {source.path}", job=True,
+        state="Ready", reason="Downloaded", message=f"{source.repo}{shown} lies in {source.path}", job=job,
         attempt=max(known.attempts, 1), resolved_revision=revision, size_bytes=size,
     )  # fmt: skip
 

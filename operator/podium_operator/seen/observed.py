@@ -105,7 +105,7 @@ def is_leaving(reranker: Reranker, body: Body) -> bool:
         owner.get("controller") and (owner["kind"], owner["name"]) == (KIND, reranker.name)
         for owner in metadata.get("ownerReferences", ())
     )
-    return not is_owned(reranker, body) and (earlier or "deletionTimestamp" in metadata)
+    return (earlier or "deletionTimestamp" in metadata) and not is_owned(reranker, body)
 
 
 def condition(body: Body | None, kind: str) -> Body | None:

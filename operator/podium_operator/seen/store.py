@@ -67,7 +67,8 @@ class Store:
         self._records[place] = _Record(metadata["uid"], version, heard, owner, content)
         if owner:
             self._owned.setdefault((place[1], owner), set()).add(place)
-        self._note_roll(place, moved=ROLLED_ANNOTATION in metadata.get("annotations", {}))
+        moved = ROLLED_ANNOTATION in metadata.get("annotations", {}) and not is_rolled_out(body)
+        self._note_roll(place, moved=moved)
         return self._key(place, owner)
 
     def drop(self, body: Mapping[str, Any]) -> Key | None:
@@ -127,11 +128,8 @@ class Store:
 
         When they were moved is not asked: a leader before may have had another clock.
         """
-        for name in sorted(self._rolled.get(key[0], ())):
-            record = self._records[("Deployment", key[0], name)]
-            if not is_rolled_out(msgspec.json.decode(record.content)):
-                return None if name == key[1] else name
-        return None
+        name = min(self._rolled.get(key[0], ()), default=None)
+        return None if name == key[1] else name
 
     def _note_roll(self, place: _Place, *, moved: bool) -> None:
         if place[0] == "Deployment":

@@ -88,11 +88,8 @@ def progressing(view: View) -> Verdict:
         )
         return Verdict("False", "Refused", with_remedy("Refused", "; ".join(told)))
     if view.leaving:
-        return Verdict(
-            "True",
-            "WaitingForDeletion",
-            f"objects of an earlier Reranker of this name are going: {_names(view.leaving)}",
-        )
+        message = f"objects of an earlier Reranker of this name are going: {_names(view.leaving)}"
+        return Verdict("True", "WaitingForDeletion", with_remedy("WaitingForDeletion", message))
     if not view.progress.ready:
         gap = ""
         if live is not None and one_pod(view.reranker, view.source, view.observed.claim):
@@ -104,7 +101,7 @@ def progressing(view: View) -> Verdict:
         return Verdict("True", "Starting", "the Deployment is being made")
     if view.going:
         message = f"someone deletes {_names(view.going)}: made anew when gone"
-        return Verdict("True", "WaitingForDeletion", message)
+        return Verdict("True", "WaitingForDeletion", with_remedy("WaitingForDeletion", message))
     return _roll(view, live)
 
 

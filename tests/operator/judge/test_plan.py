@@ -107,7 +107,9 @@ def test_what_an_earlier_reranker_left_is_waited_for_and_no_conflict(metadata: d
     status = status_of(body(), seen)
     assert condition_of(status, "Accepted")[0] == "True"
     message = "objects of an earlier Reranker of this name are going: Service demo"
-    assert condition_of(status, "Ready") == ("Unknown", "WaitingForDeletion", message)
+    found = condition_of(status, "Ready")
+    assert found[:2] == ("Unknown", "WaitingForDeletion")
+    assert found[2].startswith(f"{message}. To mend it: ")
     assert condition_of(status, "Reconciling")[0] == "True"
 
 

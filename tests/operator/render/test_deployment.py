@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from rerankers import HUB, SETTINGS, body, downloaded, look, serving, settle
+from rerankers import HUB, SETTINGS, body, downloaded, look, serving, settle, with_status
 
 from podium_operator.resource.names import (
     PINNED_ANNOTATION,
@@ -229,6 +229,12 @@ def test_told_to_roll_pods_move_when_it_is_their_turn_and_at_once_where_there_ar
     (apply,) = [apply for apply in going.plan.applies if apply.manifest["kind"] == "Deployment"]
     assert apply.manifest["metadata"]["annotations"][ROLLED_ANNOTATION].startswith("2026-03-01T12:00:00")
     assert (going.takes_turn, going.pinned.image) == (True, "podium:next")
+    moving = settle(body(**roll), UPGRADED, children=first.children)
+    assert ROLLED_ANNOTATION in deployment(moving)["metadata"]["annotations"]
+    numbers = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), 1)
+    out = with_status(moving, "Deployment", "demo", observedGeneration=9, **numbers)
+    ended = after(body(**roll), out, UPGRADED)
+    assert ROLLED_ANNOTATION not in ended["metadata"]["annotations"], "a later roll of it holds up nobody"
     none = {**roll, "suspend": True}
     asleep = settle(body(**none))
     moved = look(body(**none), msgspec.structs.replace(asleep, rolling="other"), UPGRADED)

@@ -126,37 +126,39 @@ def test_the_collectors_port_is_open_to_servers_where_traces_go_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "inside"),
+    ("host", "namespace"),
     [
-        ("hub", True),
-        ("hub.search.svc", True),
-        ("hub.search.svc.cluster.local", True),
-        ("hub.search.svc.corp", True),
-        ("hub.corp", False),
-        ("10.0.0.1", False),
-        ("[2600::1]", False),
+        ("hub", "search"),
+        ("hub.hubs", "hubs"),
+        ("hub.search.svc", "search"),
+        ("hub.hubs.svc", "hubs"),
+        ("hub.hubs.svc.cluster.local", "hubs"),
+        ("hub-0.hub.hubs.svc.corp", "hubs"),
+        ("svc.search.corp", None),
+        ("10.0.0.1", None),
+        ("[2600::1]", None),
     ],
 )
-def test_a_service_is_reached_at_whichever_port_its_pods_have(host: str, inside: bool) -> None:
-    """A policy is asked after the Service's port has become the pod's."""
+def test_a_service_is_reached_at_whichever_port_its_pods_have(host: str, namespace: str | None) -> None:
+    """A policy is asked after the Service's port has become the pod's; other namespaces' stay closed."""
     found = policies(model={"uri": HUB, "endpoint": f"http://{host}"})
-    assert allowed(found, "out", JOB, (8080, "TCP"), OTHER, "elsewhere") is inside
+    spaces = ["search", "hubs", "elsewhere"]
+    reached = [space for space in spaces if allowed(found, "out", JOB, (8080, "TCP"), OTHER, space)]
+    assert reached == [space for space in spaces if space == namespace]
     assert allowed(found, "out", JOB, (80, "TCP"), OTHER, "elsewhere")
     assert not allowed(found, "out", JOB, (8080, "TCP"), OTHER, "internet")
     assert not allowed(found, "out", JOB, (80, "TCP"), OTHER, "metadata")
 
 
-def test_a_reranker_named_like_anothers_download_has_policies_of_its_own() -> None:
-    """What an older version named so goes."""
+def test_a_reranker_named_like_anothers_download_is_told_of_the_conflict() -> None:
     spec: dict[str, Any] = {"networkPolicy": {"enabled": True}, "model": {"uri": HUB}}
-    one, other = (settle(body(name, **spec)) for name in ("search", "search-download"))
-    assert {name for kind, name in one.children if kind == "NetworkPolicy"} == {"search", "search.download"}
-    assert not {key for key in one.children if key[0] == "NetworkPolicy"} & other.children.keys()
-    old = one.children["NetworkPolicy", "search.download"]
-    old = {**old, "metadata": {**old["metadata"], "name": "search-download"}}
-    children = {**one.children, ("NetworkPolicy", "search-download"): old}
-    (delete,) = look(body("search", **spec), msgspec.structs.replace(one, children=children)).plan.deletes
-    assert (delete.kind, delete.name) == ("NetworkPolicy", "search-download")
+    one, other = settle(body("search", **spec)), body("search-download", **spec)
+    other["metadata"]["uid"] = "another"
+    taken = ("NetworkPolicy", "search-download")
+    seen = msgspec.structs.replace(one, children={taken: one.children[taken]})
+    found = look(other, seen)
+    assert found.view.conflicts == (taken,)
+    assert found.plan.deletes == ()
 
 
 def test_where_dns_is_and_what_no_pod_reaches_are_settings() -> None:

@@ -91,6 +91,24 @@ async def test_webhooks_that_hang_for_several_children_keep_no_status_from_being
     assert world.condition("Ready") == ("Unknown", "Refused")
 
 
+async def test_children_behind_two_that_get_no_answer_are_made_in_the_next_look() -> None:
+    world = World(replicas=2)
+    apply = world.cluster.apply
+
+    async def slow(manifest: Any, **options: Any) -> Any:
+        if manifest["kind"] in ("ServiceAccount", "Service"):
+            world.now += 10
+            raise Unreachable("no answer in 10 s")
+        return await apply(manifest, **options)
+
+    world.cluster.apply = slow  # type: ignore[method-assign]
+    again_s = await world.look()
+    assert again_s is not None
+    world.now += again_s
+    await world.look()
+    assert "apply PodDisruptionBudget" in world.cluster.log
+
+
 async def test_who_denies_the_making_with_a_conflict_is_told_and_asked_later_and_later() -> None:
     world = World()
     world.cluster.refusals["Service"] = ApiError(409, "denied by a policy")

@@ -33,6 +33,7 @@ BOUND = {
     "metadata": {"name": "demo-cache", "uid": "c"},
     "status": {"phase": "Bound"},
 }
+EARLIER = {"kind": "Reranker", "name": "demo", "uid": "earlier", "controller": True}
 RESOURCE = body(model={"uri": HUB})
 
 
@@ -53,6 +54,13 @@ def with_pods(*pods: dict, resource: dict = RESOURCE, **job_status: Any) -> Obse
         {**p, "metadata": {**p["metadata"], "ownerReferences": [{"uid": f"uid-Job-{name}"}]}} for p in pods
     ]
     return msgspec.structs.replace(with_status(seen, "Job", name, **job_status), pods=tuple(owned))
+
+
+def with_job(seen: Observed, **metadata: Any) -> Observed:
+    """Return the observation with other metadata of the download Job."""
+    job = seen.children["Job", job_name()]
+    job = {**job, "metadata": {**job["metadata"], **metadata}}
+    return msgspec.structs.replace(seen, children={**seen.children, ("Job", job_name()): job})
 
 
 def ended(code: int, words: Any, **more: Any) -> dict:
@@ -153,6 +161,16 @@ def test_a_clock_that_is_ahead_of_the_controllers_tells_the_failure_and_waits_to
     for body_, seconds, waits in ((RESOURCE, 0, True), (resource, 4, True), (resource, 11, False)):
         found = decide(body_, failed, SETTINGS, first + timedelta(seconds=seconds)).view.progress
         assert found.retry_at == (first + timedelta(seconds=10) if waits else None)
+    second = first + timedelta(seconds=30)
+    annotations = {**failed.children["Job", job_name()]["metadata"]["annotations"], "podium.sh/attempt": "2"}
+    running = with_job(with_pods(), annotations=annotations)
+    view = decide(resource, running, SETTINGS, second).view
+    known = make_status(view, view.reranker.status, 1, Pinned(), second)
+    assert known.download is not None
+    assert known.download.last_failure, "the first try's stays in sight"
+    again = with_job(failed, annotations=annotations)
+    found = decide({**resource, "status": msgspec.to_builtins(known)}, again, SETTINGS, second).view.progress
+    assert found.retry_at == second + timedelta(seconds=20)
 
 
 def test_a_change_of_the_spec_starts_a_failed_or_running_download_anew_at_once() -> None:
@@ -194,21 +212,27 @@ def test_a_finished_job_that_goes_takes_nothing_along(made: str, ready: bool) ->
     claim = {**BOUND, "metadata": {**BOUND["metadata"], "creationTimestamp": made}}
     children = {key: child for key, child in served.children.items() if key[0] != "Job"}
     seen = settle(told, children=children, claim=claim)
-    (job,) = [child for key, child in seen.children.items() if key[0] == "Job"]
-    assert job["metadata"]["annotations"]["podium.sh/attempt"] == "2"
+    jobs = [child["metadata"] for key, child in seen.children.items() if key[0] == "Job"]
+    assert [job["annotations"]["podium.sh/attempt"] for job in jobs] == ([] if ready else ["2"])
     assert progress(seen, told).ready is ready
     assert seen.children["Deployment", "demo"]["spec"]["replicas"] == (1 if ready else 0)
     assert condition_of(status_of(told, seen), "CacheReady")[0] == str(ready)
-    failing = with_status(seen, "Job", job["metadata"]["name"], conditions=[FAILED])
-    assert progress(failing, told).ready is ready
+    erased = settle(resource, children=children, claim=claim)
+    assert ("Job", job_name(resource)) in erased.children, "without its record it is made once"
 
 
-def test_a_finished_job_that_is_older_than_its_claim_filled_another_one() -> None:
-    seen = with_pods(conditions=[{"type": "Complete", "status": "True"}])
-    claim = {**BOUND, "metadata": {**BOUND["metadata"], "creationTimestamp": NOW_TEXT}}
+@pytest.mark.parametrize(("claimed", "filled"), [("12:00:30", True), ("12:05:00", False)])
+def test_a_finished_job_that_is_older_than_its_claim_filled_another_one(claimed: str, filled: bool) -> None:
+    """By the end of the Job: API servers with other clocks make the claim "after" the Job."""
+    complete = [{"type": "Complete", "status": "True"}]
+    seen = with_job(
+        with_pods(conditions=complete, completionTime="2026-03-01T12:01:00Z"), creationTimestamp=NOW_TEXT
+    )
+    made = f"2026-03-01T{claimed}Z"
+    claim = {**BOUND, "metadata": {**BOUND["metadata"], "creationTimestamp": made}}
     seen = msgspec.structs.replace(seen, claim=claim)
-    assert not progress(seen).ready
-    assert [delete.name for delete in look(RESOURCE, seen).plan.deletes] == [job_name()]
+    assert progress(seen).ready is filled
+    assert [delete.name for delete in look(RESOURCE, seen).plan.deletes] == ([] if filled else [job_name()])
 
 
 def test_a_deadline_keeps_what_was_seen_before_it() -> None:
@@ -283,6 +307,7 @@ def test_a_quota_shows_in_an_event_only_and_a_refused_job_in_the_answer() -> Non
         ({"model": {"uri": HUB}, "cache": {"claimName": "mine"}}, None, "ClaimNotFound"),
         ({"model": {"uri": HUB}}, {**BOUND, "status": {"phase": "Lost"}}, "PVCLost"),
         ({"model": {"uri": HUB}}, {**BOUND, "metadata": {"deletionTimestamp": "2026"}}, "PVCTerminating"),
+        ({"model": {"uri": HUB}}, {**BOUND, "metadata": {"ownerReferences": [EARLIER]}}, "PVCTerminating"),
     ],
 )
 def test_a_claim_that_cannot_be_used_says_why(spec: dict, claim: dict | None, reason: str) -> None:
