@@ -155,7 +155,7 @@ async def test_out_of_memory_splits_the_batch_and_goes_on():
 
 async def test_out_of_memory_after_the_split_fails_the_request_and_no_more():
     async with running(FakeModel()) as reranker:
-        with pytest.raises(ModelFailed, match=r"^the device's memory does not hold this request; shorten"):
+        with pytest.raises(ModelFailed, match=r"^the device ran out of memory on this request; send it "):
             await reranker.rank(ask("oom", "a", "b"))
         assert await reranker.rank(ask("fine"))
 

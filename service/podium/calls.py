@@ -9,7 +9,7 @@ import msgspec
 from opentelemetry.trace import SpanContext
 
 from podium.cache import Key, Scored
-from podium.errors import PairTooLong, TextTooLong
+from podium.errors import PairTooLong, TextTooLong, TooManyWindows
 from podium.models.base import Encoding, ModelInfo
 from podium.models.text.fitting import Limits, most_windows
 from podium.models.text.reading import TEXT_CHARACTERS
@@ -53,6 +53,8 @@ def sizes_of(request: RankRequest, limits: Limits, info: ModelInfo, *, shares: b
 
 def too_long(index: int, needed: int, limits: Limits) -> PairTooLong:
     """Return what is wrong with a pair of which something would have to be cut."""
+    if needed > limits.max_length and limits.windows is not None:
+        return TooManyWindows(index, needed, limits.max_length, limits.windows, TEXT_CHARACTERS)
     if needed > limits.max_length:
         return PairTooLong(index, needed, limits.max_length)
     return TextTooLong(index, TEXT_CHARACTERS)

@@ -34,7 +34,7 @@ AHEAD = 2
 model, made the first batches after its arrival twice as long on two cores, and the small requests in them."""
 
 _FAILED = "the model failed on this request"
-_FULL = "the device's memory does not hold this request; shorten its texts"
+_FULL = "the device ran out of memory on this request; send it again, with fewer or shorter documents"
 """What callers are told; the log has the error, which names devices and settings."""
 
 

@@ -7,7 +7,8 @@ PodiumError
 │   │   ├── EmptyDocuments     no document at all
 │   │   └── UnsupportedMedia   an image, a sound or a video
 │   ├── PairTooLong          a pair does not fit and the caller forbade cutting it
-│   │   └── TextTooLong        a text of it has more characters than are ever read
+│   │   ├── TextTooLong        a text of it has more characters than are ever read
+│   │   └── TooManyWindows     its document does not fit in as many windows as are read
 │   ├── BodyTooLarge         more bytes than `max_body_bytes`
 │   ├── BodyTimeout          headers or body did not arrive in `body_timeout_s`
 │   ├── UnsupportedEncoding  a Content-Encoding that we cannot read
@@ -88,6 +89,19 @@ class TextTooLong(PairTooLong):
             "shorten it or allow truncation",
         )
         self.index, self.tokens, self.limit = index, 0, limit
+
+
+class TooManyWindows(PairTooLong):
+    """Document `index` does not fit in `windows` windows of `limit` tokens, and cutting was forbidden."""
+
+    def __init__(self, index: int, tokens: int, limit: int, windows: int, characters: int) -> None:
+        RequestError.__init__(
+            self,
+            f"document {index} and the query need more than {windows} windows of {limit} tokens, or more "
+            f"than {characters} characters, of which no more are read; shorten the document, raise the "
+            "number of chunks or allow truncation",
+        )
+        self.index, self.tokens, self.limit = index, tokens, limit
 
 
 class BodyTooLarge(RequestError):

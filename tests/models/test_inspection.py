@@ -2,8 +2,9 @@
 
 import pytest
 from models import shared
+from models.families.configs import GTE
 from models.folders import CHAT, ENCODER, tokenizer, write, write_tensors
-from models.test_modular import ETTIN, GENERATION, SCORE, layout
+from models.modules import CLASSIFIER, ETTIN, GENERATION, SCORE, layout
 from transformers import AutoConfig
 
 from podium.models.families.table import recipe_of
@@ -61,6 +62,11 @@ def test_the_modular_layout_takes_the_folders_of_its_modules(tmp_path):
         "tokenizer.json",
     ]
     assert aside == ["5_Dense/config.json", "README.md"]
+
+
+def test_a_family_s_own_class_takes_what_its_lone_module_says(tmp_path):
+    used, _ = split(write(tmp_path, layout(**{**CLASSIFIER, "config.json": GTE})))
+    assert {"modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"} < set(used)
 
 
 def test_a_chat_template_that_is_used_counts(tmp_path):

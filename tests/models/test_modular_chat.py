@@ -85,8 +85,15 @@ def test_a_template_that_passes_any_role_is_a_classifier_s_but_no_language_model
 
 @pytest.mark.parametrize(
     "template",
-    ["{{ messages[0]['content'] }}", "{{ raise_exception('no') }}", "{% if %}", "{{ 9 ** 9 ** 9 }}"],
-    ids=["one of two", "raises", "no template", "too long"],
+    [
+        "{{ messages[0]['content'] }}",
+        "{{ raise_exception('no') }}",
+        "{% if %}",
+        "{{ 9 ** 9 ** 9 }}",
+        "{{ strftime_now('%d %b') }}{{ messages[0]['content'] }}",
+        "{{ strftime_now('%d %b') }}{{ raise_exception('no') }}",
+    ],
+    ids=["one of two", "raises", "no template", "too long", "dated, one of two", "dated, raises"],
 )
 def test_a_template_that_carries_no_pair_counts_as_none(tmp_path, template):
     recipe = made(tmp_path, {"config.json": ENCODER, "chat_template.jinja": template})
@@ -101,6 +108,13 @@ def test_a_template_that_asks_for_the_date_is_refused_unless_it_is_set(tmp_path)
     said = GENERATION[SENTENCE] | {"processing_kwargs": {"chat_template": {"date_string": "26 Jul 2024"}}}
     recipe = made(tmp_path, layout(SCORE, **{**files, SENTENCE: said}))
     assert recipe.template == Chat(source=template, arguments={"date_string": "26 Jul 2024"})
+
+
+def test_a_classifier_with_a_dated_template_and_no_modules_is_told_of_the_tokenizer_s_pair(tmp_path):
+    files = {"config.json": ENCODER, "chat_template.jinja": f"{{{{ strftime_now('%d %b') }}}}{CHAT}"}
+    told = "or set PODIUM_FAMILY=cross-encoder, which reads the tokenizer's own pair"
+    assert refusal(tmp_path, files).endswith(told)
+    assert recipe_of(read(tmp_path), "cross-encoder").template == Pair()
 
 
 def test_a_chat_template_counts_beside_modules_that_do_not(tmp_path):

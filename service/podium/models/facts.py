@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from podium.models.folder import Folder, refused
+from podium.models.folder import MODULES, Folder, refused
 from podium.models.recipe import Chat
 from podium.models.text.rendering import DatedTemplate, Messages, Renderer
 
@@ -230,15 +230,17 @@ def carries_pair(folder: Folder, chat: Chat | None = None) -> bool:
     """Whether a chat template carries a query and a document: without both it counts as none.
 
     Found out as Sentence Transformers does, by rendering pairs that differ in one of them. `chat` is the
-    folder's template with its arguments, by default without any. Raises PermanentStartError where it writes
-    the day's date.
+    folder's template with its arguments, by default without any. Raises PermanentStartError where it carries
+    a pair and writes the day's date.
     """
     chat = chat or chat_of(folder)
     try:
         return chat is not None and _carries_pair(msgspec.json.encode((chat, special_tokens(folder))))
     except DatedTemplate as error:
+        pair = ", or set PODIUM_FAMILY=cross-encoder, which reads the tokenizer's own pair"
         raise refused(
             f"the chat template of `{folder.path / str(folder.chat_template_from)}`: {error}"
+            f"{'' if MODULES in folder.json or causal(folder) else pair}"
         ) from None
 
 
@@ -296,7 +298,10 @@ def _carries_pair(asked: bytes) -> bool:
     try:
         with Renderer(chat, tokens) as renderer:
             base, *others = renderer.render(_PROBES)
-    except DatedTemplate:
+    except DatedTemplate as error:
+        base, *others = error.rendered
+        if base in others:
+            return False
         raise
     except ValueError:
         return False

@@ -29,7 +29,8 @@ def files_used(folder: Folder, recipe: Recipe) -> list[str]:
         used.add(INDEX)
     if isinstance(recipe.template, Chat) and folder.chat_template_from:
         used.add(folder.chat_template_from)
-    if recipe.family == modular.NAME and modular.uses_modules(folder):
+    in_modules = recipe.family == modular.NAME or recipe.recognised_by.endswith(MODULES)
+    if in_modules and modular.uses_modules(folder):
         sentence = (name for name in OBJECTS if name.startswith("sentence_") and folder.object(name))
         used |= {MODULES, "config_sentence_transformers.json", *sentence}
         for entry in folder.json[MODULES]:

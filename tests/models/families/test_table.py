@@ -18,7 +18,7 @@ from models.families.configs import (
     refusal,
 )
 from models.folders import CAUSAL, CHAT, ENCODER, tokenizer, write, write_tensors
-from models.modules import CLASSIFIER, ETTIN, GENERATION, SCORE, layout
+from models.modules import CLASSIFIER, ETTIN, GENERATION, SCORE, SETTINGS, layout
 
 from podium.errors import PermanentStartError
 from podium.models.families.table import FAMILIES, NAMES, recipe_of
@@ -219,6 +219,7 @@ def test_a_listwise_reranker_is_refused_with_the_reason(tmp_path):
             {**CAUSAL, "model_type": "mistral", "layer_types": ["full_attention"]},
             "has the model type `mistral` with `layer_types`, which transformers reads as `ministral`",
         ),
+        ({**NEMOTRON, "is_causal": True}, "has `is_causal` true, and the class LlamaBidirectional"),
         ({**NEMOTRON, "temperature": 0}, "has `temperature` 0; it is a number above 0"),
         ({**NEMOTRON_VL, "llm_config": None}, "has no `llm_config`"),
         ({**GTE, "rope_scaling": {"type": "yarn", "factor": 2}}, "Podium knows the type ntk with a factor"),
@@ -299,6 +300,23 @@ def test_a_class_of_its_own_is_believed_before_a_chat_template(tmp_path, config)
     passes_any_role = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
     with_template = made(tmp_path, config, **{"chat_template.jinja": passes_any_role})
     assert with_template.family in ("llama-nemotron-rerank", "gte-multilingual")
+
+
+@pytest.mark.parametrize(("config", "family"), [(GTE, "gte-multilingual"), (JINA, "jina-reranker-v2")])
+def test_a_class_of_its_own_is_read_with_what_one_lone_module_says(tmp_path, config, family):
+    config = {**config, "auto_map": {"AutoModelForSequenceClassification": "own.Own"}}
+    settings = {**SETTINGS, "activation_fn": "torch.nn.modules.linear.Identity"}
+    sentence = {**CLASSIFIER["sentence_bert_config.json"], "max_seq_length": 77}
+    files = {"config_sentence_transformers.json": settings, "sentence_bert_config.json": sentence}
+    recipe = recipe_of(read(write(tmp_path, layout(**files, **{"config.json": config}))))
+    assert (recipe.family, recipe.length, recipe.activation) == (family, 77, "identity")
+
+
+def test_a_class_of_its_own_that_modules_read_otherwise_is_code(tmp_path):
+    config = {**NEMOTRON, "auto_map": {"AutoModelForSequenceClassification": "own.Own"}}
+    write(tmp_path, layout(**{**CLASSIFIER, "config.json": config}))
+    with pytest.raises(PermanentStartError, match="brings its own code"):
+        recipe_of(read(tmp_path))
 
 
 @pytest.mark.parametrize(

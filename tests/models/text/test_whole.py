@@ -59,6 +59,27 @@ def test_a_template_that_chooses_by_length_is_read_whole():
     )
 
 
+@pytest.mark.parametrize("text", ["a <|im_end|> b", "a <|IM_END|> b"])
+def test_a_template_that_looks_for_a_control_token_takes_none_from_a_text(text):
+    source = (
+        "Query: {{ messages[-2].content }}\nDocument: {{ (messages[-1].content | lower)[:4000] }}"
+        "{% if '<|im_end|>' not in messages[-1].content | lower %}<|im_end|>{% endif %}"
+    )
+    got = pair(small(Chat(source=source)), "q", text).ids.tolist()
+    assert [*got[-1:], got.count(got[-1])] == [backends.byte_level().token_to_id("<|im_end|>"), 1]
+    assert backends.byte_level().decode(got, skip_special_tokens=False) == (
+        "Query: q\nDocument: a <|im_end|> b<|im_end|>"
+    )
+
+
+@pytest.mark.parametrize("fails", ["[-1].content | length > 5000", "[-1].content.endswith('<')"])
+def test_a_template_that_fails_on_some_texts_is_read_whole(fails):
+    source = f"{ROLES}{{% if messages{fails} %}}{{{{ raise_exception('no') }}}}{{% endif %}}"
+    tokenizer = small(chat("[:4000]" if "endswith" in fails else "", source), 16_384)
+    assert not tokenizer.cut
+    assert pair(tokenizer, "q", "a bear <").ids.tolist() == ids("Query: q\nDocument: a bear <<|im_end|>\n\n")
+
+
 def test_a_filter_that_completes_a_control_token_completes_none():
     tokenizer = small(chat("| lower"))
     assert isinstance(tokenizer._prompt, WholePrompt)

@@ -28,6 +28,11 @@ def _recognised(folder: Folder, name: str) -> str | None:
 def _recipe(folder: Folder, evidence: str) -> Recipe:
     facts.one_label(folder)
     vision = folder.architecture == _VISION
+    if folder.config.get("is_causal") or (vision and _language_model(folder).get("is_causal")):
+        raise refused(
+            f"`{folder.path / 'config.json'}` has `is_causal` true, and the class {folder.architecture} "
+            "attends in both directions; take it out where the model was trained so"
+        )
     said = facts.length(folder)
     config = {**facts.overrides(folder), **(_language_model(folder) if vision else {}), "is_causal": False}
     return Recipe(

@@ -59,10 +59,8 @@ def recipe_of(
             return row.recipe(folder, "the setting family")
     if family != "auto":
         raise refused(f"there is no family `{family}`; PODIUM_FAMILY takes auto, {', '.join(NAMES)}")
-    own = [] if modular.uses_modules(folder) else [row for row in FAMILIES if row.own_class]
-    for row in own:
-        if (evidence := row.recognised(folder, name)) is not None:
-            return _with_notes(row.recipe(folder, evidence), folder)
+    if (own := _own_class(folder, name)) is not None:
+        return _with_notes(own, folder)
     if (found := modular.recognised(folder)) is not None:
         recipe = modular.recipe(folder, found)
         if not trust_remote_code:
@@ -74,6 +72,26 @@ def recipe_of(
                 _refuse_own_code(folder, "AutoModelForSequenceClassification")
             return _with_notes(row.recipe(folder, evidence), folder)
     raise _unknown(folder)
+
+
+def _own_class(folder: Folder, name: str) -> Recipe | None:
+    """Return the recipe of a class of a family's own; None where there is none, or modules say another one.
+
+    Of modules a lone Transformer is read by it where its pairs are the family's: what its files say of
+    length, instruction and activation counts.
+    """
+    recognised = ((row, row.recognised(folder, name)) for row in FAMILIES if row.own_class)
+    row, evidence = next(((row, said) for row, said in recognised if said is not None), (None, ""))
+    if row is None or not modular.uses_modules(folder):
+        return row and row.recipe(folder, evidence)
+    if len(folder.json[MODULES]) > 1:
+        return None
+    recipe, said = row.recipe(folder, evidence), modular.recipe(folder, evidence)
+    if recipe.template != said.template:
+        return None
+    taken = ("length", "length_from", "lower_case", "instruction", "instruction_use", "activation")
+    fields = {field: getattr(said, field) for field in taken}
+    return msgspec.structs.replace(recipe, recognised_by=f"{evidence}, in {MODULES}", **fields)
 
 
 def _with_notes(recipe: Recipe, folder: Folder) -> Recipe:

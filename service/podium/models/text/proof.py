@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from podium.models.recipe import Chat, Hole, Slot, Written
 from podium.models.text.prompt import CutPrompt
 from podium.models.text.reading import TEXT_CHARACTERS
-from podium.models.text.rendering import Messages, Renderer
+from podium.models.text.rendering import DatedTemplate, Messages, Renderer
 from podium.models.text.template import Item, Parts, Reader, Segment, Texts, cut, pieces, spread
 from podium.models.text.whole import WholePrompt, by_pieces, by_rendering
 
@@ -237,13 +237,19 @@ def _parts(
 
 
 def _keeps_long(parts: Mapping[bool, Parts], renderer: Renderer) -> bool:
-    """Whether a template in parts is the template for the longest texts too."""
+    """Whether a template in parts is the template for the longest texts too; not where it fails on them."""
     ordinary: Texts = {"instruction": ORDINARY, "query": ORDINARY, "document": ORDINARY}
     cases: list[Texts] = [{**ordinary, slot: LONG} for slot in MARKS]
     cases += [{**texts, "instruction": ""} for texts in cases[1:]]
     for texts in cases:  # each by itself: an answer has its limit
         messages = Messages(texts["instruction"] or None, texts["query"], texts["document"])
-        if [Segment(tuple(parts[bool(texts["instruction"])])).text(texts)] != renderer.render([messages]):
+        try:
+            rendered = renderer.render([messages])
+        except DatedTemplate:
+            raise
+        except ValueError:
+            return False
+        if [Segment(tuple(parts[bool(texts["instruction"])])).text(texts)] != rendered:
             return False
     return True
 

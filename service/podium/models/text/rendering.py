@@ -41,14 +41,18 @@ class Messages(NamedTuple):
 
 
 class DatedTemplate(ValueError):
-    """A template writes the day's date, by which a pair's score would be another one tomorrow."""
+    """A template writes the day's date, by which a pair's score would be another one tomorrow.
 
-    def __init__(self) -> None:
+    `rendered`: the texts of today.
+    """
+
+    def __init__(self, rendered: list[str]) -> None:
         super().__init__(
             "it asks for the day's date (strftime_now), and scores would change from day to day; write a "
             "date into the template, or set its variable, often `date_string`, in "
             "`processing_kwargs.chat_template`"
         )
+        self.rendered = rendered
 
 
 class Renderer:
@@ -79,11 +83,11 @@ class Renderer:
             except BaseException:
                 self._end()
                 raise
-        if answer["dated"]:
-            raise DatedTemplate
         if "error" in answer:
             raise ValueError(f"the chat template cannot be rendered: {answer['error']}")
         rendered: list[str] = answer["rendered"]
+        if answer["dated"]:
+            raise DatedTemplate(rendered)
         return rendered
 
     def __enter__(self) -> Self:

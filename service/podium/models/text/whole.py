@@ -2,7 +2,8 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -109,11 +110,13 @@ def by_rendering(renderer: Renderer, reader: Reader) -> Whole:
 
     Wherever a control token may begin in a text, a character that it does not have is put in before it is
     rendered, and taken out of what is tokenized: a template that lowers or cuts texts completes none. As it
-    counts where a template cuts, the text is rendered without it too, which is taken where it has no other
-    control tokens. Raises InvalidRequest where there is no such character.
+    counts where a template cuts, the text is rendered without it too, which is taken where no text holds a
+    control token, it has no other ones, and the template does not fail. Raises InvalidRequest where there is
+    no such character.
     """
-    first = {token.strip()[:1] for token in reader.control.values()}
-    begins = re.compile("|".join(sorted(map(re.escape, first - {""}))) or "(?!)", re.IGNORECASE)
+    control = {token.strip() for token in reader.control.values()} - {""}
+    begins = _any_of({token[0] for token in control})
+    holds = _any_of(control)
 
     def whole(texts: Texts) -> Ids:
         held = set().union(*texts.values())
@@ -124,14 +127,24 @@ def by_rendering(renderer: Renderer, reader: Reader) -> Whole:
                 "planes 15 and 16), and this model's chat template needs one of them; leave one out"
             )
         shown = {slot: begins.sub(lambda found: found[0] + mark, text) for slot, text in texts.items()}
-        ways = [shown] if shown == texts else [texts, shown]
-        plain, *marked = renderer.render(
-            [Messages(way.get("instruction") or None, way["query"], way["document"]) for way in ways]
-        )
-        rendered = next((text for text in marked if control(text) != control(plain)), plain)
+        rendered = render(shown)
+        # a template may ask for a control token in a text and leave out its own: as many stand elsewhere
+        if shown != texts and not any(holds.search(text) for text in texts.values()):
+            with suppress(ValueError):
+                plain = render(texts)
+                rendered = plain if steered(plain) == steered(rendered) else rendered
         return ids(pieces([rendered], reader, instructed=True, mark=mark), reader, {})
 
-    def control(text: str) -> list[int]:
+    def render(texts: Texts) -> str:
+        messages = Messages(texts.get("instruction") or None, texts["query"], texts["document"])
+        return renderer.render([messages])[0]  # each by itself: an answer has its limit
+
+    def steered(text: str) -> list[int]:
         return [part for part in reader.split(text) if isinstance(part, int)]
 
     return whole
+
+
+def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
+    """Return what finds any of the texts in either case; nothing where there are none."""
+    return re.compile("|".join(sorted(map(re.escape, texts))) or "(?!)", re.IGNORECASE)
