@@ -109,7 +109,7 @@ def test_a_download_is_shaped_and_its_policy_taken_as_it_is(space: Space, operat
     assert job["spec"]["template"]["metadata"]["annotations"] == shaped["annotations"]
     assert job["spec"]["template"]["spec"]["schedulerName"] == "volcano"
     versions = space.settled()
-    policy = space.get("networkpolicies", "demo.download")["spec"]
+    policy = space.get("networkpolicies", "demo-download")["spec"]
     blocks = [peer["ipBlock"] for rule in policy["egress"] for peer in rule["to"] if "ipBlock" in peer]
     assert blocks == [
         {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]},
