@@ -13,6 +13,12 @@ import yaml
 CHARTS = Path(__file__).parents[2] / "charts"
 VERSION = tomllib.loads((CHARTS.parent / "pyproject.toml").read_text())["project"]["version"]
 
+CI = [
+    pytest.param(path.parents[1].name, path, id=f"{path.parents[1].name}-{path.stem.removesuffix('-values')}")
+    for path in sorted(CHARTS.glob("*/ci/*-values.yaml"))
+]
+"""A chart and values for it: every configuration that is supported."""
+
 
 def find() -> str | None:
     """Return the path of `helm`, from KUBEBUILDER_ASSETS or the PATH."""
@@ -53,3 +59,9 @@ def only(objects: list[Any], kind: str) -> Any:
     """Return the one object of a kind."""
     (found,) = [body for body in objects if body["kind"] == kind]
     return found
+
+
+def operator(objects: list[Any]) -> Any:
+    """Return the operator's container."""
+    (container,) = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return container

@@ -63,3 +63,9 @@ CHAT = (
     '{% elif m["role"] == "document" %}<Document>: {{ m["content"] }}{% endif %}{% endfor %}'
 )
 """A chat template with the three roles."""
+
+
+def changed(folder: Path, name: str, **fields: Any) -> Path:
+    """Change fields of a JSON file; None takes them away."""
+    said = {**json.loads((folder / name).read_text()), **fields}
+    return write(folder, {name: {key: value for key, value in said.items() if value is not None}})

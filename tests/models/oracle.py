@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from models.networks import BUILTIN
 from sentence_transformers import CrossEncoder
@@ -18,6 +19,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from podium.errors import PermanentStartError, Reason
 from podium.models.base import Model
 from podium.models.load import load
 
@@ -55,6 +57,8 @@ PAIRS: list[tuple[str, str]] = [
     ("Where? " * 12, "The giant panda lives in China; it eats bamboo. " * 3),
 ]
 """A grid of lengths, empty texts, Unicode, and what templates and pre-tokenizers stumble over."""
+WORDS = [pair for pair in PAIRS if all(pair)]
+"""Those with a word on both sides."""
 
 LONG: list[tuple[str, str]] = [
     ("what is a panda", "The giant panda lives in China; it eats bamboo. " * 40),
@@ -172,6 +176,14 @@ def expected(
 def loaded(folder: Path, dtype: str = "float32", **options: Any) -> Model:
     """Load a folder on the CPU, as a start does that says nothing of it but `options`."""
     return load(folder, uri="a folder", device="cpu", dtype=dtype, **options)
+
+
+def refusal(folder: Path, **options: Any) -> str:
+    """Return the words with which a folder is not loaded."""
+    with pytest.raises(PermanentStartError) as caught:
+        loaded(folder, **options)
+    assert (caught.value.reason, caught.value.exit_code) == (Reason.MODEL_LOAD_FAILED, 42)
+    return caught.value.message
 
 
 def scored(model: Model, pairs: Pairs, instruction: str | None = None) -> np.ndarray:

@@ -1,7 +1,6 @@
 """A folder is recognised by its evidence, and says how it scores, or is refused with the reason."""
 
 import pytest
-from models import shared
 from models.families.configs import (
     CTXL,
     GEMMA,
@@ -17,13 +16,10 @@ from models.families.configs import (
     made,
     refusal,
 )
-from models.folders import CAUSAL, CHAT, ENCODER, tokenizer, write, write_tensors
-from models.modules import CLASSIFIER, ETTIN, GENERATION, SCORE, SETTINGS, layout
+from models.folders import CAUSAL, CHAT, ENCODER, tokenizer, write_tensors
 
-from podium.errors import PermanentStartError
-from podium.models.families.table import FAMILIES, NAMES, recipe_of
-from podium.models.folder import read
-from podium.models.recipe import Own, Pair, Rows
+from podium.models.families.table import FAMILIES, NAMES
+from podium.models.recipe import Own, Rows
 
 TWO = {"id2label": {"0": "no", "1": "yes"}}
 BOTH_WAYS = {"use_bidirectional_attention": True}
@@ -261,22 +257,6 @@ def test_an_adapter_is_refused_with_the_way_out(tmp_path):
     assert "merge it into its base model" in refusal(tmp_path, ENCODER, **{"adapter_config.json": {"r": 8}})
 
 
-def test_remote_code_is_the_user_s_explicit_choice(tmp_path):
-    write(
-        tmp_path,
-        {"config.json": {**ENCODER, "auto_map": {"AutoModelForSequenceClassification": "own.Own"}}},
-    )
-    assert recipe_of(read(tmp_path), trust_remote_code=True).family == "cross-encoder"
-
-
-def test_a_chat_template_without_roles_is_left_aside_and_told(tmp_path):
-    recipe = made(tmp_path, ENCODER, **{"chat_template.jinja": "{{ messages[0]['content'] }}"})
-    assert isinstance(recipe.template, Pair)
-    assert recipe.notes == (
-        "the chat template of chat_template.jinja is left aside: it has no query and document",
-    )
-
-
 def test_one_label_of_any_number_is_one_label(tmp_path):
     recipe = made(tmp_path, {**ENCODER, "id2label": {"1": "relevant"}})
     assert recipe.config["id2label"] == {"0": "relevant"}
@@ -289,88 +269,3 @@ def test_a_problem_type_that_transformers_refuses_for_one_label_is_replaced(tmp_
 
 def test_names_are_written_once():
     assert len(set(NAMES)) == len(NAMES) == len(FAMILIES) + 1
-
-
-def test_a_chat_template_with_roles_is_believed_before_the_table(tmp_path):
-    assert made(tmp_path, QWEN3, **{"chat_template.jinja": CHAT}).family == "modular"
-
-
-@pytest.mark.parametrize("config", [NEMOTRON, NEMOTRON_VL, GTE])
-def test_a_class_of_its_own_is_believed_before_a_chat_template(tmp_path, config):
-    passes_any_role = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
-    with_template = made(tmp_path, config, **{"chat_template.jinja": passes_any_role})
-    assert with_template.family in ("llama-nemotron-rerank", "gte-multilingual")
-
-
-@pytest.mark.parametrize(("config", "family"), [(GTE, "gte-multilingual"), (JINA, "jina-reranker-v2")])
-def test_a_class_of_its_own_is_read_with_what_one_lone_module_says(tmp_path, config, family):
-    config = {**config, "auto_map": {"AutoModelForSequenceClassification": "own.Own"}}
-    settings = {**SETTINGS, "activation_fn": "torch.nn.modules.linear.Identity"}
-    sentence = {**CLASSIFIER["sentence_bert_config.json"], "max_seq_length": 77}
-    files = {"config_sentence_transformers.json": settings, "sentence_bert_config.json": sentence}
-    recipe = recipe_of(read(write(tmp_path, layout(**files, **{"config.json": config}))))
-    assert (recipe.family, recipe.length, recipe.activation) == (family, 77, "identity")
-
-
-def test_a_class_of_its_own_that_modules_read_otherwise_is_code(tmp_path):
-    config = {**NEMOTRON, "auto_map": {"AutoModelForSequenceClassification": "own.Own"}}
-    write(tmp_path, layout(**{**CLASSIFIER, "config.json": config}))
-    with pytest.raises(PermanentStartError, match="brings its own code"):
-        recipe_of(read(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("files", "loaded_by"),
-    [
-        (layout(*ETTIN), "AutoModel"),
-        (layout(SCORE, **GENERATION), "AutoModelForCausalLM"),
-        (layout(**CLASSIFIER), "AutoModelForSequenceClassification"),
-    ],
-)
-def test_code_of_its_own_behind_modules_is_the_user_s_explicit_choice(tmp_path, files, loaded_by):
-    config = {
-        **files["config.json"],
-        "model_type": "bert" if loaded_by != "AutoModelForCausalLM" else "qwen3",
-    }
-    write(tmp_path, {**files, "config.json": {**config, "auto_map": {loaded_by: "own.Own"}}})
-    with pytest.raises(PermanentStartError, match="brings its own code"):
-        recipe_of(read(tmp_path))
-    assert recipe_of(read(tmp_path), trust_remote_code=True).family == "modular"
-
-
-REAL = {
-    "bge-reranker-base": "cross-encoder",
-    "bge-reranker-large": "cross-encoder",
-    "bge-reranker-v2-m3": "cross-encoder",
-    "gte-multilingual-reranker-base": "gte-multilingual",
-    "gte-reranker-modernbert-base": "cross-encoder",
-    "jina-reranker-v2-base-multilingual": "jina-reranker-v2",
-    "llama-nemotron-rerank-1b-v2": "llama-nemotron-rerank",
-    "llama-nemotron-rerank-vl-1b-v2": "llama-nemotron-rerank",
-    "ms-marco-MiniLM-L6-v2": "cross-encoder",
-    "mxbai-rerank-base-v1": "cross-encoder",
-    "mxbai-rerank-base-v2-seq": "mxbai-rerank-v2",
-    "mxbai-rerank-large-v1": "cross-encoder",
-    "mxbai-rerank-xsmall-v1": "cross-encoder",
-    "qwen3-reranker-0.6b": "qwen3-reranker",
-    "qwen3-reranker-0.6b-seq-cls": "qwen3-reranker",
-    "qwen3-reranker-4b-seq": "qwen3-reranker",
-    "qwen3-reranker-8b": "qwen3-reranker",
-}
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_real_configs_are_recognised(tmp_path, name):
-    assert made(tmp_path, shared.config(name)).family == REAL[name]
-
-
-@pytest.mark.parametrize(
-    ("name", "named"),
-    [
-        ("jina-reranker-v3", "listwise"),
-        ("jina-reranker-v1-turbo-en", "brings its own code"),
-        ("mxbai-rerank-large-v2", "exact name"),
-    ],
-)
-def test_real_configs_that_cannot_be_scored_are_refused(tmp_path, name, named):
-    assert named in refusal(tmp_path, shared.config(name))

@@ -19,9 +19,8 @@ from rerankers import (
     with_pods,
 )
 
-from podium_operator.resource.names import OPERATOR_ANNOTATION
 from podium_operator.resource.remedies import REMEDIES
-from podium_operator.seen.observed import OPERATOR_FIELD, Contest, WarningEvent
+from podium_operator.seen.observed import WarningEvent
 
 SLOW = {"startedAt": "2026-03-01T11:00:00Z", "finishedAt": "2026-03-01T11:15:00Z"}
 TAINTED = "1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }"
@@ -249,48 +248,6 @@ def test_a_gpu_roll_that_waits_and_one_that_leaves_a_gap_say_so() -> None:
     assert "no surge none answers meanwhile" in condition_of(status, "Progressing")[2]
 
 
-def test_a_deployment_that_another_manager_holds_is_not_what_the_spec_asks_for() -> None:
-    resource = body()
-    seen = serving(settle(resource))
-    live = seen.children["Deployment", "demo"]
-    template = {**live["spec"]["template"], "metadata": {}}
-    children = {
-        **seen.children,
-        ("Deployment", "demo"): {**live, "spec": {**live["spec"], "template": template}},
-    }
-    contest = Contest(manager="kubectl", kind="Deployment", name="demo", field="spec.template")
-    label = Contest(manager="kubectl", kind="Deployment", name="demo", field="metadata.labels.x")
-    mild = msgspec.structs.replace(seen, children=children, contests=(label,))
-    assert condition_of(status_of(resource, mild), "Ready")[0] == "True"
-    held = msgspec.structs.replace(seen, children=children, contests=(label, contest))
-    status = status_of(resource, held)
-    assert condition_of(status, "Progressing")[:2] == ("True", "RollingOut")
-    assert condition_of(status, "Ready")[0] == "Unknown"
-    assert condition_of(status, "Degraded")[:2] == ("True", "ConflictingFieldManager")
-    put_right = msgspec.structs.replace(seen, contests=(label, contest))
-    assert condition_of(status_of(resource, put_right), "Ready")[0] == "True"
-
-
-def test_a_deployment_that_another_operator_holds_is_out_only_where_it_is_what_the_spec_asks_for() -> None:
-    seen = serving(settle(body()))
-    live = seen.children["Deployment", "demo"]
-    annotations = {**live["metadata"]["annotations"], OPERATOR_ANNOTATION: "elsewhere/podium"}
-    theirs = {**live, "metadata": {**live["metadata"], "annotations": annotations}}
-    contest = Contest(manager="elsewhere/podium", kind="Deployment", name="demo", field=OPERATOR_FIELD)
-    service = msgspec.structs.replace(contest, kind="Service")
-    seen = msgspec.structs.replace(
-        seen, children={**seen.children, ("Deployment", "demo"): theirs}, contests=(service, contest)
-    )
-    for spec, ready in (
-        ({}, "True"),
-        ({"engine": {"maxLength": 256}}, "Unknown"),
-        ({"replicas": 3}, "Unknown"),
-    ):
-        status = status_of(body(generation=2, **spec), seen)
-        assert condition_of(status, "Ready")[0] == ready, spec
-        assert condition_of(status, "Degraded")[1] == "AnotherOperator"
-
-
 @pytest.mark.parametrize("job", ["demo-bind", "a-bind-b-dl-1"])
 def test_only_a_binder_that_is_not_let_in_is_a_pod_without_a_node(job: str) -> None:
     resource = body(model={"uri": HUB}, gpu={})
@@ -299,11 +256,3 @@ def test_only_a_binder_that_is_not_let_in_is_a_pod_without_a_node(job: str) -> N
     event = WarningEvent(kind="Job", name=names[0], reason="FailedCreate", message="exceeded quota: pods")
     status = status_of(resource, msgspec.structs.replace(seen, warnings=(event,)))
     assert (condition_of(status, "Scheduled")[1] == "Refused") is (job == "demo-bind")
-
-
-def test_a_contest_ends_with_its_object() -> None:
-    contest = Contest(manager="cilium", kind="NetworkPolicy", name="demo", field="spec.egress")
-    for enabled in (True, False):
-        resource = body(networkPolicy={"enabled": enabled})
-        status = status_of(resource, msgspec.structs.replace(settle(resource), contests=(contest,)))
-        assert (condition_of(status, "Degraded")[1] == "ConflictingFieldManager") is enabled
