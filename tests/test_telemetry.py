@@ -207,6 +207,11 @@ def test_a_device_that_is_lost_leaves_the_other_metrics():
     assert 'podium_device_memory_bytes{state="free"} NaN' in text
 
 
+def test_what_a_start_ranks_is_no_request(server):
+    assert server.metric("podium_tokens_per_second") > 0
+    assert server.metric("podium_request_queue_seconds_count") == 0
+
+
 def test_openmetrics_is_told_on_request_with_exemplars_that_bear_the_callers_trace(server):
     trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     sent = {"traceparent": f"00-{trace}-{parent}-01"}

@@ -90,9 +90,10 @@ class Reranker:
         self._engine.start()
         self._tokenization.start()
 
-    async def rank(self, request: RankRequest) -> Ranking:
+    async def rank(self, request: RankRequest, *, counted: bool = True) -> Ranking:
         """Score every document and order them.
 
+        `counted`: whether somebody sent it, so that its wait is one of the requests' in the metrics.
         Raises Unavailable while shutting down, Overloaded, PairTooLong, DeadlineExceeded or ModelFailed.
         Cancelling it withdraws the pairs that nobody else waits for.
         """
@@ -111,7 +112,7 @@ class Reranker:
             raise DeadlineExceeded(self._request_timeout_s) from None
         finally:
             self._calls.discard(call)
-            if pairs:
+            if pairs and counted:
                 waited_s = max(0.0, call.waited_s(monotonic()))
                 self._metrics.request_queue_seconds.observe(waited_s, exemplar())
             self._leave(call, iter(pairs))

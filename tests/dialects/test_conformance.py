@@ -9,7 +9,7 @@ import pytest
 
 from podium.dialects import conformance, table
 from podium.dialects.base import superset
-from podium.dialects.parts import queries
+from podium.dialects.content import queries
 from podium.errors import InvalidRequest
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "apis.md"

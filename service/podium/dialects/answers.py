@@ -13,7 +13,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from podium.dialects.base import Context
-from podium.dialects.parts import Document, Flag, TokenUsage, flag, text_of, token_usage
+from podium.dialects.content import Document, text_of
+from podium.dialects.parts import Flag, TokenUsage, flag, token_usage
 from podium.ranking import Ranking
 
 Form = Literal["object", "string"] | None

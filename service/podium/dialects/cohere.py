@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET
 
-from podium.dialects import answers, parts
+from podium.dialects import answers, content, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
@@ -29,8 +29,8 @@ class RelevantSpans(msgspec.Struct):
 class CohereBody(msgspec.Struct):
     """A query and its documents; the second version's are strings, the first one's also objects."""
 
-    query: parts.Document
-    documents: parts.Documents
+    query: content.Document
+    documents: content.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
@@ -57,8 +57,8 @@ def parse(body: CohereBody) -> RankRequest:
         parts.limit(body.relevant_spans.max_spans, "relevant_spans.max_spans")
     max_chunks = parts.limit(body.max_chunks_per_doc, "max_chunks_per_doc")
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.documents, rank_fields=body.rank_fields),
+        queries=content.queries(body.query),
+        documents=content.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate_side=body.truncation_side,

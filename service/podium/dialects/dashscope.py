@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, sentence, status
 from podium.ranking import Ranking, RankRequest
 
@@ -15,8 +15,8 @@ from podium.ranking import Ranking, RankRequest
 class DashScopeInput(msgspec.Struct):
     """What is ranked."""
 
-    query: parts.Document
-    documents: parts.Documents
+    query: content.Document
+    documents: content.Documents
 
 
 class DashScopeParameters(msgspec.Struct):
@@ -75,11 +75,11 @@ def parse(body: DashScopeBody) -> RankRequest:
     """Read what to rank."""
     parameters = body.parameters or DashScopeParameters()
     parts.flag(parameters.return_documents, "parameters.return_documents")
-    parts.refuse_media(body.input.query, "input.query")
-    parts.refuse_media(body.input.documents, "input.documents")
+    content.refuse_media(body.input.query, "input.query")
+    content.refuse_media(body.input.documents, "input.documents")
     return RankRequest(
-        queries=parts.queries(body.input.query, "input.query"),
-        documents=parts.texts(body.input.documents, "input.documents"),
+        queries=content.queries(body.input.query, "input.query"),
+        documents=content.texts(body.input.documents, "input.documents"),
         instruction=parameters.instruct,
         top_n=parts.top_n(parameters.top_n, "parameters.top_n"),
         raw_scores=parts.raw_scores(parameters.raw_scores, parameters.use_activation, "parameters."),
@@ -102,7 +102,7 @@ def _returned(body: DashScopeBody) -> bool:
     return parts.flag(parameters.return_documents, "parameters.return_documents")
 
 
-def _as_object(document: parts.Document) -> dict[str, Any]:
+def _as_object(document: content.Document) -> dict[str, Any]:
     return {"text": document} if isinstance(document, str) else document
 
 

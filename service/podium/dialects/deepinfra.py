@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, sentence, status
 from podium.ranking import Ranking, RankRequest
 
@@ -14,7 +14,7 @@ class DeepInfraBody(msgspec.Struct):
     """Queries and documents: one query for all, or one a document."""
 
     queries: Annotated[list[str], Meta(description="one for all documents, or one a document")]
-    documents: parts.Documents
+    documents: content.Documents
     instruction: parts.Instruction = None
     raw_scores: parts.RawScores = None
     use_activation: parts.UseActivation = None
@@ -42,8 +42,8 @@ class DeepInfraError(msgspec.Struct, frozen=True):
 
 def parse(body: DeepInfraBody) -> RankRequest:
     """Read what to score."""
-    documents = parts.texts(body.documents)
-    parts.check_queries(body.queries, len(documents), "queries")
+    documents = content.texts(body.documents)
+    content.check_queries(body.queries, len(documents), "queries")
     return RankRequest(
         queries=body.queries,
         documents=documents,

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import msgspec
 
 from podium import errors
-from podium.dialects import answers, parts
+from podium.dialects import answers, content, parts
 from podium.dialects.base import Context, Dialect, ErrorDetail, Statuses, superset
 from podium.ranking import Ranking, RankRequest
 
@@ -17,8 +17,8 @@ from podium.ranking import Ranking, RankRequest
 class InfinityBody(msgspec.Struct):
     """A query and its documents."""
 
-    query: parts.Query
-    documents: parts.Documents
+    query: content.Query
+    documents: content.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
@@ -30,8 +30,8 @@ def parse(body: InfinityBody) -> RankRequest:
     """Read what to rank."""
     parts.flag(body.return_documents, "return_documents")
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.documents),
+        queries=content.queries(body.query),
+        documents=content.texts(body.documents),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
     )

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 
 from podium import errors
-from podium.dialects import answers, parts
+from podium.dialects import answers, content, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, Statuses, superset
 from podium.ranking import Ranking, RankRequest
 
@@ -16,8 +16,8 @@ from podium.ranking import Ranking, RankRequest
 class JinaBody(msgspec.Struct):
     """A query and its documents, each a string or an object with a `text`."""
 
-    query: parts.Document
-    documents: parts.Documents
+    query: content.Document
+    documents: content.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
@@ -32,11 +32,11 @@ class JinaBody(msgspec.Struct):
 def parse(body: JinaBody) -> RankRequest:
     """Read what to rank."""
     parts.flag(body.return_documents, "return_documents")
-    parts.refuse_media(body.query, "query")
-    parts.refuse_media(body.documents, "documents")
+    content.refuse_media(body.query, "query")
+    content.refuse_media(body.documents, "documents")
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.documents),
+        queries=content.queries(body.query),
+        documents=content.texts(body.documents),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate=all(

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
@@ -16,8 +16,8 @@ from podium.ranking import Ranking, RankRequest
 class LlamaCppBody(msgspec.Struct):
     """A query and its documents."""
 
-    query: parts.Query
-    documents: parts.Documents
+    query: content.Query
+    documents: content.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     raw_scores: parts.RawScores = None
@@ -43,8 +43,8 @@ class LlamaCppAnswer(msgspec.Struct, frozen=True):
 def parse(body: LlamaCppBody) -> RankRequest:
     """Read what to rank."""
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.documents),
+        queries=content.queries(body.query),
+        documents=content.texts(body.documents),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
@@ -13,8 +13,8 @@ from podium.ranking import Ranking, RankRequest
 class MixedbreadBody(msgspec.Struct):
     """A query and its input."""
 
-    query: parts.Query
-    input: parts.Documents
+    query: content.Query
+    input: content.Documents
     model: parts.Model = None
     top_k: Annotated[parts.TopN, Meta(description="how many of the best to return; null and 0: all")] = None
     return_input: Annotated[parts.Flag, Meta(description="put each input into the answer, as it came")] = None
@@ -48,8 +48,8 @@ def parse(body: MixedbreadBody) -> RankRequest:
     """Read what to rank."""
     parts.flag(body.return_input, "return_input")
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.input, "input", body.rank_fields),
+        queries=content.queries(body.query),
+        documents=content.texts(body.input, "input", body.rank_fields),
         instruction=body.instruction,
         top_n=parts.top_n(body.top_k, "top_k"),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from podium import errors
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, Statuses, superset
 from podium.ranking import Ranking, RankRequest
 
@@ -18,8 +18,8 @@ from podium.ranking import Ranking, RankRequest
 class NimBody(msgspec.Struct):
     """A query and its passages."""
 
-    query: parts.Document
-    passages: Annotated[list[parts.Document], Meta(description="what is ranked: at least one")]
+    query: content.Document
+    passages: Annotated[list[content.Document], Meta(description="what is ranked: at least one")]
     truncate: parts.Truncate = None
     top_n: parts.TopN = None
     top_k: parts.TopN = None
@@ -41,11 +41,11 @@ class NimAnswer(msgspec.Struct, frozen=True):
 
 def parse(body: NimBody) -> RankRequest:
     """Read what to rank."""
-    parts.refuse_media(body.query, "query")
-    parts.refuse_media(body.passages, "passages")
+    content.refuse_media(body.query, "query")
+    content.refuse_media(body.passages, "passages")
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.passages, "passages"),
+        queries=content.queries(body.query),
+        documents=content.texts(body.passages, "passages"),
         top_n=parts.first_of(parts.top_n, top_n=body.top_n, top_k=body.top_k),
         raw_scores=True,
         truncate=parts.truncates(body.truncate, "truncate"),

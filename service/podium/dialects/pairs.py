@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
@@ -18,7 +18,7 @@ Normalize = Annotated[parts.Flag, Meta(description="the sigmoid instead of the l
 class PairBody(msgspec.Struct):
     """One pair."""
 
-    query: parts.Query
+    query: content.Query
     passage: Annotated[str, Meta(description="what is scored")]
     normalize: Normalize = None
 
@@ -35,7 +35,7 @@ class PairAnswer(msgspec.Struct, frozen=True):
 def parse_pair(body: PairBody) -> RankRequest:
     """Read the pair."""
     return RankRequest(
-        queries=parts.queries(body.query),
+        queries=content.queries(body.query),
         documents=(body.passage,),
         raw_scores=not parts.flag(body.normalize, "normalize"),
     )
@@ -89,9 +89,9 @@ class PairsAnswer(msgspec.Struct, frozen=True):
 
 def parse_pairs(body: PairsBody) -> RankRequest:
     """Read the pairs, each with its own query."""
-    documents = parts.texts([pair.passage for pair in body.pairs], "pairs")
+    documents = content.texts([pair.passage for pair in body.pairs], "pairs")
     queries = [pair.query for pair in body.pairs]
-    parts.check_queries(queries, len(documents), "pairs", ".query")
+    content.check_queries(queries, len(documents), "pairs", ".query")
     return RankRequest(
         queries=queries,
         documents=documents,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, sentence, status
 from podium.ranking import Ranking, RankRequest
 
@@ -21,8 +21,8 @@ class PineconeParameters(msgspec.Struct):
 class PineconeBody(msgspec.Struct):
     """A query and its documents."""
 
-    query: parts.Query
-    documents: parts.Documents
+    query: content.Query
+    documents: content.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     return_documents: Annotated[
@@ -75,8 +75,8 @@ def parse(body: PineconeBody) -> RankRequest:
     parameters = body.parameters or PineconeParameters()
     parts.flag(body.return_documents, "return_documents")
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.documents, rank_fields=body.rank_fields),
+        queries=content.queries(body.query),
+        documents=content.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate=parts.truncates(parameters.truncate, "parameters.truncate"),
@@ -95,7 +95,7 @@ def respond(body: PineconeBody, ranking: Ranking, context: Context) -> PineconeA
     return PineconeAnswer(body.model or context.model, data, PineconeUsage())
 
 
-def _as_object(document: parts.Document) -> dict[str, Any]:
+def _as_object(document: content.Document) -> dict[str, Any]:
     return {"text": document} if isinstance(document, str) else document
 
 

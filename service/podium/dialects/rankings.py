@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
@@ -13,8 +13,8 @@ from podium.ranking import Ranking, RankRequest
 class RankingsBody(msgspec.Struct):
     """A query and its documents."""
 
-    query: parts.Query
-    documents: parts.Documents
+    query: content.Query
+    documents: content.Documents
     top_k: Annotated[parts.TopN, Meta(description="how many of the best to return; null and 0: all")] = None
     raw_scores: parts.RawScores = None
     use_activation: parts.UseActivation = None
@@ -37,8 +37,8 @@ class RankingsAnswer(msgspec.Struct, frozen=True):
 def parse(body: RankingsBody) -> RankRequest:
     """Read what to rank."""
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.documents),
+        queries=content.queries(body.query),
+        documents=content.texts(body.documents),
         top_n=parts.top_n(body.top_k, "top_k"),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from podium.dialects import answers, parts
+from podium.dialects import answers, content, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
@@ -15,8 +15,8 @@ from podium.ranking import Ranking, RankRequest
 class ResultsBody(msgspec.Struct):
     """A query and its documents."""
 
-    query: parts.Document
-    documents: parts.Documents
+    query: content.Document
+    documents: content.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     top_k: Annotated[parts.Whole | None, Meta(description="`top_n` under the name that Voyage gave it")] = (
@@ -53,8 +53,8 @@ def parse(body: ResultsBody) -> RankRequest:
     parts.flag(body.return_documents, "return_documents")
     max_chunks = parts.limit(body.max_chunks_per_doc, "max_chunks_per_doc")
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.documents, rank_fields=body.rank_fields),
+        queries=content.queries(body.query),
+        documents=content.texts(body.documents, rank_fields=body.rank_fields),
         top_n=parts.first_of(parts.top_n, top_n=body.top_n, top_k=body.top_k),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate=all(

@@ -8,12 +8,12 @@ from typing import Literal
 
 import msgspec
 
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.errors import InvalidRequest
 from podium.ranking import Ranking, RankRequest
 
-Texts = parts.Document | list[parts.Document]
+Texts = content.Document | list[content.Document]
 """One, or several."""
 
 
@@ -82,14 +82,14 @@ def parse(body: ScoreBody) -> RankRequest:
 
 
 def _texts(texts: Texts, field: str) -> Sequence[str]:
-    return parts.texts(texts, field) if isinstance(texts, list) else [parts.text_of(texts, field)]
+    return content.texts(texts, field) if isinstance(texts, list) else [content.text_of(texts, field)]
 
 
 def _queries(texts: Texts, field: str, count: int) -> Sequence[str]:
     if not isinstance(texts, list):
-        return parts.queries(texts, field)
-    queries = [parts.text_of(text, field, index) for index, text in enumerate(texts)]
-    parts.check_queries(queries, count, field)
+        return content.queries(texts, field)
+    queries = [content.text_of(text, field, index) for index, text in enumerate(texts)]
+    content.check_queries(queries, count, field)
     return queries
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
@@ -22,7 +22,7 @@ class IdentifiedDocument(msgspec.Struct, frozen=True, gc=False):
 class SimilarityBody(msgspec.Struct):
     """A query and its documents."""
 
-    query: parts.Query
+    query: content.Query
     documents: Annotated[list[IdentifiedDocument], Meta(description="what is ranked: at least one")]
     top_n: parts.TopN = None
 
@@ -43,8 +43,8 @@ class SimilarityAnswer(msgspec.Struct, frozen=True):
 def parse(body: SimilarityBody) -> RankRequest:
     """Read what to rank."""
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts([document.text for document in body.documents]),
+        queries=content.queries(body.query),
+        documents=content.texts([document.text for document in body.documents]),
         top_n=parts.top_n(body.top_n),
         raw_scores=True,
     )

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from podium import errors
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, Statuses, sentence, status
 from podium.ranking import Ranking, RankRequest
 
@@ -16,7 +16,7 @@ from podium.ranking import Ranking, RankRequest
 class TeiBody(msgspec.Struct):
     """A query and its texts; `top_n` and `use_activation` are no fields of TEI's, but clients send them."""
 
-    query: parts.Query
+    query: content.Query
     texts: Annotated[list[str], Meta(description="what is ranked: at least one")]
     raw_scores: parts.RawScores = None
     return_text: Annotated[parts.Flag, Meta(description="put each text into the answer")] = None
@@ -52,8 +52,8 @@ def parse(body: TeiBody) -> RankRequest:
     """Read what to rank."""
     parts.flag(body.return_text, "return_text")
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.texts, "texts"),
+        queries=content.queries(body.query),
+        documents=content.texts(body.texts, "texts"),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate=parts.truncates(body.truncate, "truncate"),

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from podium.dialects import answers, parts
+from podium.dialects import answers, content, parts
 from podium.dialects.base import Context, Dialect, ErrorBody, superset
 from podium.ranking import Ranking, RankRequest
 
@@ -16,8 +16,8 @@ from podium.ranking import Ranking, RankRequest
 class VllmBody(msgspec.Struct):
     """A query and its documents, each a string or an object with `content`."""
 
-    query: parts.Document
-    documents: str | parts.Documents
+    query: content.Document
+    documents: str | content.Documents
     model: parts.Model = None
     top_n: parts.TopN = None
     return_documents: Annotated[
@@ -37,8 +37,8 @@ def parse(body: VllmBody) -> RankRequest:
     """Read what to rank."""
     parts.flag(body.return_documents, "return_documents")
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(_documents(body)),
+        queries=content.queries(body.query),
+        documents=content.texts(_documents(body)),
         top_n=parts.top_n(body.top_n),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate_side=body.truncation_side,
@@ -58,7 +58,7 @@ def respond(body: VllmBody, ranking: Ranking, context: Context) -> answers.Resul
     return answers.results(ranking, _documents(body), context, model=body.model, form=form)
 
 
-def _documents(body: VllmBody) -> list[parts.Document]:
+def _documents(body: VllmBody) -> list[content.Document]:
     return [body.documents] if isinstance(body.documents, str) else body.documents
 
 

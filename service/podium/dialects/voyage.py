@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, sentence, status
 from podium.ranking import Ranking, RankRequest
 
@@ -16,8 +16,8 @@ from podium.ranking import Ranking, RankRequest
 class VoyageBody(msgspec.Struct):
     """A query and its documents."""
 
-    query: parts.Query
-    documents: parts.Documents
+    query: content.Query
+    documents: content.Documents
     model: parts.Model = None
     top_k: parts.TopN = None
     return_documents: parts.ReturnDocuments = None
@@ -59,8 +59,8 @@ def parse(body: VoyageBody) -> RankRequest:
     """Read what to rank."""
     parts.flag(body.return_documents, "return_documents")
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.documents),
+        queries=content.queries(body.query),
+        documents=content.texts(body.documents),
         top_n=parts.top_n(body.top_k, "top_k"),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
         truncate=parts.truncates(body.truncation, "truncation"),
@@ -71,7 +71,7 @@ def respond(body: VoyageBody, ranking: Ranking, context: Context) -> VoyageAnswe
     """Write documents best first."""
     scores = ranking.scores
     if parts.flag(body.return_documents, "return_documents"):
-        texts = parts.texts(body.documents)
+        texts = content.texts(body.documents)
         data = [VoyageResult(index, scores[index], texts[index]) for index in ranking.order]
     else:
         data = [VoyageResult(index, scores[index]) for index in ranking.order]

@@ -6,7 +6,7 @@ reads the body as JSON before it looks at the status.
 
 import msgspec
 
-from podium.dialects import parts
+from podium.dialects import content, parts
 from podium.dialects.base import Context, Dialect, sentence, status
 from podium.ranking import Ranking, RankRequest
 
@@ -14,8 +14,8 @@ from podium.ranking import Ranking, RankRequest
 class WeaviateBody(msgspec.Struct):
     """A query and its documents."""
 
-    query: parts.Query
-    documents: parts.Documents
+    query: content.Query
+    documents: content.Documents
     raw_scores: parts.RawScores = None
     use_activation: parts.UseActivation = None
 
@@ -43,15 +43,15 @@ class WeaviateError(msgspec.Struct, frozen=True):
 def parse(body: WeaviateBody) -> RankRequest:
     """Read what to score."""
     return RankRequest(
-        queries=parts.queries(body.query),
-        documents=parts.texts(body.documents),
+        queries=content.queries(body.query),
+        documents=content.texts(body.documents),
         raw_scores=parts.raw_scores(body.raw_scores, body.use_activation),
     )
 
 
 def respond(body: WeaviateBody, ranking: Ranking, context: Context) -> WeaviateAnswer:
     """Write every score, in input order."""
-    texts = parts.texts(body.documents)
+    texts = content.texts(body.documents)
     return WeaviateAnswer(
         body.query, [WeaviateScore(*pair) for pair in zip(texts, ranking.scores, strict=True)]
     )

@@ -4,14 +4,9 @@ Each function is pure and reads a `Folder`; families and the modular layout shar
 """
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Literal, NamedTuple
 
-import msgspec
-
-from podium.models.folder import MODULES, Folder, refused
-from podium.models.recipe import Chat
-from podium.models.text.rendering import DatedTemplate, Messages, Renderer
+from podium.models.folder import Folder, refused
 
 DECODERS = frozenset(
     {
@@ -226,42 +221,6 @@ def prompt(folder: Folder) -> Prompt:
     return Prompt((prompts.get(name) or None) if name is not None else None, any(prompts.values()))
 
 
-def carries_pair(folder: Folder, chat: Chat | None = None) -> bool:
-    """Whether a chat template carries a query and a document: without both it counts as none.
-
-    Found out as Sentence Transformers does, by rendering pairs that differ in one of them. `chat` is the
-    folder's template with its arguments, by default without any. Raises PermanentStartError where it carries
-    a pair and writes the day's date.
-    """
-    chat = chat or chat_of(folder)
-    try:
-        return chat is not None and _carries_pair(msgspec.json.encode((chat, special_tokens(folder))))
-    except DatedTemplate as error:
-        pair = ", or set PODIUM_FAMILY=cross-encoder, which reads the tokenizer's own pair"
-        raise refused(
-            f"the chat template of `{folder.path / str(folder.chat_template_from)}`: {error}"
-            f"{'' if MODULES in folder.json or causal(folder) else pair}"
-        ) from None
-
-
-def names_roles(folder: Folder) -> bool:
-    """Whether the chat template itself writes the names of the roles query and document.
-
-    Ordinary language models often have one that passes any role through.
-    """
-    return folder.chat_template is not None and all(
-        f"'{role}'" in folder.chat_template or f'"{role}"' in folder.chat_template
-        for role in ("query", "document")
-    )
-
-
-def chat_of(folder: Folder) -> Chat | None:
-    """Return the folder's chat template, as it is read where nothing else is said of it."""
-    if folder.chat_template is None:
-        return None
-    return Chat(source=folder.chat_template, structured=structured(folder.chat_template))
-
-
 def token(folder: Folder, word: str) -> int:
     """Return the id of a word whose logit is read; raises PermanentStartError where it is no token."""
     found = folder.token_id(word)
@@ -271,41 +230,6 @@ def token(folder: Folder, word: str) -> int:
             "tokenizer.json again"
         )
     return found
-
-
-def special_tokens(folder: Folder) -> dict[str, str]:
-    """Return the tokenizer's special tokens by their roles, which chat templates may write."""
-    said = {**folder.object("special_tokens_map.json"), **folder.object("tokenizer_config.json")}
-    tokens = {}
-    for role in ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"):
-        token = said.get(role)
-        token = token.get("content") if isinstance(token, dict) else token
-        if isinstance(token, str):
-            tokens[role] = token
-    return tokens
-
-
-_PROBES = (
-    Messages(None, "alpha", "bravo"),
-    Messages(None, "charlie", "bravo"),
-    Messages(None, "alpha", "foxtrot"),
-)
-
-
-@cache
-def _carries_pair(asked: bytes) -> bool:
-    chat, tokens = msgspec.json.decode(asked, type=tuple[Chat, dict[str, str]])
-    try:
-        with Renderer(chat, tokens) as renderer:
-            base, *others = renderer.render(_PROBES)
-    except DatedTemplate as error:
-        base, *others = error.rendered
-        if base in others:
-            return False
-        raise
-    except ValueError:
-        return False
-    return base not in others
 
 
 def logits_scaling(folder: Folder) -> float:
@@ -320,13 +244,3 @@ def logits_scaling(folder: Folder) -> float:
     if not isinstance(scaling, int | float) or not scaling > 0:
         raise refused(f"`{folder.path / 'config.json'}` has `logits_scaling` {scaling!r}; it is above 0")
     return float(scaling)
-
-
-STRUCTURED = ("content[0]", ".type", "'type'", '"type"', "item.type", "message.content[")
-"""What in a template's source tells Sentence Transformers that contents are lists of parts."""
-
-
-def structured(template: str, said: str = "auto") -> bool:
-    """Whether messages' contents are lists of parts, as `modality_config` says, else as the template
-    looks."""
-    return said == "structured" if said != "auto" else any(mark in template for mark in STRUCTURED)

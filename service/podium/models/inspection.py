@@ -3,7 +3,6 @@
 from fnmatch import fnmatchcase
 from typing import Any
 
-from podium.models import modular
 from podium.models.folder import INDEX, MODULES, OBJECTS, Folder
 from podium.models.recipe import Chat, Recipe
 
@@ -29,8 +28,7 @@ def files_used(folder: Folder, recipe: Recipe) -> list[str]:
         used.add(INDEX)
     if isinstance(recipe.template, Chat) and folder.chat_template_from:
         used.add(folder.chat_template_from)
-    in_modules = recipe.family == modular.NAME or recipe.recognised_by.endswith(MODULES)
-    if in_modules and modular.uses_modules(folder):
+    if recipe.in_modules:
         sentence = (name for name in OBJECTS if name.startswith("sentence_") and folder.object(name))
         used |= {MODULES, "config_sentence_transformers.json", *sentence}
         for entry in folder.json[MODULES]:

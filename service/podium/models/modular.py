@@ -7,7 +7,7 @@ What is not known is named and refused; nothing is skipped in silence.
 import re
 from collections.abc import Sequence
 
-from podium.models import facts, modular_head, modular_transformer
+from podium.models import chat_templates, facts, modular_head, modular_transformer
 from podium.models.folder import MODULES, Folder, refused
 from podium.models.modular_head import Module
 from podium.models.recipe import Chat, Own, Recipe, Rows
@@ -51,7 +51,9 @@ def recognised(folder: Folder) -> str | None:
                 f"{folder.architecture or 'no class'}, which has no head: it makes embeddings and scores no "
                 f"pairs; a reranker's {_SETTINGS} says `model_type` CrossEncoder"
             )
-    if (facts.names_roles(folder) or not facts.causal(folder)) and facts.carries_pair(folder):
+    # a language model's template often passes any role through
+    meant = chat_templates.names_roles(folder) or not facts.causal(folder)
+    if meant and chat_templates.carries_pair(folder):
         return f"the chat template of {folder.chat_template_from}, with the roles query and document"
     return None
 
@@ -73,6 +75,7 @@ def recipe(folder: Folder, evidence: str) -> Recipe:
     return Recipe(
         family=NAME,
         recognised_by=evidence,
+        in_modules=True,
         template=options.template,
         attention=facts.attention(folder),
         state=state,
@@ -96,8 +99,8 @@ def recipe(folder: Folder, evidence: str) -> Recipe:
 
 def _without_modules(folder: Folder, evidence: str) -> Recipe:
     """A chat template and no modules: yes against no for a language model, else the classifier's own head."""
-    chat = facts.chat_of(folder)
-    if chat is None or not facts.carries_pair(folder):
+    chat = chat_templates.chat_of(folder)
+    if chat is None or not chat_templates.carries_pair(folder):
         raise refused(
             f"`{folder.path}` has neither modules.json nor a chat template with the roles query and "
             "document, so it is no model of the modular layout; set PODIUM_FAMILY to another one"

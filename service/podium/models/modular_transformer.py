@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from podium.models import facts
+from podium.models import chat_templates, facts
 from podium.models.facts import Length
 from podium.models.folder import OBJECTS, Folder, refused
 from podium.models.modular_head import Module
@@ -175,9 +175,9 @@ def _template(
         )
     aside = _SIZES | _CALLED | {"restore_suffix"}
     arguments = {key: value for key, value in given.items() if key not in aside}
-    structured = facts.structured(folder.chat_template, str(used.get("format", "auto")))
+    structured = chat_templates.structured(folder.chat_template, str(used.get("format", "auto")))
     chat = Chat(source=folder.chat_template, structured=structured, arguments=arguments)
-    if not facts.carries_pair(folder, chat):
+    if not chat_templates.carries_pair(folder, chat):
         raise _refused(
             folder,
             file,

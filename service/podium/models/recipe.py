@@ -124,6 +124,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the row of the table of families, `modular`, or `cross-encoder`."""
     recognised_by: str
     """The evidence, as a phrase for people: "modules.json", "Qwen3ForCausalLM with yes and no, …"."""
+    in_modules: bool = False
+    """Whether modules.json of Sentence Transformers has a say in it."""
     template: Template = Pair()
     attention: Literal["bidirectional", "causal"] = "bidirectional"
     state: Literal["first", "mean", "last"] = "first"

@@ -82,16 +82,26 @@ def _own_class(folder: Folder, name: str) -> Recipe | None:
     """
     recognised = ((row, row.recognised(folder, name)) for row in FAMILIES if row.own_class)
     row, evidence = next(((row, said) for row, said in recognised if said is not None), (None, ""))
-    if row is None or not modular.uses_modules(folder):
-        return row and row.recipe(folder, evidence)
+    if row is None:
+        return None
+    if not modular.uses_modules(folder):
+        return row.recipe(folder, evidence)
     if len(folder.json[MODULES]) > 1:
         return None
     recipe, said = row.recipe(folder, evidence), modular.recipe(folder, evidence)
     if recipe.template != said.template:
         return None
-    taken = ("length", "length_from", "lower_case", "instruction", "instruction_use", "activation")
-    fields = {field: getattr(said, field) for field in taken}
-    return msgspec.structs.replace(recipe, recognised_by=f"{evidence}, in {MODULES}", **fields)
+    return msgspec.structs.replace(
+        recipe,
+        recognised_by=f"{evidence}, in {MODULES}",
+        in_modules=True,
+        length=said.length,
+        length_from=said.length_from,
+        lower_case=said.lower_case,
+        instruction=said.instruction,
+        instruction_use=said.instruction_use,
+        activation=said.activation,
+    )
 
 
 def _with_notes(recipe: Recipe, folder: Folder) -> Recipe:
