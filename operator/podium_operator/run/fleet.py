@@ -40,7 +40,10 @@ class Fleet(Collector):
         self._known.clear()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the families. May run in another thread than the rest."""
+        """Yield the families. May run in another thread than the rest.
+
+        A copy is made in one step; a list of items is not, as each of them may set off a garbage collection.
+        """
         condition = _family("condition", "The conditions of each Reranker; always 1.", "condition", "status")
         reason = _family("reason", "The reason of each condition; always 1.", "condition", "reason")
         moved = _family(
@@ -57,7 +60,7 @@ class Fleet(Collector):
         most = _family("max_replicas", "Pods at most: `maxReplicas`, else those that should run now.")
         deadline = _family("progress_deadline_seconds", "Seconds without progress until a roll is stuck.")
         attempts = _family("download_attempts", "Jobs that were started for the model's source.")
-        for who, (reranker, status, times) in list(self._known.items()):
+        for who, (reranker, status, times) in self._known.copy().items():
             spec = reranker.spec
             for each in status.conditions:
                 condition.add_metric([*who, each.type, each.status], 1)

@@ -52,7 +52,7 @@ class WorkQueue(Generic[K]):
     def depth(self) -> int:
         """Return the keys that are due and wait for a worker."""
         now = self._now()
-        return sum(1 for key, due in list(self._due.items()) if due <= now and key not in self._running)
+        return sum(1 for key, due in self._due.copy().items() if due <= now and key not in self._running)
 
     def progress(self) -> None:
         """Take note that the worker which calls this gets on with its key; anyone else may call it too."""
@@ -63,7 +63,7 @@ class WorkQueue(Generic[K]):
     def longest_s(self) -> float:
         """Return the seconds since the slowest worker began with its key or got on with it."""
         now = self._now()
-        return max((now - since for since in list(self._running.values())), default=0.0)
+        return max((now - since for since in self._running.copy().values()), default=0.0)
 
     async def run(self, workers: int) -> None:
         """Work until cancelled."""

@@ -1,13 +1,19 @@
 """Every metric of the operator stands in the documents, with its labels."""
 
+import asyncio
+import gc
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from prometheus_client.metrics import MetricWrapperBase
 from rerankers import HUB, NOW, SETTINGS, body, reranker, status_of
 
 from podium_operator.run import metrics
 from podium_operator.run.program import Program
+from podium_operator.run.workqueue import WorkQueue
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 
@@ -79,3 +85,50 @@ async def test_a_look_that_ends_after_the_lease_was_lost_tells_of_no_reranker() 
     program._reconciler = cast(Any, look)
     await program._work(("search", "demo"))
     assert value("desired_replicas") is None
+
+
+@pytest.fixture
+def collected_at_each_step() -> Iterator[list[Callable[[], None]]]:
+    """Functions that run whenever the garbage collector does, which is at every chance."""
+    meanwhile: list[Callable[[], None]] = []
+
+    def call(phase: str, _: object) -> None:
+        for each in meanwhile:
+            each()
+
+    before = gc.get_threshold()
+    gc.callbacks.append(call)
+    gc.set_threshold(1)
+    yield meanwhile
+    gc.callbacks.remove(call)
+    gc.set_threshold(*before)
+
+
+async def test_a_scrape_is_not_spoilt_by_a_look_meanwhile(
+    collected_at_each_step: list[Callable[[], None]],
+) -> None:
+    fleet, seen, status, number = metrics.Fleet(), reranker(), status_of(body()), count()
+
+    def look() -> None:
+        fleet._known["search", f"demo-{next(number)}"] = seen, status, {}
+
+    look()
+    collected_at_each_step.append(look)
+    assert list(fleet.collect())
+    assert next(number) > 10, "it was scraped without one"
+
+
+async def test_the_queue_is_counted_whatever_comes_meanwhile(
+    collected_at_each_step: list[Callable[[], None]],
+) -> None:
+    number = count()
+    queue = WorkQueue[str](lambda _: asyncio.sleep(0, None), on_error=lambda *_: None)
+
+    def come() -> None:
+        queue.add(f"demo-{next(number)}")
+
+    for _ in range(100):
+        come()
+    collected_at_each_step.append(come)
+    assert queue.depth() >= 100
+    assert next(number) > 101, "it was counted without one"
