@@ -15,6 +15,7 @@ from podium.errors import PermanentStartError, Reason
 from podium.loading import load_model
 from podium.server import app
 from podium.server.app import serve
+from podium.server.startup import MEASURED_PAIRS
 from podium.server.state import Service
 from podium.settings import Settings
 
@@ -83,6 +84,16 @@ def test_a_model_too_slow_to_be_measured_is_served():
     model.seconds_per_token = 1e-3  # half a second for the pairs that measure it
     with serving(model, request_timeout_s=0.2) as server:
         until(lambda: server.post("/v1/rerank", GOOD).status == 200)
+
+
+@pytest.mark.parametrize(
+    ("seconds_per_token", "pairs"), [(0.0, sum(MEASURED_PAIRS)), (0.01, MEASURED_PAIRS[0])]
+)
+def test_a_slow_model_is_measured_with_few_pairs(seconds_per_token, pairs):
+    model = FakeModel()
+    model.seconds_per_token = seconds_per_token
+    with serving(model) as server:
+        assert server.metric("podium_pairs_total") == pairs
 
 
 def test_a_slow_model_on_a_cpu_has_batches_that_are_worth_reading_its_weights():

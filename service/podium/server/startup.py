@@ -22,7 +22,9 @@ from podium.settings import SettingError, Settings
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-MEASURED_PAIRS = 16
+MEASURED_PAIRS = (4, 8, 16, 32)
+MEASURED_S = 1.0
+"""Seconds after which the speed is known well enough: a slow model has had batches that were full by then."""
 _TEXT = "The giant panda is a bear species endemic to China; it lives on bamboo in a few mountain ranges. "
 
 
@@ -139,10 +141,14 @@ def _tested(model: Model, service: Service) -> tuple[Model, Pace | None]:
 
 async def _measure(reranker: Reranker) -> None:
     """Rank made-up texts, so that the engine knows the model's speed before the first request."""
-    documents = [f"{number}. " + _TEXT * 4 for number in range(MEASURED_PAIRS)]
+    begun = time.monotonic()
     try:
-        for query in ("Where do pandas live?", "What do pandas eat?", "What is a panda?"):
-            await reranker.rank(RankRequest(queries=[query], documents=documents), counted=False)
+        for number in MEASURED_PAIRS:
+            documents = [f"{each}. " + _TEXT * 4 for each in range(number)]
+            request = RankRequest(queries=[f"What do {number} pandas eat?"], documents=documents)
+            await reranker.rank(request, counted=False)
+            if time.monotonic() - begun >= MEASURED_S:
+                return
     except PodiumError as error:
         # A slow device passes request_timeout_s here, and one document may still be ranked within it.
         log.warning("the model's speed is not known yet: %s", error.message)
