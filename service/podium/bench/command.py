@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -30,6 +31,9 @@ from podium.weights.fetch import expanded
 
 LEAST_S = 0.5
 """Seconds for one part of the budget at least, where loading has taken what it had."""
+
+TURNS = 8
+"""Of int8 and of the dtype that it is compared with."""
 
 
 class Step(NamedTuple):
@@ -159,6 +163,20 @@ def _steps(
         with bare.apart(folder, shape.name, dtype, texts) as window:
             add(window(seconds))
 
+    def integers(seconds: float) -> None:
+        part = seconds / (2 * TURNS + 1)
+        with (
+            bare.apart(folder, shape.name, "int8", texts) as window,
+            bare.apart(folder, shape.name, dtypes[0], texts) as other,
+        ):
+            window(0)  # its first batch sets up what later ones have
+            other(0)
+            beside, times = other(part), []
+            for _ in range(TURNS):
+                before, own, beside = beside, window(part), other(part)
+                times.append(2 * own.tokens_per_s / (before.tokens_per_s + beside.tokens_per_s))
+            add(own._replace(way=structs.replace(own.way, of_bare=median(times))))
+
     def served(dtype: str, seconds: float) -> None:
         part = seconds / (1.5 * len(CLIENTS) + 2)
         with (
@@ -191,16 +209,16 @@ def _steps(
         report.left_out.append(
             f"{shape.name}: ONNX Runtime is not installed (pip install 'podium-rerank[bench]')"
         )
+    if devices.computes_int8(device):
+        yield Step(shape.name, f"bare int8, in turns with {dtypes[0]}", 3, integers)
+    else:
+        report.left_out.append(f"{shape.name}: int8 is not for {device}")
     for dtype in reversed(dtypes):
         if full or dtype == dtypes[0]:
             parts = 1.5 * len(CLIENTS) + 2
             yield Step(shape.name, f"bare and HTTP {dtype}", parts, partial(served, dtype))
         else:
             yield Step(shape.name, f"bare {dtype}", 1, partial(unserved, dtype))
-    if devices.computes_int8(device):
-        yield Step(shape.name, "bare int8", 1, partial(unserved, "int8"))
-    else:
-        report.left_out.append(f"{shape.name}: int8 is not for {device}")
 
 
 def _family_steps(family: Family, scratch: Path, report: Report) -> Iterator[Step]:

@@ -21,7 +21,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     added_ms: float | None = None
     """Median of each request's latency less the server's own inference and tokenization for it."""
     of_bare: float | None = None
-    """Tokens per second, of what the bare model did right before and right after, in the same dtype."""
+    """Tokens per second, of what the bare model did right before and right after: in the same dtype, of int8
+    in the dtype that `auto` takes (median of several turns)."""
     memory_mib: float | None = None
     """Resident memory of the server at its peak."""
 
