@@ -47,11 +47,13 @@ def test_an_error_is_told_in_the_servers_words(browser: Browser, server: Serving
     with tab(browser) as watched:
         page = watched.page
         page.goto(url(server))
+        rank(page)
         page.get_by_label("JSON", exact=True).check()
         fill(page, '["fine", {"title": "no text"}]')
         page.get_by_role("button", name="Rank").click()
         answer = server.post("/v2/rerank", {"query": QUERY, "documents": ["fine", {"title": "no text"}]})
         expect(page.get_by_role("alert")).to_have_text(f"{answer.status}: {answer.body['message']}")
+        expect(page.locator("#results li, #times dt")).to_have_count(0)
         fill(page, "[1, ")
         page.get_by_role("button", name="Rank").click()
         expect(page.get_by_role("alert")).to_contain_text("What is typed is not JSON")

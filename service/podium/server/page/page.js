@@ -22,7 +22,11 @@ function make(tag, className, text) {
   return element
 }
 
-const keyHeader = () => $("key").value ? { authorization: "Bearer " + $("key").value } : {}
+function keyHeader() {
+  const key = $("key").value
+  if (/[^\x20-\x7e\x80-\xff]/.test(key)) throw new Error("The API key holds a character that no header may have: type it anew, or copy it without what stands around it.")
+  return key ? { authorization: "Bearer " + key } : {}
+}
 const milliseconds = value => (value < 10 ? value.toFixed(2) : Math.round(value).toLocaleString("en")) + " ms"
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`
 
@@ -82,9 +86,18 @@ async function rank() {
     show(read, took, answer.headers)
   } catch (error) {
     if (mine !== running) return
+    forget()
     $("status").textContent = ""
     $("error").textContent = error instanceof TypeError ? `The server did not answer: ${error.message}` : error.message
   }
+}
+
+// What stands there is no answer to what was asked now.
+function forget() {
+  answered = []
+  $("results").replaceChildren()
+  $("times").replaceChildren()
+  $("more").hidden = true
 }
 
 function show(answer, took, headers) {
