@@ -10,7 +10,7 @@ import msgspec
 from podium_operator.decision import Decision, decide
 from podium_operator.judge.plan import key_of
 from podium_operator.render.children import Children, render_children
-from podium_operator.resource.names import OWNER_LABEL
+from podium_operator.resource.names import CLAIM_LABEL, OWNER_LABEL
 from podium_operator.resource.reranker import Reranker, read_reranker
 from podium_operator.resource.status import RerankerStatus
 from podium_operator.seen.observed import Observed
@@ -121,6 +121,7 @@ def pod(
     scheduled: str | None = None,
     phase: str = "Running",
     container: str = "reranker",
+    claim: str = "demo-cache",
 ) -> dict[str, Any]:
     """Return a pod as the store keeps it. `scheduled`: the scheduler's complaint."""
     conditions = [{"type": "Ready", "status": str(ready), "reason": "" if ready else "ContainersNotReady"}]
@@ -133,7 +134,7 @@ def pod(
         "metadata": {
             "name": name,
             "uid": f"uid-{name}",
-            "labels": {"app.kubernetes.io/name": application, OWNER_LABEL: "demo"},
+            "labels": {"app.kubernetes.io/name": application, OWNER_LABEL: "demo", CLAIM_LABEL: claim},
             "ownerReferences": [{"uid": owner}],
             "creationTimestamp": "2026-03-01T11:00:00Z",
         },

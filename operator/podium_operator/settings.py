@@ -182,9 +182,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 def _parsed(key: str, annotation: object, value: str) -> object:
     written = str(annotation)
     try:
+        many = "tuple[" in written
+        if many and value == "null":
+            return ()  # how Helm switches a list off
         if "dict[" in written:
             return msgspec.json.decode(value, type=annotation)
-        many = "tuple[" in written
         if many and value.startswith("["):
             return msgspec.json.decode(value, type=annotation)
         given = [part.strip() for part in value.split(",") if part.strip()] if many else value

@@ -1,5 +1,6 @@
 """The charts as Helm renders them."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,26 @@ def test_a_chart_serves_as_a_dependency_with_globals(chart: str, tmp_path: Path)
     objects = template(tmp_path)
     assert objects
     assert all(body["metadata"]["labels"]["team"] == "search" for body in objects)
+
+
+@pytest.mark.parametrize(
+    ("value", "empty"),
+    [
+        ("networkPolicy.except", []),
+        ("networkPolicy.dns", []),
+        ("watchNamespaces", []),
+        ("allowedPrometheusHosts", []),
+        ("rerankerImage.pullSecrets", []),
+        ("rerankerPods.podSecurityContext", {}),
+        ("rerankerPods.securityContext", {}),
+        ("settings", {}),
+        ("podLabels", {}),
+        ("commonLabels", {}),
+    ],
+)
+def test_a_list_or_a_map_that_null_switches_off_is_empty(value: str, empty: Any) -> None:
+    null, none = (f"{value}={json.dumps(given)}" for given in (None, empty))
+    assert template("podium", "--set-json", null) == template("podium", "--set-json", none)
 
 
 def test_the_images_that_users_name_reach_the_operator() -> None:

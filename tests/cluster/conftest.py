@@ -1,13 +1,14 @@
 """One control plane for the session, one operator that watches everything, a namespace for each test."""
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from cluster.harness import ControlPlane, assets, wait_for
+from cluster.harness import ControlPlane, assets, oldest, wait_for
 from cluster.operator_process import ROOT, OperatorProcess, grant
 from cluster.space import Space
 
@@ -67,7 +68,8 @@ def control_plane() -> Iterator[ControlPlane]:
             "KUBEBUILDER_ASSETS must name a folder with etcd, kube-apiserver and kube-controller-manager; "
             "`setup-envtest use -p path` prints one"
         )
-    with tempfile.TemporaryDirectory() as folder, ControlPlane(Path(folder), programs) as plane:
+    version = oldest(programs) if os.environ.get("PODIUM_KUBERNETES") == "oldest" else None
+    with tempfile.TemporaryDirectory() as folder, ControlPlane(Path(folder), programs, version) as plane:
         install(plane, yaml.safe_load((ROOT / "manifests" / "crd.yaml").read_text()))
         for name in ADDONS:
             install(plane, addon_crd(name))

@@ -7,6 +7,7 @@ that ends every process it started.
 
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -32,6 +33,15 @@ def assets() -> Path | None:
         return None
     path = Path(folder)
     return path if all((path / program).exists() for program in ("etcd", "kube-apiserver")) else None
+
+
+def oldest(programs: Path) -> str:
+    """Return the oldest version of Kubernetes, `1.33`, that these programs can act as."""
+    command = [programs / "kube-apiserver", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"Options are: kube=(1\.\d+)\.\.", told)
+    assert found, "kube-apiserver knows no --emulated-version: it is older than 1.32"
+    return found[1]
 
 
 def free_port() -> int:
@@ -72,6 +82,8 @@ class ControlPlane:
 
     folder: Path
     programs: Path
+    version: str | None = None
+    """Which Kubernetes they act as (their own where None): its APIs, its fields and its gates."""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
 
@@ -96,6 +108,10 @@ class ControlPlane:
         """One JSON line per finished request."""
         return self.folder / "audit.jsonl"
 
+    @property
+    def _emulated(self) -> list[str]:
+        return ["--emulated-version", self.version] if self.version else []
+
     def start_etcd(self) -> None:
         """Start etcd; its data stay between a stop and a start."""
         client, peer = f"http://127.0.0.1:{self.etcd_port}", f"http://127.0.0.1:{self.etcd_peer}"
@@ -119,7 +135,7 @@ class ControlPlane:
             "--token-auth-file", str(self.folder / "tokens.csv"), "--authorization-mode", "Node,RBAC",
             "--service-cluster-ip-range", "10.96.0.0/16",
             "--audit-policy-file", str(self.folder / "audit-policy.yaml"),
-            "--audit-log-path", str(self.audit_log), "--audit-log-mode", "blocking",
+            "--audit-log-path", str(self.audit_log), "--audit-log-mode", "blocking", *self._emulated,
         )  # fmt: skip
         wait_for("API server ready", lambda: self.raw("GET", "/readyz")[0] == 200, timeout_s=60)
         wait_for("default namespace", lambda: self.get("/api/v1/namespaces/default"), timeout_s=30)
@@ -134,6 +150,7 @@ class ControlPlane:
             "--leader-elect=false", "--secure-port", "0", "--kube-api-qps", "500", "--kube-api-burst", "1000",
             "--concurrent-gc-syncs", "20", "--use-service-account-credentials=false",
             "--controllers", "*,-persistentvolume-binder-controller,-nodelifecycle,-cloud-node-lifecycle",
+            *self._emulated,
         )  # fmt: skip
 
     def start_scheduler(self, name: str) -> None:

@@ -36,6 +36,9 @@ def test_what_has_fields_is_written_as_json_and_a_list_may_be() -> None:
     assert found.dns_egress == ({"ports": [{"port": 5353, "protocol": "UDP"}]},)
     assert found.egress_except == ()
     assert found.allowed_prometheus_hosts == ("a", "b")
+    lists = [name for name, kind in FIELDS.items() if "tuple[" in str(kind)]
+    found = read_settings(dict.fromkeys(map(variable, lists), "null"))
+    assert {getattr(found, name) for name in lists} == {()}, "null, as Helm switches a list off, is none"
 
 
 @pytest.mark.parametrize(

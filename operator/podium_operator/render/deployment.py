@@ -4,7 +4,7 @@ from typing import Any
 
 from podium_operator.render.pinned import Pods, annotations
 from podium_operator.render.pod import labels, selector
-from podium_operator.render.replacing import REPLACING
+from podium_operator.render.replacing import REPLACING_ALL
 from podium_operator.resource.names import REPLICAS_ANNOTATION, ROLL_ANNOTATION
 from podium_operator.resource.reranker import Reranker
 from podium_operator.seen.observed import Body
@@ -19,16 +19,17 @@ def deployment(
     *,
     scales: bool = True,
     parked: bool = False,
-    replaces: bool = False,
+    replaces: str | None = None,
 ) -> dict[str, Any]:
     """Return the Deployment of a Reranker whose model is ready.
 
-    `scales`: an autoscaler is there, where one is asked for. `parked`: no pod runs for now. `replaces`: old
-    pods go before new ones come, whatever `rollout` says.
+    `scales`: an autoscaler is there, where one is asked for. `parked`: no pod runs for now. `replaces`: how
+    old pods go before new ones come, whatever `rollout` says.
     """
     rollout = reranker.spec.rollout
     number, mode = (0, FIXED) if parked else replicas(reranker, live, scales=scales)
     gpu = reranker.spec.gpu is not None
+    gap = "100%" if replaces == REPLACING_ALL else 1
     optional = {
         "minReadySeconds": rollout.min_ready_seconds or None,
         # False only where someone paused it: a default that is left out of an answer would look like drift.
@@ -44,7 +45,7 @@ def deployment(
             "annotations": {
                 **annotations(reranker, pods),
                 REPLICAS_ANNOTATION: mode,
-                **({ROLL_ANNOTATION: REPLACING} if replaces else {}),
+                **({ROLL_ANNOTATION: replaces} if replaces else {}),
             },
         },
         "spec": {
@@ -56,7 +57,7 @@ def deployment(
                 "rollingUpdate": {
                     # A surge pod would wait for the GPU that the old pod holds.
                     "maxSurge": 0 if replaces else _default(rollout.max_surge, 0 if gpu else 1),
-                    "maxUnavailable": 1 if replaces else _default(rollout.max_unavailable, 1 if gpu else 0),
+                    "maxUnavailable": gap if replaces else _default(rollout.max_unavailable, 1 if gpu else 0),
                 },
             },
             "template": pods.template,

@@ -16,12 +16,13 @@ from podium_operator.resource.source import Source, digest, model_source, shape
 from podium_operator.resource.spec import RerankerSpec
 from podium_operator.resource.status import Pinned
 from podium_operator.resource.workload import Gpu
-from podium_operator.seen.observed import Body, is_rolled_out
+from podium_operator.seen.observed import Body
 from podium_operator.seen.volumes import located
 from podium_operator.settings import Settings
 
 _ANNOTATIONS_BYTES = 250 * 1024
-"""What record and template may take of the 256 KiB that all annotations of an object may have."""
+"""What record and template may take of the 256 KiB that all annotations of an object may have; a spec whose
+record alone is longer is refused (`resource.validate`)."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -35,7 +36,8 @@ class Pods(msgspec.Struct, frozen=True, kw_only=True):
     """The pods that are wanted now.
 
     `up_to_date`: whether today's code and settings would make the same; None where there are none yet.
-    `rolled`: when an upgrade moved them. `turn`: "taken" where it moves them now, "awaited" where it would.
+    `rolled`: when an upgrade moved them to what today's code makes. `turn`: "taken" where it moves them now,
+    "awaited" where it would.
     """
 
     pinned: Pinned
@@ -70,11 +72,11 @@ def wanted_pods(
         return Pods(pinned=pinned, template=template, up_to_date=template == fresh if live else None)
     pinned = msgspec.structs.replace(record.pinned, shape=today.shape)
     template = _kept_template(live, fresh) or pod_template(reranker, source, pinned)
-    # Once the pods are all there the upgrade is over: later scaling or trouble holds nobody else up.
-    rolled = None if is_rolled_out(live) else live["metadata"]["annotations"].get(ROLLED_ANNOTATION)
     if template == fresh:
+        # Kept for as long as these are today's pods: where they fail later, no other Reranker gets such.
+        rolled = live["metadata"]["annotations"].get(ROLLED_ANNOTATION)
         return Pods(pinned=today, template=template, up_to_date=True, rolled=rolled)
-    kept = Pods(pinned=pinned, template=template, up_to_date=False, rolled=rolled)
+    kept = Pods(pinned=pinned, template=template, up_to_date=False)
     if not _rolls(reranker, settings):
         return kept
     if reranker.desired_replicas == 0:

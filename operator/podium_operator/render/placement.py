@@ -8,22 +8,18 @@ from podium_operator.resource.fields import Toleration
 from podium_operator.resource.names import CLAIM_LABEL
 from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.reranker import Reranker
-from podium_operator.resource.source import Source, digest
+from podium_operator.resource.source import Source, claim_label
 from podium_operator.resource.workload import Gpu
 
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 _MIB = 1024 * 1024
-_LABEL_LENGTH = 63
 
 
 def claim_labels(source: Source) -> dict[str, str]:
-    """Return the label by which pods find the node of their claim; none where they need not share one.
-
-    A claim's name may be longer than a label's value.
-    """
+    """Return the label by which pods find the node of their claim; none where they need not share one."""
     if not source.one_node or source.claim is None:
         return {}
-    return {CLAIM_LABEL: source.claim if len(source.claim) <= _LABEL_LENGTH else digest(source.claim, 16)}
+    return {CLAIM_LABEL: claim_label(source.claim)}
 
 
 def tolerations(reranker: Reranker, extra: list[Toleration] | None = None) -> list[dict[str, Any]]:

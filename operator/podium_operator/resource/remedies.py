@@ -44,7 +44,9 @@ REMEDIES = {
     "NameConflict": "delete or rename that object, or give the Reranker another name",
     "ReadWriteOnceNoRoom": "make room on that node or uncordon it; pods on a claim with ReadWriteMany are "
     "bound to no node",
-    "ClaimNotResizable": "set allowVolumeExpansion on the StorageClass, or set cache.size back",
+    "ClaimNotResizable": "allow it to grow (allowVolumeExpansion: true on its StorageClass, more quota), and "
+    "it does so by itself; else set suspend to true, delete the claim and set suspend back: it is made and "
+    "filled anew in that size",
     "ConflictingFieldManager": "stop the other manager from writing that field, or set it in the Reranker",
     "AnotherOperator": "uninstall one of the two releases (each Lease is named namespace/name), or give them "
     "different watchNamespaces",

@@ -13,6 +13,7 @@ MODELS_DIR = "/models"
 
 _SHAPING = ("model", "gpu", "engine", "scheduling", "probes", "termination", "auth", "podTemplate")
 _FETCHING = ("model", "gpu", "engine", "scheduling")
+_LABEL_LENGTH = 63
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +39,11 @@ def digest(value: object, length: int = 10) -> str:
 def own_claim_name(name: str) -> str:
     """Return the name of the claim that is made for a Reranker."""
     return f"{name}-cache"
+
+
+def claim_label(claim: str) -> str:
+    """Return the value of the label by which pods show their claim, whose name may be longer than a label."""
+    return claim if len(claim) <= _LABEL_LENGTH else digest(claim, 16)
 
 
 def model_source(reranker: Reranker) -> Source:

@@ -8,6 +8,7 @@ import msgspec
 from podium_operator.resource.overlay import ADMITTED, misshapen, unsafe
 from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.reranker import Reranker
+from podium_operator.resource.source import shape
 from podium_operator.settings import Settings
 
 OWN_SETTINGS = frozenset(
@@ -64,6 +65,10 @@ _PROFILES = ("container.apparmor.security.beta.kubernetes.io/", "seccomp.securit
 """Annotations that older clusters take for a container's profile."""
 
 
+_SHAPE_BYTES = 240 * 1024
+"""What the spec's part of the pods may take: an annotation of the Deployment keeps it (`render.pinned`), and
+all annotations of an object may have 256 KiB."""
+
 _LEVELS = 64
 """Objects and lists within each other that a field of the spec may hold; a pod has some ten."""
 
@@ -86,6 +91,7 @@ def find_problem(reranker: Reranker, settings: Settings) -> Problem | None:
         or _strips_problem(reranker, settings)
         or _prometheus_problem(reranker, settings)
         or _settings_problem(reranker)
+        or _length_problem(reranker)
     )
 
 
@@ -243,3 +249,14 @@ def _settings_problem(reranker: Reranker) -> Problem | None:
                 "InvalidSpec", f"engine.settings.{name} is no setting of the service; it has {known}"
             )
     return None
+
+
+def _length_problem(reranker: Reranker) -> Problem | None:
+    size = len(msgspec.json.encode(shape(reranker.raw)))
+    if size <= _SHAPE_BYTES:
+        return None
+    return Problem(
+        "InvalidSpec",
+        f"what shapes the pods takes {size} bytes, and their Deployment can keep {_SHAPE_BYTES}: move long "
+        "values of engine.env (or of podTemplate) into a ConfigMap that engine.envFrom names",
+    )

@@ -7,17 +7,19 @@ from podium_operator.resource.status import DownloadStatus
 from podium_operator.seen.observed import Body, Observed
 from podium_operator.seen.pod_causes import Cause, pod_cause
 from podium_operator.seen.scheduler_words import schedule_cause
+from podium_operator.seen.volumes import volume_waits
 
 
 def download_trouble(
     reranker: Reranker, source: Source, observed: Observed, pods: list[Body]
 ) -> Cause | None:
     """Return why a Job that neither succeeded nor failed does not get on; the newest pod speaks first."""
+    waits = {pod["metadata"]["name"]: cause for pod, cause in volume_waits(reranker, source, observed)}
     for pod in reversed(pods):
         unplaced = schedule_cause(pod, None)
         if unplaced:
             return Cause("Unschedulable", unplaced.message)
-        cause = pod_cause(pod)
+        cause = pod_cause(pod) or waits.get(pod["metadata"]["name"])
         if cause:
             return cause
         if pod.get("status", {}).get("phase") == "Running":

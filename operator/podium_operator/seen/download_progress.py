@@ -21,6 +21,8 @@ from podium_operator.seen.observed import Body, Observed, condition, condition_i
 from podium_operator.seen.pod_causes import Cause, pod_cause, termination
 
 FIRST_RETRY_S = 10.0
+_UNBOUND = "PVCPending"
+"""Reason of a claim without a volume, which a binder's failure bears too, and no download's."""
 
 
 class CacheProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +73,7 @@ def _claim_trouble(reranker: Reranker, source: Source, observed: Observed) -> Ca
             return Cause("ClaimNotFound", f"claim {source.claim} does not exist")
         if refusal:
             return Cause("Refused", f"claim {source.claim} was refused: {refusal.message}")
-        return Cause("PVCPending", f"claim {source.claim} is being made")
+        return Cause(_UNBOUND, f"claim {source.claim} is being made")
     if claim["metadata"].get("deletionTimestamp"):
         return Cause("PVCTerminating", f"claim {source.claim} is being deleted, and pods still have it")
     if is_leaving(reranker, claim):
@@ -122,6 +124,9 @@ def _download(
     bound = (observed.claim or {}).get("status", {}).get("phase") == "Bound"
     if job is None and reranker.spec.gpu and not bound:
         return _binding(reranker, source, observed, known, now, retry_max_s)
+    if known.last_failure and known.last_failure.reason == _UNBOUND:
+        # The binder's: it says nothing of the download, and is over.
+        known = msgspec.structs.replace(known, last_failure=None)
     if job is None:
         return _starting(reranker, source, observed, known)
     outdated = job["metadata"].get("annotations", {}).get(SHAPE_ANNOTATION) != job_shape(reranker.raw)
@@ -146,12 +151,12 @@ def _binding(
         causes = [cause.message for cause in map(pod_cause, reversed(pods_of_job(observed, job))) if cause]
         why = causes[0] if causes else failed.get("message", "")
         message = f"Job {name}, which binds claim {source.claim}, failed: {why}".rstrip(". ")
-        cause = Cause("PVCPending", message)
+        cause = Cause(_UNBOUND, message)
         found = _ended(reranker, job, failed, cause, known, now, retry_max_s)
         return msgspec.structs.replace(found, binder=found.retry_at is not None)
     message = f"claim {source.claim} waits for a node with a GPU, where {name} may run"
     return CacheProgress(
-        state="Pending", reason="PVCPending", message=message, binder=True, attempt=known.attempts,
+        state="Pending", reason=_UNBOUND, message=message, binder=True, attempt=known.attempts,
         failure=known.last_failure,
     )  # fmt: skip
 

@@ -16,6 +16,8 @@ _OTHERS_HAVE_NONE = (
     "the nodes without such a taint have too few GPUs, taken or free: if those with it do too, add a node or "
     "ask for fewer"
 )
+_CORDONED = "were unschedulable"
+_MAY_BE_CORDONED = "a node is cordoned, maybe the one that would do: uncordon it"
 
 BOUND_ELSEWHERE = re.compile(
     "volume node affinity conflict|PersistentVolume's node affinity|ReadWriteOncePod access mode"
@@ -26,12 +28,13 @@ BOUND_ELSEWHERE = re.compile(
 def lacks_room(pod: Body) -> bool:
     """Whether a pod has no node because a node's room is taken, by what runs there and not by its own size.
 
-    A cordoned node may be the one in question: then nothing is known.
+    While a node is cordoned nothing is known: it may be the claim's, and another one the one without room.
+    The words name no node, and a cordon hides whatever else its node lacks.
     """
     scheduled = condition(pod, "PodScheduled") or {}
     message = scheduled.get("message", "") if scheduled.get("status") == "False" else ""
     complaints, _, preemption = message.partition(". ")
-    if "were unschedulable" in complaints:
+    if _CORDONED in complaints:
         return False
     if "ReadWriteOncePod access mode" in complaints:
         return True
@@ -52,7 +55,9 @@ def schedule_cause(pod: Body, gpu_resource: str | None) -> Cause | None:
         return None
     reason, doubt = _reason(scheduled["message"], gpu_resource)
     words = f"pod {pod['metadata']['name']}: {clean(scheduled['message'])}"
-    return Cause(reason, f"{words.rstrip('.')}; {doubt}" if doubt else words)
+    hints = [doubt, _MAY_BE_CORDONED if _CORDONED in scheduled["message"] else ""]
+    told = [hint for hint in hints if hint]
+    return Cause(reason, "; ".join([words.rstrip("."), *told]) if told else words)
 
 
 def _reason(message: str, gpu_resource: str | None) -> tuple[str, str]:

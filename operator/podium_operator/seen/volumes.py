@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from podium_operator.resource.names import DOWNLOAD, SERVING
+from podium_operator.resource.names import CLAIM_LABEL, DOWNLOAD, SERVING
 from podium_operator.resource.reranker import Reranker
-from podium_operator.resource.source import Source, model_source
+from podium_operator.resource.source import Source, claim_label, model_source
 from podium_operator.seen.observed import Body, Observed, condition
 from podium_operator.seen.pod_causes import Cause, clean, lost_node
 from podium_operator.seen.scheduler_words import BOUND_ELSEWHERE
@@ -18,6 +18,12 @@ _IN_USE = re.compile(
     r"Multi-Attach|(already|currently|exclusively|is) attached|already (being )?used|\bin use\b|VolumeInUse"
 )
 """What attach controllers and drivers of clouds say of a disk that another node has."""
+_MOUNTED = ("Running", "Succeeded")
+"""Phases of a pod that has its volumes, or had them."""
+_HELD = (
+    "; the old pods hold it until this download is done: set suspend to true meanwhile, or make room on "
+    "their node and delete this pod, which then goes there"
+)
 
 
 def located(reranker: Reranker, claim: Body | None) -> Source:
@@ -62,12 +68,24 @@ def asked_size(claim: Body | None) -> str | None:
     return None if size is None else str(size)
 
 
-def claim_node(observed: Observed) -> str | None:
-    """Return the node where a pod has the claim's volume now, or had it last; None where no pod tells."""
-    pods = [*observed.pods_of(DOWNLOAD), *observed.pods_of(SERVING)]
-    placed = [pod for pod in pods if pod.get("status", {}).get("phase") in ("Running", "Succeeded")]
-    nodes = [pod.get("spec", {}).get("nodeName") for pod in placed]
-    return next((str(node) for node in reversed(nodes) if node), None)
+def claim_node(reranker: Reranker, source: Source, observed: Observed) -> str | None:
+    """Return the node where a pod has the volume of the claim (of one node) now or had it last, else the one
+    that status remembers of this very claim; None where neither tells.
+    """
+    pods = [pod for pod in _sharing(source, observed) if pod.get("status", {}).get("phase") in _MOUNTED]
+    nodes = [pod.get("spec", {}).get("nodeName") for pod in pods]
+    known = reranker.status.cache
+    remembered = known.node if known and known.claim_name == source.claim else None
+    return next((str(node) for node in reversed(nodes) if node), remembered)
+
+
+def _sharing(source: Source, observed: Observed) -> list[Body]:
+    """Return the pods that mount the claim of one node, those of downloads first: of another claim, which the
+    Reranker had before, they tell nothing.
+    """
+    pods = (*observed.pods_of(DOWNLOAD), *observed.pods_of(SERVING))
+    label = claim_label(source.claim or "")
+    return [pod for pod in pods if pod["metadata"]["labels"].get(CLAIM_LABEL) == label]
 
 
 def waits_for_attachment(pod: Body, observed: Observed) -> str | None:
@@ -88,17 +106,29 @@ def waits_for_node(pod: Body) -> str | None:
     return clean(message) if BOUND_ELSEWHERE.search(message) else None
 
 
-def volume_waits(observed: Observed, claim: str | None, node: str | None) -> Iterator[Cause]:
-    """Yield one cause for each serving pod that waits for the claim's volume, which `node` has."""
-    where = f"node {node} has the volume of claim {claim}" if node else f"claim {claim} is bound to a node"
+def volume_waits(reranker: Reranker, source: Source, observed: Observed) -> Iterator[tuple[Body, Cause]]:
+    """Yield each pod that waits for the volume of a claim of one node, with the cause; downloads first."""
+    if not one_node(reranker, source, observed.claim):
+        return
+    node, sharing = claim_node(reranker, source, observed), _sharing(source, observed)
+    has = f"node {node} has the volume of claim {source.claim}"
+    where = has if node else f"claim {source.claim} is bound to a node"
     gone = f"; {_out_of_service(node)}" if node and node in _lost_nodes(observed.pods) else ""
-    for pod in observed.pods_of(SERVING):
-        if pod["metadata"].get("deletionTimestamp"):
-            continue
-        words = waits_for_node(pod) or waits_for_attachment(pod, observed)
+    staying = [pod for pod in sharing if not pod["metadata"].get("deletionTimestamp")]
+    serves = any(not _downloads(pod) and pod.get("spec", {}).get("nodeName") for pod in staying)
+    handed_on = one_pod(reranker, source, observed.claim)
+    for pod in staying:
+        attaching = waits_for_attachment(pod, observed)
+        # A claim of one pod is given to the download as soon as the old pod has gone, see Progressing.
+        words = attaching or (None if _downloads(pod) and handed_on else waits_for_node(pod))
         if words:
             said = f"pod {pod['metadata']['name']}: {words.rstrip('.')}"
-            yield Cause("ReadWriteOnceNoRoom", f"{where}, {said}{gone}")
+            held = _HELD if attaching and serves and _downloads(pod) else ""
+            yield pod, Cause("ReadWriteOnceNoRoom", f"{where}, {said}{gone or held}")
+
+
+def _downloads(pod: Body) -> bool:
+    return bool(pod["metadata"]["labels"].get("app.kubernetes.io/name") == DOWNLOAD)
 
 
 def _out_of_service(node: str) -> str:

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
+from podium_operator.render.pinned import is_made_for
 from podium_operator.resource.quantity import parse_quantity
 from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.source import own_claim_name
@@ -42,8 +45,19 @@ def _degradations(view: View) -> Iterator[Cause]:
     if view.reranker.spec.monitoring.service_monitor.enabled and "ServiceMonitor" not in observed.addons:
         message = "monitoring.serviceMonitor needs the API monitoring.coreos.com/v1, which is not installed"
         yield Cause("APINotInstalled", message)
+    if _lost_its_claims(view):
+        message = "the API server left gpu.resourceClaims out: it has no dynamic resource allocation"
+        yield Cause("APINotInstalled", f"{message} (resource.k8s.io/v1, Kubernetes 1.34)")
     yield from _no_room(view)
     yield from _partial(view)
+
+
+def _lost_its_claims(view: View) -> bool:
+    """Whether the API server dropped the claims of devices that pods were to use; it says nothing of it."""
+    gpu, live = view.reranker.spec.gpu, view.deployment
+    if live is None or gpu is None or not gpu.resource_claims or not is_made_for(view.reranker, live):
+        return False
+    return not live["spec"]["template"]["spec"].get("resourceClaims")
 
 
 def _asks_for_more(view: View, claim: ObjectKey) -> bool:
@@ -54,12 +68,10 @@ def _asks_for_more(view: View, claim: ObjectKey) -> bool:
 
 def _no_room(view: View) -> Iterator[Cause]:
     """The pods that wait for the volume of a claim of one node; one of them speaks for all."""
-    if not view.on_one_node:
-        return
-    found = list(volume_waits(view.observed, view.source.claim, view.claim_node))
+    found = [cause for _, cause in volume_waits(view.reranker, view.source, view.observed)]
     if found:
         more = f" ({len(found)} pods wait)" if len(found) > 1 else ""
-        yield Cause("ReadWriteOnceNoRoom", found[0].message + more)
+        yield msgspec.structs.replace(found[0], message=found[0].message + more)
 
 
 def _partial(view: View) -> Iterator[Cause]:
@@ -69,6 +81,7 @@ def _partial(view: View) -> Iterator[Cause]:
     cause = next(pod_troubles(view), None)
     rolling = int(view.numbers.get("updatedReplicas", 0)) < view.desired
     if cause:
-        yield Cause("PartiallyAvailable", f"{view.ready} of {view.desired} pods answer; {cause.message}")
+        # The pod's own reason, which alerts look for.
+        yield Cause(cause.reason, f"{view.ready} of {view.desired} pods answer; {cause.message}")
     elif view.ready < view.desired and not rolling:
         yield Cause("PartiallyAvailable", f"{view.ready} of {view.desired} pods answer")

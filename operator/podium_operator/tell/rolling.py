@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from podium_operator.render.pinned import is_made_for
-from podium_operator.render.replacing import is_replacing
+from podium_operator.render.replacing import REPLACING_ALL, is_past_deadline, replacing
 from podium_operator.resource.remedies import with_remedy
 from podium_operator.resource.status import ConditionType
 from podium_operator.seen.observed import (
@@ -11,13 +11,14 @@ from podium_operator.seen.observed import (
     Body,
     ObjectKey,
     condition,
-    condition_is,
     is_rolled_out,
 )
 from podium_operator.seen.volumes import one_pod
 from podium_operator.tell.view import Verdict, View, unplaced_pods
 
 _OUT = "RolloutComplete"
+_SERVE = ("Deployment", "Service")
+"""Children without which nobody is served as the spec says."""
 
 
 def is_out(view: View) -> bool:
@@ -27,18 +28,22 @@ def is_out(view: View) -> bool:
         return False
     if not view.progress.ready or live is None:
         return False
-    return not _is_anothers(view) and (is_rolled_out(live) or _was_out(view, live))
+    return _anothers(view, live) is None and (is_rolled_out(live) or _was_out(view, live))
 
 
-def _is_anothers(view: View) -> bool:
-    """Whether another manager has the Deployment's pods as it likes, until they are put right."""
-    live, key = view.deployment, ("Deployment", view.reranker.name)
-    if live is None or key not in view.open:
-        return False
-    fields = [field.field for field in view.observed.contests if (field.kind, field.name) == key]
-    if OPERATOR_FIELD in fields and not _is_as_asked(view, live):
-        return True
-    return any(field.startswith("spec") for field in fields)
+def _anothers(view: View, live: Body) -> str | None:
+    """Return the kind of what another manager has as it likes, until it is put right: the pods, or the way
+    to them.
+    """
+    for contest in view.observed.contests:
+        kind, name = contest.kind, contest.name
+        if kind not in _SERVE or name != view.reranker.name or (kind, name) not in view.open:
+            continue
+        if contest.field.startswith("spec"):
+            return kind
+        if (kind, contest.field) == ("Deployment", OPERATOR_FIELD) and not _is_as_asked(view, live):
+            return kind
+    return None
 
 
 def _is_as_asked(view: View, live: Body) -> bool:
@@ -72,9 +77,9 @@ def _was_out(view: View, live: Body) -> bool:
 
 def is_late(view: View, told: Verdict) -> bool:
     """Whether a roll got no further within the deadline, for whatever reason."""
-    live = view.deployment or {}
-    waits = told.reason == "WaitingForGPU" and condition_is(live, "Progressing", "False")
-    return told.reason == "ProgressDeadlineExceeded" or (waits and not is_replacing(live))
+    live = view.deployment
+    waits = told.reason == "WaitingForGPU" and live is not None and is_past_deadline(live)
+    return waits or told.reason == "ProgressDeadlineExceeded"
 
 
 def progressing(view: View) -> Verdict:
@@ -114,10 +119,10 @@ def _roll(view: View, live: Body) -> Verdict:
         return Verdict(
             "False", "Paused", "rollout.paused holds changes of the pods back; set it to false to go on"
         )
-    if _is_anothers(view):
-        return Verdict(
-            "True", "RollingOut", "another manager changed the Deployment, which is put right, see Degraded"
-        )
+    taken = _anothers(view, live)
+    if taken:
+        message = f"another manager changed the {taken}, which is put right, see Degraded"
+        return Verdict("True", "RollingOut", message)
     numbers, wanted = view.numbers, int(live["spec"].get("replicas", 1))
     updated = int(numbers.get("updatedReplicas", 0))
     if is_rolled_out(live) and view.waits_for:
@@ -131,7 +136,7 @@ def _roll(view: View, live: Body) -> Verdict:
         if any(cause.reason == "InsufficientGPU" for cause in unplaced_pods(view)):
             message = f"{updated} of {wanted} pods are new, the next one waits for a GPU"
             return Verdict("False", "WaitingForGPU", with_remedy("InsufficientGPU", message))
-        if condition_is(live, "Progressing", "False") and not is_replacing(live):
+        if is_past_deadline(live):
             message = f"{updated} of {wanted} pods are new; no progress within the deadline"
             reason = "ProgressDeadlineExceeded"
             return Verdict("False", reason, with_remedy(reason, message))
@@ -141,8 +146,12 @@ def _roll(view: View, live: Body) -> Verdict:
 def _gap(view: View, live: Body) -> str:
     """Return what a roll costs where pods go before their successors come."""
     spec = view.reranker.spec
-    none = "none answers meanwhile" if view.desired == 1 else "fewer answer meanwhile"
-    if is_replacing(live):
+    mode = replacing(live)
+    one = view.desired == 1 or mode == REPLACING_ALL
+    none = "none answers meanwhile" if one else "fewer answer meanwhile"
+    if mode == REPLACING_ALL:
+        return f"; old pods hold claim {view.source.claim} on another node, so all of them go first: {none}"
+    if mode:
         return f"; the node of claim {view.source.claim} has no room for more, so old pods go first: {none}"
     surge = str(spec.rollout.max_surge) if spec.rollout.max_surge is not None else "0"
     if spec.gpu is not None and view.desired == 1 and surge in ("0", "0%"):

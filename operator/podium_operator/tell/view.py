@@ -75,9 +75,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def claim_node(self) -> str | None:
-        """The node that has the claim's volume, as pods tell or status remembers."""
-        known = self.reranker.status.cache
-        return claim_node(self.observed) or (known.node if known else None)
+        """The node that has the claim's volume, as its pods tell or status remembers."""
+        return claim_node(self.reranker, self.source, self.observed)
 
     @property
     def desired(self) -> int:

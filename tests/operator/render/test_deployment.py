@@ -234,7 +234,9 @@ def test_told_to_roll_pods_move_when_it_is_their_turn_and_at_once_where_there_ar
     numbers = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), 1)
     out = with_status(moving, "Deployment", "demo", observedGeneration=9, **numbers)
     ended = after(body(**roll), out, UPGRADED)
-    assert ROLLED_ANNOTATION not in ended["metadata"]["annotations"], "a later roll of it holds up nobody"
+    assert ROLLED_ANNOTATION in ended["metadata"]["annotations"], "they may fail later, and hold others up"
+    newer = after(body(rollout={"onUpgrade": "Keep"}), out, SETTINGS)
+    assert ROLLED_ANNOTATION not in newer["metadata"]["annotations"], "of today's pods alone"
     none = {**roll, "suspend": True}
     asleep = settle(body(**none))
     moved = look(body(**none), msgspec.structs.replace(asleep, rolling="other"), UPGRADED)

@@ -59,9 +59,34 @@ def test_without_room_for_both_the_old_pod_goes_first_once_the_deadline_is_over(
     assert strategy(rolling(*pods)) == {"maxSurge": 0, "maxUnavailable": 1}
 
 
-def test_a_volume_that_the_old_pod_holds_on_another_node_is_the_same_want_of_room() -> None:
+@pytest.mark.parametrize("more", [{}, {"gpu": {}}], ids=["a-surge", "none"])
+def test_of_a_disk_that_another_node_has_all_old_pods_go_as_the_last_one_lets_it_go(more: dict) -> None:
+    """With one of two gone the other would still hold it, and the new pod wait for ever."""
+    resource = body(model={"uri": HUB}, replicas=2, **more)
     new = one("demo-new-1", node="node-2", phase="Pending")
-    assert strategy(rolling(OLD, new, warnings=(ATTACHED,))) == {"maxSurge": 0, "maxUnavailable": 1}
+    seen = rolling(OLD, one("demo-old-2", ready=True), new, resource=resource, warnings=(ATTACHED,))
+    everything = {"maxSurge": 0, "maxUnavailable": "100%"}
+    assert strategy(seen, resource) == everything
+    switched = settle(resource, **msgspec.structs.asdict(seen))
+    rest: Any = {"pods": (new,), "warnings": ()}
+    assert strategy(msgspec.structs.replace(switched, **rest), resource) is None, "until the roll is over"
+    message = condition_of(status_of(resource, switched), "Progressing")[2]
+    assert "old pods hold claim demo-cache on another node, so all of them go first: none answers" in message
+
+
+def test_a_strategy_without_numbers_is_put_right_like_any_other() -> None:
+    """`kubectl patch` to Recreate takes them out; the apply names the type beside them."""
+    seen = rolling(OLD, one("demo-new-1", scheduled=FULL))
+    live = seen.children["Deployment", "demo"]
+    children = {**seen.children, ("Deployment", "demo"): {**live, "spec": {**live["spec"]}}}
+    children["Deployment", "demo"]["spec"]["strategy"] = {"type": "Recreate"}
+    decision = look(CACHED, msgspec.structs.replace(seen, children=children))
+    assert decision.view.problem is None
+    (apply,) = decision.plan.applies
+    assert apply.manifest["spec"]["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+    }
 
 
 @pytest.mark.parametrize(
@@ -85,15 +110,43 @@ def test_the_switch_lasts_until_the_roll_is_over_and_tells_of_its_gap() -> None:
     switched = settle(CACHED, **msgspec.structs.asdict(rolling(OLD, one("demo-new-1", scheduled=FULL))))
     live = switched.children["Deployment", "demo"]
     assert live["metadata"]["annotations"]["podium.sh/roll"] == "replacing"
-    going = numbers(switched, replicas=1, updatedReplicas=1, conditions=[LATE])  # type: ignore[arg-type]
-    assert strategy(going) is None, "the old pod is gone, the new one starts: nothing is switched back yet"
-    status, reason, message = condition_of(status_of(CACHED, going), "Progressing")
-    assert (status, reason) == ("True", "RollingOut")
+    status, reason, message = condition_of(status_of(CACHED, switched), "Progressing")
+    assert (status, reason) == ("True", "RollingOut"), "what was late is the roll before the switch"
     assert "the node of claim demo-cache has no room for more, so old pods go first: none answers" in message
+    moved: Any = [{**LATE, "status": "True", "reason": "ReplicaSetUpdated"}]
+    going = numbers(switched, replicas=1, updatedReplicas=1, conditions=moved)
+    assert strategy(going) is None, "the old pod is gone, the new one starts: nothing is switched back yet"
+    assert condition_of(status_of(CACHED, going), "Progressing")[:2] == ("True", "RollingOut")
     over = numbers(switched, replicas=1, updatedReplicas=1, readyReplicas=1, availableReplicas=1)
     assert strategy(over) == {"maxSurge": 1, "maxUnavailable": 0}
     ended = settle(CACHED, **msgspec.structs.asdict(over))
     assert "podium.sh/roll" not in ended.children["Deployment", "demo"]["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "replicas", "updated", "late"),
+    [
+        pytest.param("replacing", 4, 1, False, id="no-old-pod-has-gone"),
+        pytest.param("replacing", 3, 1, True, id="one-has-gone"),
+        pytest.param("replacing-all", 3, 1, False, id="some-have-gone"),
+        pytest.param("replacing-all", 3, 3, True, id="all-have-gone"),
+    ],
+)
+def test_a_roll_that_fails_after_the_switch_is_late_once_more(
+    mode: str, replicas: int, updated: int, late: bool
+) -> None:
+    resource = body(model={"uri": HUB}, replicas=3)
+    conditions: Any = [LATE]
+    seen = numbers(downloaded(resource), replicas=replicas, updatedReplicas=updated, conditions=conditions)
+    live = seen.children["Deployment", "demo"]
+    annotations = {**live["metadata"]["annotations"], "podium.sh/roll": mode}
+    live = {**live, "metadata": {**live["metadata"], "annotations": annotations}}
+    children = {**seen.children, ("Deployment", "demo"): live}
+    status = status_of(resource, msgspec.structs.replace(seen, children=children))
+    progressing, ready = (condition_of(status, kind) for kind in ("Progressing", "Ready"))
+    told = ("False", "ProgressDeadlineExceeded") if late else ("True", "RollingOut")
+    assert progressing[:2] == told
+    assert ready[0] == ("False" if late else "Unknown")
 
 
 def test_a_claim_of_the_users_that_one_pod_can_use_is_handed_on_the_same_way() -> None:

@@ -29,6 +29,23 @@ def test_settings_that_the_service_does_not_know_or_the_operator_sets_are_refuse
     assert f"engine.settings.{name} {words}" in problem.message
 
 
+def test_more_than_the_deployment_can_remember_is_refused_with_the_way_out() -> None:
+    """All annotations of an object may have 256 KiB: such a Deployment could never be applied."""
+
+    def env(count: int) -> dict:
+        return {"env": [{"name": f"E{number}", "value": "é" * 30_000} for number in range(count)]}
+
+    manifests = [apply.manifest for apply in look(body(engine=env(4))).plan.applies]
+    (made,) = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
+    annotations = made["metadata"]["annotations"]
+    assert sum(len(f"{key}{value}".encode()) for key, value in annotations.items()) < 256 * 1024
+    problem = find_problem(reranker(engine=env(5)), SETTINGS)
+    assert problem is not None
+    assert problem.reason == "InvalidSpec"
+    assert "300" in problem.message
+    assert "engine.env (or of podTemplate) into a ConfigMap that engine.envFrom names" in problem.message
+
+
 def test_an_instruction_is_a_setting_that_reaches_the_service() -> None:
     text = "Given a question, retrieve passages that answer it"
     resource = body(engine={"settings": {"instruction": text}})

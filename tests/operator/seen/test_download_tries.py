@@ -155,3 +155,20 @@ def test_a_binder_that_failed_is_tried_again_like_a_download_and_tells_so() -> N
     assert second.children["Job", name]["metadata"]["annotations"]["podium.sh/attempt"] == "2"
     twice = with_status(second, "Job", name, conditions=[FAILED])
     assert progress(twice, again).retry_at == NOW + timedelta(seconds=20)
+
+
+def test_what_kept_a_binder_from_binding_is_not_told_of_the_download_that_comes_after_it() -> None:
+    before = body(model={"uri": HUB}, gpu={})
+    pending = settle(before, claim={**BOUND, "status": {"phase": "Pending"}})
+    (binder,) = [key for key in pending.children if key[0] == "Job"]
+    failure = status_of(before, with_status(pending, *binder, conditions=[FAILED]))
+    assert failure.download is not None
+    assert failure.download.last_failure is not None
+    resource = {**before, "status": msgspec.to_builtins(failure)}
+    seen = settle(resource, claim=BOUND)
+    found = progress(seen, resource)
+    assert (found.reason, found.failure) == ("Downloading", None)
+    (job,) = [key for key in seen.children if key[0] == "Job"]
+    found = progress(with_status(seen, *job, conditions=[FAILED]), resource)
+    assert found.reason == FAILED["reason"]
+    assert "bind" not in found.message

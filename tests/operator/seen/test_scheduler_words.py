@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rerankers import pod
 
 from podium_operator.seen.pod_causes import Cause
-from podium_operator.seen.scheduler_words import schedule_cause
+from podium_operator.seen.scheduler_words import lacks_room, schedule_cause
 
 GPU = "nvidia.com/gpu"
 Node = tuple[int, bool, bool]
@@ -130,6 +130,18 @@ def test_a_node_without_gpus_does_not_hide_what_keeps_the_pod_from_the_one_with_
     told = ", ".join(sorted([f"1 Insufficient {GPU}", *complaints]))
     helpless = "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
     assert cause_of(f"0/2 nodes are available: {told}. {helpless}").reason == reason
+
+
+def test_a_cordoned_node_is_named_since_a_roll_that_waits_for_room_waits_for_it() -> None:
+    full = (
+        "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match PersistentVolume's node affinity"
+    )
+    cordoned = pod(scheduled=f"{full}, 1 node(s) were unschedulable.")
+    assert lacks_room(pod(scheduled=f"{full}."))
+    assert not lacks_room(cordoned), "the cordoned node may be the claim's"
+    told = schedule_cause(cordoned, None)
+    assert told is not None
+    assert told.message.endswith("; a node is cordoned, maybe the one that would do: uncordon it")
 
 
 def test_a_pod_without_a_gpu_is_told_of_no_gpu() -> None:

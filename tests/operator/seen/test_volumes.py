@@ -9,9 +9,11 @@ from rerankers import (
     body,
     condition_of,
     downloaded,
+    look,
     numbers,
     pod,
     serving,
+    settle,
     status_of,
     waiting,
     with_pods,
@@ -61,6 +63,39 @@ def test_a_pod_whose_volume_another_node_has_is_told_from_its_event(message: str
     assert "out-of-service" not in told
 
 
+def test_a_download_that_waits_for_the_disk_of_the_old_pods_is_told_with_the_way_out() -> None:
+    newer = body(model={"uri": HUB, "revision": "v2"})
+    seen = serving(downloaded(CACHED))
+    seen = settle(newer, claim=seen.claim, children=seen.children)
+    (job,) = [child for (kind, _), child in seen.children.items() if kind == "Job"]
+    waits, event = attaching('Multi-Attach error for volume "pvc-1" Volume is already used by pod(s)')
+    waits["metadata"]["labels"]["app.kubernetes.io/name"] = "reranker-download"
+    waits["metadata"]["ownerReferences"] = [{"uid": job["metadata"]["uid"]}]
+    seen = msgspec.structs.replace(with_pods(seen, pod(ready=True), waits), warnings=(event,))
+    status = status_of(newer, seen)
+    for kind, stands in (("Degraded", "True"), ("CacheReady", "False")):
+        *verdict, told = condition_of(status, kind)
+        assert verdict == [stands, "ReadWriteOnceNoRoom"]
+        assert told.startswith("node node-1 has the volume of claim demo-cache, pod demo-new-1: Multi-Attach")
+        assert "set suspend to true meanwhile" in told
+        assert "provisioner" not in told
+    newer["spec"]["suspend"] = True
+    (deployment,) = [apply.manifest for apply in look(newer, seen).plan.applies]
+    assert deployment["spec"]["replicas"] == 0, "the way out lets the disk go while the download is wanted"
+
+
+def test_pods_and_status_of_the_claim_before_do_not_tell_where_this_one_is() -> None:
+    before: dict[str, Any] = {"cache": {"claimName": "a", "node": "node-1"}}
+    resource = body(model={"uri": "pvc://b/m"}, status=before)
+    claim = {"metadata": {"name": "b", "uid": "c"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    seen = numbers(settle(resource, claim={**claim, "status": {"phase": "Bound"}}), replicas=1)
+    old, new = pod("demo-old-1", ready=True, claim="a"), pod("demo-new-1", scheduled=CORDONED, claim="b")
+    status = status_of(resource, with_pods(seen, old, new))
+    assert status.cache is not None
+    assert (status.cache.claim_name, status.cache.node) == ("b", None)
+    assert condition_of(status, "Degraded")[2].startswith("claim b is bound to a node, pod demo-new-1: ")
+
+
 def test_another_failure_to_attach_is_not_taken_for_a_volume_in_use() -> None:
     waits, event = attaching("AttachVolume.Attach failed: rpc error: code = Internal desc = quota exceeded")
     assert degraded(observed(waits, warnings=(event,)))[1] != "ReadWriteOnceNoRoom"
@@ -76,7 +111,7 @@ def test_another_failure_to_attach_is_not_taken_for_a_volume_in_use() -> None:
     ],
 )
 def test_a_pod_that_a_cordon_keeps_from_its_volume_is_told_though_none_answers(words: str) -> None:
-    resource: dict[str, Any] = {**CACHED, "status": {"cache": {"node": "node-9"}}}
+    resource: dict[str, Any] = {**CACHED, "status": {"cache": {"claimName": "demo-cache", "node": "node-9"}}}
     status, reason, told = degraded(observed(pod(scheduled=words), resource=resource), resource)
     assert (status, reason) == ("True", "ReadWriteOnceNoRoom")
     assert "node node-9 has the volume" in told, "status remembers the node when no pod tells"

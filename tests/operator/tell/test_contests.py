@@ -1,6 +1,7 @@
 """What status says while another manager or another operator holds a child."""
 
 import msgspec
+import pytest
 from rerankers import (
     body,
     condition_of,
@@ -33,6 +34,19 @@ def test_a_deployment_that_another_manager_holds_is_not_what_the_spec_asks_for()
     assert condition_of(status, "Degraded")[:2] == ("True", "ConflictingFieldManager")
     put_right = msgspec.structs.replace(seen, contests=(label, contest))
     assert condition_of(status_of(resource, put_right), "Ready")[0] == "True"
+
+
+@pytest.mark.parametrize(("field", "ready"), [("spec.selector.x", "Unknown"), ("metadata.labels.x", "True")])
+def test_pods_that_nobody_reaches_are_not_ready(field: str, ready: str) -> None:
+    seen = serving(settle(body()))
+    live = seen.children["Service", "demo"]
+    theirs = {**live, "spec": {**live["spec"], "selector": {"app": "other"}}}
+    contest = Contest(manager="kubectl", kind="Service", name="demo", field=field)
+    held = {**seen.children, ("Service", "demo"): theirs}
+    status = status_of(body(), msgspec.structs.replace(seen, children=held, contests=(contest,)))
+    assert condition_of(status, "Ready")[0] == ready
+    put_right = status_of(body(), msgspec.structs.replace(seen, contests=(contest,)))
+    assert condition_of(put_right, "Ready")[0] == "True"
 
 
 def test_a_deployment_that_another_operator_holds_is_out_only_where_it_is_what_the_spec_asks_for() -> None:

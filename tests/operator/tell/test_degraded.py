@@ -1,5 +1,7 @@
 """Degraded: what is less than was asked for while pods answer, by name."""
 
+import copy
+
 import msgspec
 import pytest
 from rerankers import (
@@ -30,9 +32,7 @@ CRASHING = pod("demo-new-1", state=CRASH, last=ended(1))
     [
         pytest.param({}, {"contests": (CONTEST,)}, "ConflictingFieldManager", id="contest"),
         pytest.param(MONITORED, {}, "APINotInstalled", id="no-api"),
-        pytest.param(
-            {"replicas": 2}, {"pods": (pod(), CRASHING)}, "PartiallyAvailable", id="new-pod-crashes"
-        ),
+        pytest.param({"replicas": 2}, {"pods": (pod(), CRASHING)}, "CrashLoopBackOff", id="new-pod-crashes"),
     ],
 )
 def test_less_than_asked_for_while_pods_answer_is_degraded(spec: dict, change: dict, reason: str) -> None:
@@ -44,6 +44,18 @@ def test_less_than_asked_for_while_pods_answer_is_degraded(spec: dict, change: d
     if reason == "ConflictingFieldManager":
         message = condition_of(status, "Degraded")[2]
         assert "manager argocd keeps taking back spec.type of Service demo" in message
+
+
+def test_claims_of_devices_that_the_api_server_drops_are_told() -> None:
+    resource = body(gpu={"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]})
+    seen = serving(settle(resource))
+    assert condition_of(status_of(resource, seen), "Degraded")[0] == "False"
+    live = copy.deepcopy(seen.children["Deployment", "demo"])
+    del live["spec"]["template"]["spec"]["resourceClaims"]
+    older = msgspec.structs.replace(seen, children={**seen.children, ("Deployment", "demo"): live})
+    told = condition_of(status_of(resource, older), "Degraded")
+    assert told[:2] == ("True", "APINotInstalled")
+    assert "the API server left gpu.resourceClaims out" in told[2]
 
 
 def test_a_claim_that_cannot_grow_and_one_without_room_are_degraded() -> None:
@@ -70,6 +82,21 @@ def test_a_claim_that_cannot_grow_and_one_without_room_are_degraded() -> None:
     assert "ReadWriteMany" in message
 
 
+def test_the_way_out_of_a_claim_that_cannot_grow_is_one_that_the_rules_admit() -> None:
+    """cache.size cannot be set back: a claim never shrinks."""
+    before = downloaded(body(model={"uri": HUB}))
+    key = ("PersistentVolumeClaim", "demo-cache")
+    larger = body(model={"uri": HUB}, cache={"size": "900Gi"}, suspend=True)
+    refused = msgspec.structs.replace(before, refusals={key: Refusal(code=403, message="no growth")})
+    told = condition_of(status_of(larger, refused), "Degraded")[2]
+    assert "set suspend to true, delete the claim and set suspend back" in told
+    assert "cache.size back" not in told
+    gone = {name: child for name, child in before.children.items() if name != key}
+    made = settle(larger, children=gone)
+    assert made.children[key]["spec"]["resources"]["requests"]["storage"] == "900Gi"
+    assert made.children["Deployment", "demo"]["spec"]["replicas"] == 0
+
+
 EVICTED = {
     **pod("demo-abc-0"),
     "status": {"phase": "Failed", "reason": "Evicted", "message": "low on memory"},
@@ -77,8 +104,12 @@ EVICTED = {
 NODE_SHUT_DOWN = pod("demo-abc-0", phase="Failed", state=ended(137))
 
 
-@pytest.mark.parametrize("gone", [EVICTED, NODE_SHUT_DOWN], ids=["evicted", "its node was shut down"])
-def test_a_pod_that_ended_and_was_replaced_is_no_trouble_for_ever(gone: dict) -> None:
+@pytest.mark.parametrize(
+    ("gone", "reason"),
+    [(EVICTED, "Evicted"), (NODE_SHUT_DOWN, "CrashLoopBackOff")],
+    ids=["evicted", "its node was shut down"],
+)
+def test_a_pod_that_ended_and_was_replaced_is_no_trouble_for_ever(gone: dict, reason: str) -> None:
     """Kubernetes keeps it until there are 12,500 of them."""
     resource = body(replicas=2)
     whole = serving(settle(resource), 2)
@@ -86,8 +117,31 @@ def test_a_pod_that_ended_and_was_replaced_is_no_trouble_for_ever(gone: dict) ->
     assert condition_of(status_of(resource, with_pods(whole, *pods)), "Degraded")[0] == "False"
     fewer = numbers(whole, replicas=2, readyReplicas=1, updatedReplicas=2, availableReplicas=1)
     status = status_of(resource, with_pods(fewer, gone, pod("demo-abc-1", ready=True)))
-    assert condition_of(status, "Degraded")[:2] == ("True", "PartiallyAvailable")
+    assert condition_of(status, "Degraded")[:2] == ("True", reason)
     assert "pod demo-abc-0 " in condition_of(status, "Degraded")[2]
     waits = pod("demo-abc-2", state=waiting("ImagePullBackOff", "no such image"))
     message = condition_of(status_of(resource, with_pods(fewer, gone, waits)), "Degraded")[2]
     assert "pod demo-abc-2 cannot get image" in message, "what lives speaks first"
+
+
+KILLED = ended(137, reason="OOMKilled")
+MISJUDGES = ended(42, {"reason": "SelfTestFailed", "message": "0.1 < 0.9"})
+
+
+@pytest.mark.parametrize(
+    ("third", "reason"),
+    [
+        pytest.param({"state": {"running": {}}, "last": KILLED, "restarts": 1}, "OOMKilled", id="memory"),
+        pytest.param({"state": CRASH, "last": KILLED, "restarts": 1}, "OOMKilled", id="memory, waits"),
+        pytest.param({"state": CRASH, "last": MISJUDGES, "restarts": 1}, "SelfTestFailed", id="self-test"),
+        pytest.param({"state": {"running": {}}}, "PartiallyAvailable", id="no word"),
+    ],
+)
+def test_a_pod_in_trouble_gives_degraded_its_reason_while_others_answer(third: dict, reason: str) -> None:
+    resource = body(replicas=3)
+    whole = serving(settle(resource), 3)
+    fewer = numbers(whole, replicas=3, readyReplicas=2, updatedReplicas=3, availableReplicas=2)
+    pods = (pod("demo-abc-1", ready=True), pod("demo-abc-2", ready=True), pod("demo-abc-3", **third))
+    told = condition_of(status_of(resource, with_pods(fewer, *pods)), "Degraded")
+    assert told[:2] == ("True", reason)
+    assert told[2].startswith("2 of 3 pods answer")
