@@ -1,5 +1,6 @@
 """Each alert fires when it should and is silent when it should be, by promtool's own clock."""
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,9 @@ import yaml
 from chart.helm import CHARTS
 from prometheus import needs_prometheus, promtool
 
+from podium_operator.seen import download_progress
+from podium_operator.tell import events
+
 ALERTS = CHARTS / "podium" / "files" / "alerts.yaml"
 DOCS = CHARTS.parent / "docs"
 RULES = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
@@ -16,11 +20,12 @@ RULES = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule
 RERANKER = {"namespace": "search", "reranker": "demo"}
 SERVICE = {"namespace": "search", "service": "demo"}
 POD = {**SERVICE, "pod": "demo-0"}
+OPERATOR = {"job": "operator", "instance": "10.0.0.1:8080"}
 OF = "podium_operator_reranker_"
 
 
 def series(name: str, labels: dict[str, str], values: str, **more: str) -> tuple[str, str]:
-    """Return a series of promtool's: a value a minute."""
+    """Return a series of promtool's: a value each interval of its case."""
     told = ",".join(f'{key}="{value}"' for key, value in {**labels, **more}.items())
     return f"{name}{{{told}}}", values
 
@@ -37,6 +42,33 @@ def condition(kind: str, status: str, reason: str, values: str = "1x60") -> list
 def gauge(name: str, values: str) -> tuple[str, str]:
     """Return a number of the Reranker."""
     return series(f"{OF}{name}", RERANKER, values)
+
+
+def image(name: str) -> tuple[str, str]:
+    """Return what the Reranker runs: no image before it has a Deployment."""
+    return series(f"{OF}info", RERANKER, "1x60", image=name)
+
+
+def on_disk(pod: str, values: str) -> tuple[str, str]:
+    """Return the bytes that a download's pod sees."""
+    return series("podium_download_bytes", RERANKER, values, pod=pod)
+
+
+def of_lives(*lives: str) -> str:
+    """Return values every 30 s of a process that the kubelet ends after 90 s of each life but the last, and
+    starts again after pauses that double."""
+    return "".join(f"{life} stale _x{2**at} " for at, life in enumerate(lives[:-1])) + lives[-1]
+
+
+def starts(*moments: str, **labels: str) -> tuple[str, str]:
+    """Return when the operator's process started, for each of its lives."""
+    lives = (f"{moment}x3" for moment in moments)
+    return series("process_start_time_seconds", {**OPERATOR, **labels}, of_lives(*lives))
+
+
+def by_life(name: str, *lives: str, **labels: str) -> tuple[str, str]:
+    """Return a gauge of the operator over its lives."""
+    return series(f"podium_operator_{name}", {**OPERATOR, **labels}, of_lives(*lives))
 
 
 def answered(status: str, values: str) -> tuple[str, str]:
@@ -56,9 +88,15 @@ class Case(NamedTuple):
     id: str = ""
     rule: int = 0
     """Which of the rules with this name it is."""
+    interval: str = "1m"
 
 
 NOBODY = [gauge("ready_replicas", "0x60")]
+FAILED = "3 downloads were begun for search/demo; CacheReady says why the last one failed or cannot run."
+BEHIND = (
+    "3 objects of kind Pod are newer than what a watch delivered, for 5 minutes or again after the operator "
+    "was started anew."
+)
 
 CASES = [
     Case(
@@ -77,13 +115,27 @@ CASES = [
         "PodiumRerankerNotAvailable", "11m",
         [
             *NOBODY, gauge("desired_replicas", "1x60"), *condition("Available", "False", "NoReadyReplicas"),
-            *condition("CacheReady", "False", "NoSpace"),
+            *condition("CacheReady", "False", "NoSpace"), image(""),
         ],
         [
             *NOBODY, gauge("desired_replicas", "1x60"), *condition("Available", "False", "NoReadyReplicas"),
-            *condition("CacheReady", "False", "Downloading"),
+            *condition("CacheReady", "False", "Downloading"), image(""),
         ],
         RERANKER, "0 pods of search/demo answer, too few for Available, for 10 minutes.", "downloading",
+    ),
+    Case(
+        "PodiumRerankerNotAvailable", "11m",
+        [
+            *NOBODY, gauge("desired_replicas", "1x60"), *condition("Available", "False", "NodeNotReady"),
+            *condition("CacheReady", "False", "Downloading"), image("podium:1"),
+        ],
+        [
+            gauge("ready_replicas", "1x60"), gauge("desired_replicas", "1x60"),
+            *condition("Available", "True", "Answering"),
+            *condition("CacheReady", "False", "Downloading"), image("podium:1"),
+        ],
+        RERANKER, "0 pods of search/demo answer, too few for Available, for 10 minutes.",
+        "old pods fail while a newer model is downloaded",
     ),
     Case(
         "PodiumRerankerNotReady", "22m",
@@ -109,33 +161,39 @@ CASES = [
         "the roll is stuck",
     ),
     Case(
-        "PodiumDownloadFailing", "6m",
+        "PodiumDownloadFailing", "10m",
+        [gauge("download_attempts", "3x60"), *condition("CacheReady", "False", "BackoffLimitExceeded")],
         [
-            # Every other minute it is tried again.
-            gauge("download_attempts", "3x60"),
-            *condition("CacheReady", "False", "GatedModel", "1 _ 1 _ 1 _ 1"),
+            # A node is made for it.
+            gauge("download_attempts", "1x60"),
+            *condition("CacheReady", "False", "Unschedulable", "1 1 stale"),
             *condition("CacheReady", "False", "Downloading", "1x60"),
         ],
-        [gauge("download_attempts", "1x60"), *condition("CacheReady", "False", "Downloading")],
-        RERANKER, "3 downloads were begun for search/demo, and the last one failed or cannot run.",
+        RERANKER, FAILED,
     ),
     Case(
         "PodiumDownloadFailing", "6m",
+        [gauge("download_attempts", "3x60"), *condition("CacheReady", "False", "GatedModel")],
+        [gauge("download_attempts", "3x60"), *condition("CacheReady", "True", "Downloaded")],
+        RERANKER, FAILED, "it came",
+    ),
+    Case(
+        "PodiumDownloadFailing", "30m",
         [
-            gauge("download_attempts", "2x60"), *condition("CacheReady", "False", "Downloading"),
-            *condition("Degraded", "True", "DownloadFailingOldServing"),
+            # The second pod downloads what was thrown away.
+            gauge("download_attempts", "3x60"), *condition("CacheReady", "False", "ChecksumMismatch"),
+            on_disk("a", "0+10x10 stale"), on_disk("b", "_x13 0+5x20"),
         ],
         [
-            gauge("download_attempts", "2x60"), *condition("CacheReady", "True", "Downloaded"),
-            *condition("Degraded", "True", "DownloadFailingOldServing"),
+            gauge("download_attempts", "3x60"), *condition("CacheReady", "False", "HubUnavailable"),
+            on_disk("a", "0+10x10 stale"), on_disk("b", "_x13 100+5x20"),
         ],
-        RERANKER, "2 downloads were begun for search/demo, and the last one failed or cannot run.",
-        "the old model serves",
+        RERANKER, FAILED, "the next try gets on",
     ),
     Case(
         "PodiumSelfTestFailing", "2m",
         condition("Available", "False", "SelfTestFailed"), condition("Available", "False", "ModelLoadFailed"),
-        RERANKER, "A condition of search/demo says SelfTestFailed: its pods do not serve.",
+        RERANKER, "A condition of search/demo says SelfTestFailed: a pod that says so does not serve.",
     ),
     Case(
         "PodiumImageBehind", "25h",
@@ -215,16 +273,30 @@ CASES = [
         {"job": "operator"}, "7 Rerankers wait for the operator, and it has looked at none for 10 minutes.",
     ),
     Case(
-        "PodiumOperatorStalled", "3m",
-        [series("podium_operator_stuck_seconds", {"job": "operator"}, "60+60x10")],
-        [series("podium_operator_stuck_seconds", {"job": "operator"}, "30 60 0x10")],
-        {"job": "operator"}, "A worker has got no further with one Reranker for 4m 0s.", "a worker hangs", 1,
+        "PodiumOperatorStalled", "11m",
+        # /healthz fails 45 s after a worker began to hang.
+        [starts("0", "180", "390", "660"), by_life("leader", *["1x3"] * 4)],
+        [
+            starts("0", "180"), by_life("leader", "1x3", "1x30"),
+            starts("0", "180", "390", "660", job="another"),
+        ],
+        {"job": "operator"}, "The operator's process was started anew 3 times in 30 minutes.",
+        "started again and again", 1, "30s",
     ),
     Case(
         "PodiumWatchBehind", "6m",
         [series("podium_operator_watch_behind", {"kind": "Pod"}, "3x10")],
         [series("podium_operator_watch_behind", {"kind": "Pod"}, "3 3 0x10")],
-        {"kind": "Pod"}, "3 objects of kind Pod are newer than what a watch delivered, for 5 minutes.",
+        {"kind": "Pod"}, BEHIND,
+    ),
+    Case(
+        "PodiumWatchBehind", "15m",
+        [
+            starts("0", "180", "390", "660"), by_life("watch_behind", *["0 3 3 3"] * 4, kind="Pod"),
+            by_life("watch_behind", *["0x3"] * 4, kind="Job"),
+        ],
+        [starts("0", "180"), by_life("watch_behind", "0 3 3 3", "0x30", kind="Pod")],
+        {"kind": "Pod"}, BEHIND, "deaf after each start", 0, "30s",
     ),
 ]  # fmt: skip
 
@@ -253,7 +325,7 @@ def test_an_alert_fires_with_its_numbers_and_is_silent_otherwise(case: Case, tmp
 
 def _test(case: Case, given: list[tuple[str, str]], expected: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "interval": "1m",
+        "interval": case.interval,
         "input_series": [{"series": name, "values": values} for name, values in dict(given).items()],
         "alert_rule_test": [{"eval_time": case.at, "alertname": case.alert, "exp_alerts": expected}],
     }
@@ -263,6 +335,13 @@ def test_every_rule_has_a_case() -> None:
     rules, cases = [rule["alert"] for rule in RULES], [case.alert for case in CASES]
     assert set(rules) == set(cases)
     assert all(cases.count(name) >= rules.count(name) for name in rules)
+
+
+def test_downloads_fail_by_every_reason_that_the_operator_does_not_call_on_the_way() -> None:
+    [rule] = [rule for rule in RULES if rule["alert"] == "PodiumDownloadFailing"]
+    [silent] = re.findall(r'condition="CacheReady", reason!~"([\w|]+)"', rule["expr"])
+    code = inspect.getsource(download_progress)
+    assert set(silent.split("|")) == {reason for reason in events._ON_THE_WAY if f'"{reason}"' in code}
 
 
 def test_every_alert_names_metrics_that_are_documented() -> None:

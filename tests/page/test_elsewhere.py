@@ -107,7 +107,7 @@ def test_a_key_is_asked_for_sent_and_kept_nowhere(browser: Browser, locked: Serv
         expect(page.get_by_role("alert")).to_contain_text("401: invalid API key")
         page.get_by_label("API key").fill(f"\N{LEFT DOUBLE QUOTATION MARK}{KEY}")
         page.get_by_role("button", name="Rank").click()
-        expect(page.get_by_role("alert")).to_contain_text("The API key holds a character that no header may have")
+        expect(page.get_by_role("alert")).to_contain_text("The API key holds a character")
         page.get_by_label("API key").fill(KEY)
         page.get_by_role("button", name="Rank").click()
         expect(page.locator("#results li")).to_have_count(4)
