@@ -15,9 +15,13 @@ from models.modules import (
     refusal,
 )
 
+from podium.errors import TemporaryStartError
 from podium.models.families.table import recipe_of
 from podium.models.folder import read
+from podium.models.load import load
 from podium.models.recipe import Chat, Own, Pair, Rows
+from podium.models.text import rendering
+from podium.models.text.rendering import RendererLost
 
 
 def test_a_chat_template_is_used_only_where_messages_are(tmp_path):
@@ -89,15 +93,47 @@ def test_a_template_that_passes_any_role_is_a_classifier_s_but_no_language_model
         "{{ messages[0]['content'] }}",
         "{{ raise_exception('no') }}",
         "{% if %}",
-        "{{ 9 ** 9 ** 9 }}",
         "{{ strftime_now('%d %b') }}{{ messages[0]['content'] }}",
         "{{ strftime_now('%d %b') }}{{ raise_exception('no') }}",
     ],
-    ids=["one of two", "raises", "no template", "too long", "dated, one of two", "dated, raises"],
+    ids=["one of two", "raises", "no template", "dated, one of two", "dated, raises"],
 )
 def test_a_template_that_carries_no_pair_counts_as_none(tmp_path, template):
     recipe = made(tmp_path, {"config.json": ENCODER, "chat_template.jinja": template})
     assert (recipe.family, recipe.template) == ("cross-encoder", Pair())
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{{ 9 ** (9 ** 9) }}", "takes more than 2 s of processor time to render"),
+        ("{{ 'x' * 20000000 }}", "renders more than 16777216 bytes"),
+        (
+            "{% set ns = namespace(x='a') %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+            "Memory",
+        ),
+    ],
+    ids=["time", "output", "memory"],
+)
+def test_a_template_of_which_nobody_can_know_whether_it_carries_a_pair_is_refused(
+    tmp_path, monkeypatch, template, told
+):
+    monkeypatch.setattr(rendering, "CPU_S", 2)
+    said = refusal(tmp_path, {"config.json": ENCODER, "chat_template.jinja": template})
+    assert told in said
+    assert said.endswith("or set PODIUM_FAMILY=cross-encoder, which reads the tokenizer's own pair")
+
+
+def test_a_busy_machine_refuses_for_now_and_changes_no_family(tmp_path, monkeypatch):
+    config = {**CAUSAL, "architectures": ["Qwen3ForSequenceClassification"], "id2label": {"0": "LABEL_0"}}
+    files = {"config.json": config, "chat_template.jinja": f"{CHAT}{{# busy #}}"}
+    monkeypatch.setattr(rendering, "WALL_S", 0.001)
+    with pytest.raises(RendererLost, match="the machine is too busy"):
+        made(tmp_path, files)
+    with pytest.raises(TemporaryStartError, match="the machine is too busy"):
+        load(tmp_path, uri="x")
+    monkeypatch.undo()
+    assert made(tmp_path, files).template == Chat(source=files["chat_template.jinja"])
 
 
 def test_a_template_that_asks_for_the_date_is_refused_unless_it_is_set(tmp_path):

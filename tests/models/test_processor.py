@@ -17,6 +17,8 @@ class Processor:
     """An x86 or Arm processor, as torch and oneDNN tell of it."""
 
     def __init__(self, monkeypatch, *has: str, machine: str = "x86_64", capability: str = "AVX512") -> None:
+        for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(processor.platform, "machine", lambda: machine)
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
 
@@ -55,8 +57,39 @@ def test_the_best_instructions_are_named_and_decide_on_bfloat16(monkeypatch, has
     assert processor.multiplies_bfloat16() is bfloat16
 
 
+SAPPHIRE_RAPIDS = (*ZEN_4, "amx_tile", "avx_vnni")
+
+
+@pytest.mark.parametrize(
+    ("has", "cap", "name", "bfloat16"),
+    [
+        (SAPPHIRE_RAPIDS, "ALL", "AMX", True),
+        (SAPPHIRE_RAPIDS, "a word that oneDNN does not know", "AMX", True),
+        (SAPPHIRE_RAPIDS, "AVX10_1_512_AMX", "AMX", True),
+        (SAPPHIRE_RAPIDS, "AVX512_CORE_AMX", "AMX", True),
+        (SAPPHIRE_RAPIDS, "AVX512_CORE_FP16", "AVX512-BF16", True),
+        (SAPPHIRE_RAPIDS, "avx512_core_bf16", "AVX512-BF16", True),
+        (SAPPHIRE_RAPIDS, "AVX512_CORE_VNNI", "AVX512-VNNI", False),
+        (SAPPHIRE_RAPIDS, "AVX512_CORE", "AVX512", False),
+        (SAPPHIRE_RAPIDS[1:], "AVX2_VNNI_2", "AVX2-VNNI", False),
+        (SAPPHIRE_RAPIDS[1:], "AVX2_VNNI", "AVX2-VNNI", False),
+        (SAPPHIRE_RAPIDS[1:], "AVX2", "AVX2", False),
+        (("avx2", "avx_vnni"), "AVX512_CORE", "AVX2", False),  # no extension of AVX2_VNNI
+        (("onednn", "avx2"), "AVX512_CORE_BF16", "AVX512", False),
+        (("avx2",), "AVX", "AVX", False),
+        (("avx2",), "SSE41", "SSE41", False),
+    ],
+)
+@pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+def test_what_onednn_may_not_use_is_neither_named_nor_chosen(monkeypatch, variable, has, cap, name, bfloat16):
+    Processor(monkeypatch, *has)
+    monkeypatch.setenv(variable, cap)
+    assert instruction_set() == name
+    assert processor.multiplies_bfloat16() is bfloat16
+
+
 def test_this_processor_has_some():
-    assert re.fullmatch(r"AMX|AVX\S*|SVE\S*|NEON\S*|DEFAULT", instruction_set())
+    assert re.fullmatch(r"AMX|AVX\S*|SSE41|SVE\S*|NEON\S*|DEFAULT", instruction_set())
 
 
 def test_it_is_said_why_auto_takes_a_dtype():

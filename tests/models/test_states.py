@@ -79,6 +79,17 @@ def test_labels_that_nobody_names_are_two_by_transformers_rule(builtin):
     assert "has 2 labels (neither id2label nor num_labels of config.json)" in refusal(builtin)
 
 
+def test_a_decoder_s_head_with_two_rows_and_one_label_is_refused_as_the_reference_does(tmp_path):
+    folder = save(tmp_path, "classifier", bpe_tokenizer(), **{**DECODER, "model_type": "qwen2"})
+    tensors = load_file(folder / "model.safetensors")
+    two = tensors["score.weight"].repeat(2, 1)
+    save_file({**tensors, "score.weight": two}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RuntimeError, match="size"):
+        expected(folder, WORDS)
+    assert "`score.weight` in " in (message := refusal(folder))
+    assert "has 2 rows, and config.json says 1 label: nothing tells which row is the score" in message
+
+
 def test_a_language_model_is_refused_for_what_it_is_and_not_for_labels(tmp_path):
     message = refusal(save(tmp_path, "causal", bpe_tokenizer(), **{**DECODER, "model_type": "qwen2"}))
     assert "names Qwen2ForCausalLM, a language model, with no chat template" in message

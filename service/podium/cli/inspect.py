@@ -95,7 +95,7 @@ def describe(fetched: Fetched, settings: "Settings", query: str, document: str) 
         "sample": tokenizer.decode(ids, clean_up_tokenization_spaces=False),
         "token ids": ids,
         "shared tokens": pair.shared,
-        "attention": recipe.attention,
+        "attention": recipe.attention_described,
         "score": info.scoring,
         "activation": info.activation,
         "instruction": {"where": info.instruction_use, "default": info.instruction},

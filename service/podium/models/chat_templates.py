@@ -7,7 +7,7 @@ import msgspec
 from podium.models import facts
 from podium.models.folder import MODULES, Folder, refused
 from podium.models.recipe import Chat
-from podium.models.text.rendering import DatedTemplate, Messages, Renderer
+from podium.models.text.rendering import DatedTemplate, Messages, Renderer, TemplateFailed
 
 
 def carries_pair(folder: Folder, chat: Chat | None = None) -> bool:
@@ -15,12 +15,12 @@ def carries_pair(folder: Folder, chat: Chat | None = None) -> bool:
 
     Found out as Sentence Transformers does, by rendering pairs that differ in one of them. `chat` is the
     folder's template with its arguments, by default without any. Raises PermanentStartError where it carries
-    a pair and writes the day's date.
+    a pair and writes the day's date, or takes more than it may, and RendererLost where nobody can know.
     """
     chat = chat or chat_of(folder)
     try:
         return chat is not None and _carries_pair(msgspec.json.encode((chat, special_tokens(folder))))
-    except DatedTemplate as error:
+    except ValueError as error:
         pair = ", or set PODIUM_FAMILY=cross-encoder, which reads the tokenizer's own pair"
         raise refused(
             f"the chat template of `{folder.path / str(folder.chat_template_from)}`: {error}"
@@ -76,7 +76,7 @@ def _carries_pair(asked: bytes) -> bool:
         if base in others:
             return False
         raise
-    except ValueError:
+    except TemplateFailed:
         return False
     return base not in others
 

@@ -6,6 +6,7 @@ Each function is pure and reads a `Folder`; families and the modular layout shar
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from podium.models.architectures import ENCODERS
 from podium.models.folder import Folder, refused
 
 DECODERS = frozenset(
@@ -70,6 +71,18 @@ def attention(folder: Folder) -> Literal["bidirectional", "causal"]:
             "false where the model was trained in both, or take it out"
         )
     return "causal" if decoder(config) else "bidirectional"
+
+
+def by_class(folder: Folder) -> bool:
+    """Whether transformers' class alone knows what a token attends and what its classifier reads: it is none
+    of those that `attention` and `state` know, or config.json makes it another one (a BERT `is_decoder`,
+    EuroBERT's "late" pooling).
+    """
+    config = folder.config
+    turned = bool(config.get("is_decoder") or config.get("add_cross_attention"))
+    late = config.get("model_type") == "eurobert" and _pooling(folder) not in ("bos", "mean")
+    known = config.get("model_type") in ENCODERS | {"deberta-v2"} and not turned and not late
+    return not known and not decoder(config)
 
 
 def sequence_classifier(folder: Folder) -> bool:

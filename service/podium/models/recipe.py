@@ -73,7 +73,8 @@ class Dense(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A linear layer with an activation, as Sentence Transformers' module of that name."""
 
     folder: str
-    """Subfolder with its weights, `linear.weight`, `linear.bias` and `residual.weight`; "" is the root."""
+    """Subfolder with its weights: `linear.weight`, `linear.bias`, `residual.weight`, and what an activation
+    has, `activation_function.weight`."""
     inputs: int
     outputs: int
     bias: bool = True
@@ -131,6 +132,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["first", "mean", "last"] = "first"
     """Which state the head reads; the mean counts all tokens of the pair, special ones included."""
     head: Head = Own()
+    by_class: bool = False
+    """Whether transformers' class alone knows what a token attends, and what a head of its own reads: neither
+    is told then, and its forward is run whole."""
     network: Literal["classifier", "base"] = "classifier"
     """Which class of transformers is built: the sequence classification model, or the base model alone."""
     architecture: str | None = None
@@ -189,9 +193,17 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
                 return f"the prompt of {self.family}"
 
     @property
+    def attention_described(self) -> str:
+        """What a token attends, in words."""
+        return "the model's own class decides" if self.by_class else self.attention
+
+    @property
     def described(self) -> str:
         """Which state is read and what makes the logit of it, in words."""
         states = {"first": "first token", "mean": "mean of all tokens", "last": "last token"}
+        state = states[self.state]
+        if self.by_class and isinstance(self.head, Own):
+            state = "what the model's own class reads"
         match self.head:
             case Own():
                 head = "the checkpoint's own head"
@@ -202,4 +214,4 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             case Stack(modules=modules):
                 head = ", ".join(part.described for part in modules)
         divided = "" if self.temperature == 1 else f", divided by {self.temperature:g}"
-        return f"{states[self.state]}: {head}{divided}"
+        return f"{state}: {head}{divided}"

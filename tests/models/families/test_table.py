@@ -149,6 +149,38 @@ def test_what_is_attended_and_read(tmp_path, config, name, shared_prefix, attent
     assert (recipe.state, recipe.temperature) == (state, temperature)
 
 
+@pytest.mark.parametrize(
+    ("fields", "attention", "scored"),
+    [
+        ({}, "bidirectional", "first token"),
+        ({"model_type": "deberta-v2"}, "bidirectional", "first token"),
+        ({"model_type": "eurobert", "clf_pooling": "mean"}, "bidirectional", "mean of all tokens"),
+        ({"model_type": "qwen2"}, "causal", "last token"),
+        *(
+            (fields, "the model's own class decides", "what the model's own class reads")
+            for fields in (
+                {"model_type": "opt"},
+                {"model_type": "bart"},
+                {"model_type": "eurobert"},  # its class pools "late" where nothing is said
+                {"is_decoder": True},
+            )
+        ),
+    ],
+)
+def test_of_a_class_that_is_not_known_neither_attention_nor_state_is_told(
+    tmp_path, fields, attention, scored
+):
+    recipe = made(tmp_path, {**ENCODER, **fields})
+    assert recipe.attention_described == attention
+    assert recipe.described.startswith(f"{scored}: ")
+
+
+def test_a_vision_reranker_has_one_label_whatever_its_language_model_s_config_says(tmp_path):
+    language = {**NEMOTRON_VL["llm_config"], "id2label": {"0": "A", "1": "B"}}
+    config = made(tmp_path, {**NEMOTRON_VL, "llm_config": language}).config
+    assert (config["num_labels"], config["id2label"]) == (1, {"0": "LABEL_0"})
+
+
 def test_gte_s_positions_are_scaled_as_its_vendor_s_formula_says(tmp_path):
     recipe = made(tmp_path, GTE)
     assert recipe.architecture == "gte"

@@ -1,5 +1,6 @@
 """Heads give the logits of the module that they stand for, in float32."""
 
+import re
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -20,8 +21,12 @@ H = 24
 class Files(SimpleNamespace):
     """Stands in for what a folder holds."""
 
-    def tensors(self, names):
-        return {name: self.held[name] for name in names}
+    def tensors(self, subfolder):
+        return {
+            name.removeprefix(f"{subfolder}/"): tensor
+            for name, tensor in self.held.items()
+            if name.startswith(f"{subfolder}/")
+        }
 
     def rows(self, source, rows):
         return self.matrices[source][list(rows)]
@@ -82,7 +87,9 @@ def test_rows_in_bfloat16_are_multiplied_in_float32(matrices):
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("inner", [H, 16], ids=["as wide", "narrower"])
-@pytest.mark.parametrize("function", [nn.GELU(), nn.Tanh(), nn.Identity(), nn.ReLU()], ids=repr)
+@pytest.mark.parametrize(
+    "function", [nn.GELU(), nn.Tanh(), nn.Identity(), nn.ReLU(), nn.PReLU(init=0.9)], ids=repr
+)
 def test_a_stack_is_sentence_transformers_modules_in_order(residual, bias, inner, function):
     torch.manual_seed(6)
     dense = ReferenceDense(H, inner, bias=bias, activation_function=function, use_residual=residual)
@@ -110,17 +117,45 @@ def test_a_stack_is_sentence_transformers_modules_in_order(residual, bias, inner
 
 
 def test_normalize_divides_by_the_euclidean_norm():
-    held = {"linear.weight": torch.randn(1, H), "linear.bias": torch.randn(1)}
-    modules = Normalize(), Dense(folder="", inputs=H, outputs=1, activation="torch.nn.Identity")
+    held = {"1_Dense/linear.weight": torch.randn(1, H), "1_Dense/linear.bias": torch.randn(1)}
+    modules = Normalize(), Dense(folder="1_Dense", inputs=H, outputs=1, activation="torch.nn.Identity")
     head = make_head(recipe(Stack(modules=modules)), Files(held=held))
-    wanted = nn.functional.normalize(states()) @ held["linear.weight"][0] + held["linear.bias"]
+    weight, bias = held.values()
+    wanted = nn.functional.normalize(states()) @ weight[0] + bias
     assert torch.allclose(head(states()), wanted, atol=1e-5)
 
 
-def test_a_tensor_of_another_shape_is_named():
-    held = {"2_Dense/linear.weight": torch.randn(1, H + 1), "2_Dense/linear.bias": torch.randn(1)}
-    with pytest.raises(ValueError, match=r"`2_Dense/linear.weight` is \(1, 25\), expected \(1, 24\)"):
-        make_head(recipe(Stack(modules=(Dense(folder="2_Dense", inputs=H, outputs=1),))), Files(held=held))
+@pytest.mark.parametrize(
+    ("part", "changed", "said"),
+    [
+        (
+            Dense(folder="x", inputs=H, outputs=1),
+            {"linear.weight": torch.zeros(1, H + 1)},
+            "`x/linear.weight` is (1, 25), expected (1, 24)",
+        ),
+        (
+            Dense(folder="x", inputs=H, outputs=1, activation="torch.nn.PReLU"),
+            {},
+            "the weights in `x` lack activation_function.weight",
+        ),
+        (
+            Dense(folder="x", inputs=H, outputs=1),
+            {"activation_function.weight": torch.zeros(1)},
+            "`x/activation_function.weight` has no place in the module of its config.json",
+        ),
+        (
+            LayerNorm(folder="x", size=H),
+            {"norm.weight": torch.zeros(H), "norm.bias": torch.zeros(H)},
+            "`x/linear.bias` has no place in the module of its config.json",
+        ),
+    ],
+    ids=["another shape", "missing", "of a Dense left over", "of a LayerNorm left over"],
+)
+def test_tensors_that_are_not_those_of_the_module_are_named(part, changed, said):
+    tensors = {"linear.weight": torch.zeros(1, H), "linear.bias": torch.zeros(1), **changed}
+    held = {f"x/{name}": tensor for name, tensor in tensors.items()}
+    with pytest.raises(ValueError, match=re.escape(said)):
+        make_head(recipe(Stack(modules=(part,))), Files(held=held))
 
 
 @pytest.mark.parametrize("name", ["os.system", "torch.nn.functional", "torch.nn.modules.activation.Gone"])

@@ -89,6 +89,17 @@ def test_rows_of_a_head_with_two_labels_are_read(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("rows", "labels", "said"),
+    [(2, 1, "2 rows, and config.json says 1 label:"), (3, 2, "3 rows, and"), (1, 2, "1 row, and")],
+)
+def test_a_head_with_other_rows_than_the_config_has_labels_is_refused(tmp_path, rows, labels, said):
+    saved(tmp_path, AutoModelForSequenceClassification, **DECODER, num_labels=rows)
+    got = built(tmp_path, network="base", config={"num_labels": labels})
+    with pytest.raises(PermanentStartError, match=rf"`score\.weight` in .* has {said}"):
+        got.rows("score", [0])
+
+
 def test_rows_of_the_input_embedding_are_no_output_where_they_are_not_tied(tmp_path):
     saved(tmp_path, AutoModelForCausalLM, **DECODER, tie_word_embeddings=False)
     rewritten(tmp_path, lambda tensors: {n: x for n, x in tensors.items() if n != "lm_head.weight"})
@@ -107,19 +118,14 @@ def test_a_head_that_is_missing_and_a_row_that_is_not_there_are_named(tmp_path):
         got.rows("vocabulary", [2000])
 
 
-def test_named_tensors_are_read_from_the_folder_and_from_folders_in_it(tmp_path):
+def test_all_tensors_of_a_folder_in_the_model_s_are_read(tmp_path):
     saved(tmp_path, AutoModel, **DECODER)
     (tmp_path / "2_Dense").mkdir()
-    save_file({"linear.weight": torch.full((1, 64), 0.1)}, tmp_path / "2_Dense" / "model.safetensors")
-    got = built(tmp_path, network="base").tensors(["2_Dense/linear.weight", "norm.weight"])
-    assert got["2_Dense/linear.weight"].shape == (1, 64)
-    assert torch.equal(got["norm.weight"], load_file(tmp_path / "model.safetensors")["norm.weight"])
-
-
-def test_a_tensor_that_is_asked_for_and_missing_is_named(tmp_path):
-    saved(tmp_path, AutoModel, **DECODER)
-    with pytest.raises(PermanentStartError, match=r"lack linear\.bias"):
-        built(tmp_path, network="base").tensors(["linear.bias"])
+    held = {"linear.weight": torch.full((1, 64), 0.1), "activation_function.weight": torch.ones(1)}
+    save_file(held, tmp_path / "2_Dense" / "model.safetensors")
+    got = built(tmp_path, network="base").tensors("2_Dense")
+    assert got.keys() == held.keys()
+    assert all(torch.equal(got[name], held[name]) for name in held)
 
 
 def test_a_pooler_that_no_head_reads_is_left_out(tmp_path):

@@ -5,7 +5,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from podium.models.recipe import Chat
 from podium.models.text import rendering
-from podium.models.text.rendering import Messages, Renderer
+from podium.models.text.rendering import Messages, Renderer, RendererLost, TemplateFailed
 
 SOURCES = {
     "roles": "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}",
@@ -48,10 +48,29 @@ def refusal(source: str) -> str:
     return str(raised.value)
 
 
-def test_a_template_that_never_ends_is_ended(monkeypatch):
-    monkeypatch.setattr(rendering, "TIMEOUT_S", 1.5)
-    loop = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
-    assert refusal(loop) == "the chat template takes more than 1.5 s to render"
+LOOP = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize("source", [LOOP, "{{ 9 ** (9 ** 9) }}"], ids=["rendered", "compiled"])
+def test_a_template_that_never_ends_is_ended_by_its_processor_time(monkeypatch, source):
+    monkeypatch.setattr(rendering, "CPU_S", 1)
+    assert refusal(source) == "the chat template takes more than 1 s of processor time to render"
+
+
+def test_processor_time_counts_for_each_answer(monkeypatch):
+    monkeypatch.setattr(rendering, "CPU_S", 1)
+    source = "{% for i in range(99999) %}{% for j in range(40) %}{% endfor %}{% endfor %}x"
+    with Renderer(Chat(source=source), {}) as renderer:
+        assert [renderer.render([Messages(None, "", "")]) for _ in range(12)] == [["x"]] * 12
+
+
+def test_a_machine_that_is_too_busy_is_no_fault_of_the_template(monkeypatch):
+    monkeypatch.setattr(rendering, "WALL_S", 0.001)
+    with Renderer(Chat(source="x"), {}) as renderer:
+        with pytest.raises(RendererLost, match=r"not rendered within 0.001 s.*the machine is too busy"):
+            renderer.render([Messages(None, "", "")])
+        monkeypatch.undo()
+        assert renderer.render([Messages(None, "", "")]) == ["x"]
 
 
 def test_a_template_that_fills_the_memory_is_ended():
@@ -88,6 +107,14 @@ def test_a_process_that_has_ended_fails_one_request_and_is_started_again():
         assert renderer.render([Messages(None, "a", "")]) == ["a"]
         renderer._process.kill()
         renderer._process.wait()
-        with pytest.raises(ValueError, match=r"ended|ends"):
+        with pytest.raises(RendererLost, match="process was killed, often where memory is short"):
             renderer.render([Messages(None, "b", "")])
         assert renderer.render([Messages(None, "c", "")]) == ["c"]
+
+
+def test_the_strings_of_a_template_are_told_but_for_keys():
+    source = "it's {{ messages[0]['content'] | replace('&lt;', \"<\") }}{% if m.role == 'a\\n' %}{% endif %}"
+    with Renderer(Chat(source=source), {}) as renderer:
+        assert sorted(renderer.literals()) == ["&lt;", "<", "a\n"]
+    with Renderer(Chat(source="{% if %}"), {}) as renderer, pytest.raises(TemplateFailed):
+        renderer.literals()

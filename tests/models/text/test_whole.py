@@ -4,7 +4,6 @@ import pytest
 from models.text import backends
 from models.text.prompts import LONG, NEIGHBOURS, ROLES, TWICE, chat, ids, pair, small
 
-from podium.errors import InvalidRequest
 from podium.models.recipe import Chat
 from podium.models.text.whole import WholePrompt
 
@@ -36,15 +35,31 @@ def test_a_chat_template_is_read_whole_whatever_it_does_to_texts(filters, instru
     assert got.needed == len(got.ids)
 
 
-@pytest.mark.parametrize("filters", RENDERED)
-def test_no_filter_makes_a_control_token_of_a_text(filters):
-    tokenizer = small(chat(filters))
+UNESCAPES = [
+    "| striptags",
+    """| replace('&lt;', '<')""",
+    "| e | striptags | striptags",
+    "| urlize | striptags",
+    "| reverse",
+    """| replace('im_', 'i')| replace('i', 'im_')""",
+]
+COMPOSED = ROLES.replace("<|im_end|>", "{{ '<|' ~ 'im_end' ~ '|>' }}")
+"""Puts its last control token together from parts."""
+
+
+@pytest.mark.parametrize("source", [ROLES, COMPOSED], ids=["written", "composed"])
+@pytest.mark.parametrize("filters", [*RENDERED, *UNESCAPES])
+def test_no_filter_makes_a_control_token_of_a_text(filters, source):
+    tokenizer = small(chat(filters, source))
     backend = backends.byte_level()
     control = backend.get_added_tokens_decoder().keys()
-    for text in ("<|im_end|>", "<|IM_END|>", "<|im_st<|im_start|>art|>", "<think>", "<THINK>", "<|im_enad|>"):
+    hostile = ("<|im_end|>", "<|IM_END|>", "<|im_st<|im_start|>art|>", "<think>", "<THINK>", "<|im_enad|>")
+    unescaped = ("&lt;|im_end|&gt;", "&lt;|im_end|>", "&#60;|im_&#101;nd|>", ">|dne_mi|<", "<|iend|>")
+    for text in (*hostile, *unescaped):
         got = pair(tokenizer, text, text, text)
         plain = pair(tokenizer, "x", "x", "x")
-        assert [n for n in got.ids if n in control] == [n for n in plain.ids if n in control]
+        found, own = ([n for n in each.ids if n in control] for each in (got, plain))
+        assert found == own or (source == COMPOSED and found == own[:-1])
 
 
 def test_a_template_that_chooses_by_length_is_read_whole():
@@ -57,6 +72,28 @@ def test_a_template_that_chooses_by_length_is_read_whole():
     assert pair(tokenizer, "q", long).ids.tolist() == ids(
         f"Query: q\nDocument: {long}<|im_end|>\n\nA long one."
     )
+
+
+def test_a_template_whose_control_tokens_are_put_together_is_read_as_its_reference():
+    tokenizer = small(chat("| upper", COMPOSED))
+    assert pair(tokenizer, "q <p>", "a bear").ids.tolist() == ids(
+        "Query: Q <P>\nDocument: A BEAR<|im_end|>\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "document", "shown"),
+    [
+        ("| replace('&lt;', '<')", "a &lt;b", "a <b"),
+        ('.split("~#")[0]', "a~#b", "a"),
+        ("| replace('\\n~', '|')", "a\n~b", "a|b"),
+        (" if 'bad' not in messages[-1].content else raise_exception('no')", "a &lt;b", "a &lt;b"),
+    ],
+)
+def test_what_a_template_looks_for_is_a_probe(change, document, shown):
+    tokenizer = small(chat(change))
+    assert tokenizer.cut == ("raise" in change)
+    assert pair(tokenizer, "q", document).ids.tolist() == ids(f"Query: q\nDocument: {shown}<|im_end|>\n")
 
 
 @pytest.mark.parametrize("text", ["a <|im_end|> b", "a <|IM_END|> b"])
@@ -72,10 +109,9 @@ def test_a_template_that_looks_for_a_control_token_takes_none_from_a_text(text):
     )
 
 
-@pytest.mark.parametrize("fails", ["[-1].content | length > 5000", "[-1].content.endswith('<')"])
-def test_a_template_that_fails_on_some_texts_is_read_whole(fails):
-    source = f"{ROLES}{{% if messages{fails} %}}{{{{ raise_exception('no') }}}}{{% endif %}}"
-    tokenizer = small(chat("[:4000]" if "endswith" in fails else "", source), 16_384)
+def test_a_template_that_fails_on_some_texts_is_read_whole():
+    fails = "{% if messages[-1].content | length > 5000 %}{{ raise_exception('no') }}{% endif %}"
+    tokenizer = small(chat("", ROLES + fails), 16_384)
     assert not tokenizer.cut
     assert pair(tokenizer, "q", "a bear <").ids.tolist() == ids("Query: q\nDocument: a bear <<|im_end|>\n\n")
 
@@ -90,13 +126,10 @@ def test_a_filter_that_completes_a_control_token_completes_none():
     )
 
 
-def test_a_text_of_all_characters_for_private_use_is_read_and_one_of_those_of_all_planes_refused():
-    basic = "".join(map(chr, range(0xE000, 0xF900)))
+def test_a_text_of_all_characters_for_private_use_is_read():
+    private = "".join(map(chr, (*range(0xE000, 0xF900), *range(0xF0000, 0xF1000))))
     tokenizer = small(chat("| lower"), 1 << 20)
-    assert pair(tokenizer, "q", basic).ids.tolist() == ids(f"Query: q\nDocument: {basic}<|im_end|>\n")
-    further = "".join(map(chr, (*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))))
-    with pytest.raises(InvalidRequest, match="every character for private use"):
-        pair(tokenizer, further, basic)
+    assert pair(tokenizer, "q", private).ids.tolist() == ids(f"Query: q\nDocument: {private}<|im_end|>\n")
 
 
 @pytest.mark.parametrize("template", [TWICE, NEIGHBOURS])

@@ -28,6 +28,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
         recognised_by=evidence,
         attention=facts.attention(folder),
         state=facts.state(folder),
+        by_class=facts.by_class(folder),
         head=Rows(source="score", true=0) if decoder else Own(),
         network="base" if decoder else "classifier",
         config=facts.overrides(folder),

@@ -34,7 +34,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
             "attends in both directions; take it out where the model was trained so"
         )
     said = facts.length(folder)
-    config = {**facts.overrides(folder), **(_language_model(folder) if vision else {}), "is_causal": False}
+    config = {**(_language_model(folder) if vision else {}), **facts.overrides(folder), "is_causal": False}
     return Recipe(
         family=FAMILY.name,
         recognised_by=evidence,

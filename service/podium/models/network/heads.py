@@ -1,7 +1,7 @@
 """From the state that is read of a pair to its logit, in float32, whatever the network below computes in."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -15,8 +15,8 @@ class Built(Protocol):
 
     network: Any
 
-    def tensors(self, names: Sequence[str]) -> dict[str, Tensor]:
-        """Return tensors of the model's files by name; those of a subfolder are `2_Dense/linear.weight`."""
+    def tensors(self, subfolder: str) -> dict[str, Tensor]:
+        """Return all tensors of a folder in the model's, `2_Dense`, by their names there."""
         ...
 
     def rows(self, source: str, rows: Sequence[int]) -> Tensor:
@@ -42,7 +42,7 @@ def make_head(recipe: Recipe, built: Built) -> nn.Module:
     """Return the head that the recipe names, (n, h) float32 → (n,) float32, on the CPU.
 
     Make it before a forward takes over the network, whose pooler and classifier it shares. Raises ValueError
-    where the files hold other shapes than the recipe says.
+    where the files hold other tensors than the recipe says, or other shapes.
     """
     module: nn.Module
     match recipe.head:
@@ -109,17 +109,34 @@ class _States(nn.Module):
 
 
 class _Dense(nn.Module):
-    """`activation(linear(x))`, plus x or its projection where there is a residual."""
+    """`activation(linear(x))`, plus x or its projection where there is a residual; modules have the names of
+    the file's tensors.
+    """
 
-    def __init__(self, linear: nn.Linear, activation: nn.Module, residual: nn.Module | None) -> None:
+    def __init__(self, part: Dense) -> None:
         super().__init__()
-        self.linear = linear
-        self.activation = activation
-        self.residual = residual
+        self.linear = nn.Linear(part.inputs, part.outputs, bias=part.bias)
+        self.activation_function = activation(part.activation)
+        self.residual: nn.Module | None = None
+        if part.residual:
+            same = part.inputs == part.outputs
+            self.residual = nn.Identity() if same else nn.Linear(part.inputs, part.outputs, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.activation(self.linear(x))
+        result: Tensor = self.activation_function(self.linear(x))
         return result if self.residual is None else result + self.residual(x)
+
+
+class _LayerNorm(nn.Module):
+    """`norm(x)`, named as in the file."""
+
+    def __init__(self, part: LayerNorm) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(part.size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.norm(x)
+        return result
 
 
 class _Normalize(nn.Module):
@@ -131,32 +148,24 @@ def _module(part: Dense | LayerNorm | Normalize, built: Built) -> nn.Module:
     match part:
         case Normalize():
             return _Normalize()
-        case LayerNorm(size=size):
-            norm = nn.LayerNorm(size)
-            _fill(norm, part.folder, {"weight": "norm.weight", "bias": "norm.bias"}, built)
-            return norm
-        case Dense(inputs=inputs, outputs=outputs, bias=bias):
-            linear = nn.Linear(inputs, outputs, bias=bias)
-            names = {"weight": "linear.weight", **({"bias": "linear.bias"} if bias else {})}
-            _fill(linear, part.folder, names, built)
-            residual: nn.Module | None = None
-            if part.residual and inputs == outputs:
-                residual = nn.Identity()
-            elif part.residual:
-                residual = nn.Linear(inputs, outputs, bias=False)
-                _fill(residual, part.folder, {"weight": "residual.weight"}, built)
-            return _Dense(linear, activation(part.activation), residual)
+        case LayerNorm(folder=folder):
+            return _filled(_LayerNorm(part), built.tensors(folder), folder)
+        case Dense(folder=folder):
+            return _filled(_Dense(part), built.tensors(folder), folder)
 
 
-def _fill(module: nn.Module, folder: str, names: dict[str, str], built: Built) -> None:
-    """Give a module its parameters, by their names in the folder's file."""
-    paths = {name: f"{folder}/{file_name}".lstrip("/") for name, file_name in names.items()}
-    found = built.tensors(list(paths.values()))
-    for name, path in paths.items():
-        wanted = getattr(module, name)
-        if found[path].shape != wanted.shape:
-            raise ValueError(f"`{path}` is {tuple(found[path].shape)}, expected {tuple(wanted.shape)}")
-        setattr(module, name, nn.Parameter(found[path].float(), requires_grad=False))
+def _filled(module: nn.Module, found: Mapping[str, Tensor], folder: str) -> nn.Module:
+    """Give a module all tensors of its folder, an activation's among them; it has a place for each."""
+    wanted = module.state_dict()
+    if missing := sorted(wanted.keys() - found.keys()):
+        raise ValueError(f"the weights in `{folder}` lack {', '.join(missing)}")
+    if unread := sorted(found.keys() - wanted.keys()):
+        raise ValueError(f"`{folder}/{unread[0]}` has no place in the module of its config.json")
+    for name, x in wanted.items():
+        if found[name].shape != x.shape:
+            raise ValueError(f"`{folder}/{name}` is {tuple(found[name].shape)}, expected {tuple(x.shape)}")
+    module.load_state_dict(found)
+    return module
 
 
 def activation(name: str) -> nn.Module:

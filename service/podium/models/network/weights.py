@@ -36,30 +36,29 @@ class Built:
         self._files = files
         self._renamed = renamed
 
-    def tensors(self, names: Sequence[str]) -> dict[str, Tensor]:
-        """Read whole tensors in the files' own precision, by their names there.
+    def tensors(self, subfolder: str) -> dict[str, Tensor]:
+        """Read all tensors of a folder in the model's, `2_Dense`, in their own precision, by name.
 
-        Those in the file of a subfolder are `2_Dense/linear.weight`. Raises PermanentStartError where one is
-        missing.
+        Raises PermanentStartError where it has none.
         """
-        found: dict[str, Tensor] = {}
-        for subfolder in {name.rpartition("/")[0] for name in names}:
-            files = self._files.below(subfolder) if subfolder else self._files
-            within = {name: name.rpartition("/")[2] for name in names if name.rpartition("/")[0] == subfolder}
-            if missing := [name for name, short in within.items() if short not in files]:
-                raise refused(f"the weights in `{self._files.folder}` lack {listed(missing)}")
-            found |= {name: files[short][...] for name, short in within.items()}
-        return found
+        return {name: stored[...] for name, stored in self._files.below(subfolder).items()}
 
     def rows(self, source: str, rows: Sequence[int]) -> Tensor:
         """Read rows of the output embedding, `vocabulary`, or of the classification head, `score`.
 
         Returns (len(rows), h) in the files' own precision. The output embedding is the input's where the
         config ties them and the files have none of its own. Raises PermanentStartError where neither is
-        there, or a row is not.
+        there, or a row is not, or the head has other rows than the config has labels: a base model is built
+        without it, and transformers compares no shapes.
         """
         name = self._matrix(source)
-        count = self._files.shape(name)[0]
+        count, labels = self._files.shape(name)[0], self.network.config.num_labels
+        if source == "score" and count != labels:
+            raise refused(
+                f"`{name}` in `{self._files.folder}` has {_counted(count, 'row')}, and config.json says "
+                f"{_counted(labels, 'label')}: nothing tells which row is the score; name the labels of "
+                "the weights in `id2label`, or fetch the model again"
+            )
         if beyond := [row for row in rows if not 0 <= row < count]:
             raise refused(f"`{name}` in `{self._files.folder}` has {count} rows, and no row {beyond[0]}")
         return torch.cat([self._files[name][row : row + 1] for row in rows])
@@ -85,6 +84,10 @@ class Built:
             if module is embedding:
                 yield f"{name}.weight"
                 yield f"{self.network.base_model_prefix}.{name}.weight"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def build(

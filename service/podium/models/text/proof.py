@@ -5,7 +5,8 @@ around its document; its pieces put together for each pair; and its template ren
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import product
 
 from tokenizers import Tokenizer
@@ -13,9 +14,9 @@ from tokenizers import Tokenizer
 from podium.models.recipe import Chat, Hole, Slot, Written
 from podium.models.text.prompt import CutPrompt
 from podium.models.text.reading import TEXT_CHARACTERS
-from podium.models.text.rendering import DatedTemplate, Messages, Renderer
+from podium.models.text.rendering import DatedTemplate, Messages, Renderer, TemplateFailed
 from podium.models.text.template import Item, Parts, Reader, Segment, Texts, cut, pieces, spread
-from podium.models.text.whole import WholePrompt, by_pieces, by_rendering
+from podium.models.text.whole import Named, WholePrompt, by_pieces, by_rendering, named
 
 PROBES = (
     "The panda lives in China.",
@@ -54,6 +55,9 @@ PROBES = (
 )
 """Texts whose edges tokenizers and templates treat in their own ways."""
 
+LONGEST_LITERAL, MOST_LITERALS = 100, 64
+"""Characters of a string in a template's own code, and how many of them, that are probes too."""
+
 LONG = ("word " * (TEXT_CHARACTERS // 5 + 1))[:TEXT_CHARACTERS]
 """As long as any text is: templates cut texts, or choose by their length. It is rendered, never tokenized."""
 
@@ -85,15 +89,8 @@ def make(
     """
     if isinstance(template, Written):
         return _written(backend, template, causal=causal)
-    renderer = Renderer(template, special)
-    needed = False
-    try:
-        prompt = _chat(backend, template.source, renderer, causal=causal)
-        needed = isinstance(prompt, WholePrompt) and prompt.renders
-    finally:
-        if not needed:
-            renderer.close()
-    return prompt
+    with Renderer(template, special) as renderer:
+        return _chat(backend, template, special, renderer, causal=causal)
 
 
 def _written(backend: Tokenizer, template: Written, *, causal: bool) -> CutPrompt | WholePrompt:
@@ -126,7 +123,7 @@ def _written(backend: Tokenizer, template: Written, *, causal: bool) -> CutPromp
         instructed: pieces(parts, reader, instructed=instructed, bos=bos, apart=template.apart)
         for instructed, parts in both.items()
     }
-    cases = list(_cases())
+    cases = list(_cases(PROBES))
     proved = [reference(texts) for texts in cases]
     for prompt in _ways(reader, prompts, apart=template.apart, causal=causal):
         if (wrong := _wrong(prompt, cases, proved)) is None:
@@ -134,29 +131,70 @@ def _written(backend: Tokenizer, template: Written, *, causal: bool) -> CutPromp
     raise ValueError(f"the prompt is read otherwise than whole, with {wrong}")
 
 
-def _chat(backend: Tokenizer, source: str, renderer: Renderer, *, causal: bool) -> CutPrompt | WholePrompt:
-    cases = list(_cases())
+def _chat(
+    backend: Tokenizer, chat: Chat, special: Mapping[str, object], renderer: Renderer, *, causal: bool
+) -> CutPrompt | WholePrompt:
+    cases = list(_cases(PROBES))
     marked = {
         instructed: renderer.render(
             [Messages(MARKS["instruction"] if instructed else None, MARKS["query"], MARKS["document"])]
         )[0]
         for instructed in (False, True)
     }
-    rendered = renderer.render(
-        [Messages(texts["instruction"] or None, texts["query"], texts["document"]) for texts in cases]
-    )
+    rendered = renderer.render([_messages(texts) for texts in cases])
     _refuse_what_leaves_out(cases, rendered)
-    reader = Reader(backend, source)
+    reader = Reader(backend, chat.source)
+    for texts in _cases(_literals(renderer, reader)):
+        with suppress(TemplateFailed):  # it may refuse what it looks for
+            rendered += renderer.render([_messages(texts)])
+            cases.append(texts)
     proved = [backend.encode(text, add_special_tokens=False).ids for text in rendered]
     ways: list[CutPrompt | WholePrompt] = []
     if (parts := _parts(marked, cases, rendered)) is not None and _keeps_long(parts, renderer):
         prompts = {instructed: pieces(found, reader, instructed=True) for instructed, found in parts.items()}
         ways += _ways(reader, prompts, apart=False, causal=causal)
-    ways.append(WholePrompt(reader, by_rendering(renderer, reader), UNBOUND, renders=True))
     for prompt in ways:
-        if (wrong := _wrong(prompt, cases, proved)) is None:
+        if _wrong(prompt, cases, proved) is None:
             return prompt
+    return _rendered(Named(chat, special, {}), reader, cases, proved)
+
+
+def _rendered(
+    plain: Named, reader: Reader, cases: Sequence[Texts], proved: Sequence[list[int]]
+) -> WholePrompt:
+    """Return the template rendered for each pair, in a process that goes on as long as the prompt."""
+    names, wrong = named(plain.chat, plain.special, reader), "any text"
+    for template, composed in ((names, False), (names, True), (plain, True)):
+        renderer = Renderer(template.chat, template.special)
+        whole = by_rendering(renderer, reader, template.names, composed=composed)
+        prompt = WholePrompt(reader, whole, UNBOUND)
+        try:
+            found = _wrong(prompt, cases, proved)
+        except TemplateFailed:  # its code is no more what it was, with names in it
+            found = wrong
+        except BaseException:
+            renderer.close()
+            raise
+        if found is None:
+            return prompt
+        renderer.close()
+        wrong = found
     raise ValueError(f"the chat template is read otherwise than whole, with {wrong}")
+
+
+def _messages(texts: Texts) -> Messages:
+    return Messages(texts["instruction"] or None, texts["query"], texts["document"])
+
+
+def _literals(renderer: Renderer, reader: Reader) -> list[str]:
+    """Return strings that a template may look for in texts, but those with a control token."""
+    control = [token.strip().lower() for token in reader.control.values() if token.strip()]
+    found = [
+        literal
+        for literal in dict.fromkeys(renderer.literals())
+        if 0 < len(literal) <= LONGEST_LITERAL and not any(token in literal.lower() for token in control)
+    ]
+    return found[:MOST_LITERALS]
 
 
 def leading(backend: Tokenizer) -> list[int]:
@@ -171,9 +209,9 @@ def _strings(parts: Parts) -> Iterator[str]:
         yield from (part.before, part.after) if isinstance(part, Hole) else (part,)
 
 
-def _cases() -> Iterator[Texts]:
+def _cases(probes: Iterable[str]) -> Iterator[Texts]:
     """Yield pairs in which each probe stands in each place."""
-    for probe in PROBES:
+    for probe in probes:
         yield {"instruction": "", "query": ORDINARY, "document": probe}
         yield {"instruction": "", "query": probe, "document": ORDINARY}
         yield {"instruction": probe, "query": ORDINARY, "document": ORDINARY}
@@ -242,9 +280,8 @@ def _keeps_long(parts: Mapping[bool, Parts], renderer: Renderer) -> bool:
     cases: list[Texts] = [{**ordinary, slot: LONG} for slot in MARKS]
     cases += [{**texts, "instruction": ""} for texts in cases[1:]]
     for texts in cases:  # each by itself: an answer has its limit
-        messages = Messages(texts["instruction"] or None, texts["query"], texts["document"])
         try:
-            rendered = renderer.render([messages])
+            rendered = renderer.render([_messages(texts)])
         except DatedTemplate:
             raise
         except ValueError:

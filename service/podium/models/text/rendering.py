@@ -7,11 +7,14 @@ Podium or transformers, so that it starts in a fifth of a second; its environmen
 
 import contextlib
 import json
+import math
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -28,8 +31,11 @@ MOST_OUTPUT = 16 * 1024 * 1024
 MOST_MEMORY = 1024**3
 """Bytes of address space that rendering may take."""
 
-TIMEOUT_S = 20.0
-"""Seconds for one answer; an ordinary template takes a millisecond a rendering."""
+CPU_S = 20
+"""Seconds of processor time for one answer; an ordinary template takes a millisecond a rendering."""
+
+WALL_S = 300.0
+"""Seconds for one answer on a machine that is busy with other things: no fact of the template."""
 
 
 class Messages(NamedTuple):
@@ -38,6 +44,14 @@ class Messages(NamedTuple):
     system: str | None
     query: str
     document: str
+
+
+class TemplateFailed(ValueError):
+    """A template raises an error, as many do for a role that they do not know."""
+
+
+class RendererLost(RuntimeError):
+    """A rendering was ended or kept waiting by the machine: trying again may help, and nothing is known."""
 
 
 class DatedTemplate(ValueError):
@@ -73,22 +87,19 @@ class Renderer:
     def render(self, conversations: Sequence[Messages]) -> list[str]:
         """Return each conversation as one text.
 
-        Raises ValueError where the template fails, or takes more time or memory than it may, DatedTemplate
-        where it asks for the date.
+        Raises TemplateFailed where the template fails, another ValueError where it takes more time or memory
+        than it may, DatedTemplate where it asks for the date, and RendererLost where the machine is at fault.
         """
-        request = [self._messages(conversation) for conversation in conversations]
-        with self._lock:
-            try:
-                answer = self._ask(request)
-            except BaseException:
-                self._end()
-                raise
-        if "error" in answer:
-            raise ValueError(f"the chat template cannot be rendered: {answer['error']}")
+        answer = self._answer([self._messages(conversation) for conversation in conversations])
         rendered: list[str] = answer["rendered"]
         if answer["dated"]:
             raise DatedTemplate(rendered)
         return rendered
+
+    def literals(self) -> list[str]:
+        """Return the strings in the template's code, but for mere keys; raises as `render`."""
+        found: list[str] = self._answer(None)["rendered"]
+        return found
 
     def __enter__(self) -> Self:
         return self
@@ -109,17 +120,34 @@ class Renderer:
             if text is not None
         ]
 
+    def _answer(self, request: object) -> dict[str, Any]:
+        with self._lock:
+            try:
+                answer = self._ask(request)
+            except BaseException:
+                self._end()
+                raise
+        if "error" in answer:
+            kind = ValueError if answer["memory"] else TemplateFailed
+            raise kind(f"the chat template cannot be rendered: {answer['error']}")
+        return answer
+
     def _ask(self, request: object) -> dict[str, Any]:
         if self._process is None:
             command = [sys.executable, "-I", __file__]
-            self._process = subprocess.Popen(  # noqa: S603 this very file
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # what a terminal sends to us while we drain is not meant for it
-            )
-            self._write(self._head)
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 this very file
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,  # what a terminal sends to us while we drain is not meant for it
+                )
+            except OSError as error:
+                raise RendererLost(
+                    f"the process that renders the chat template cannot start: {error}"
+                ) from error
+            self._write({**self._head, "cpu_s": CPU_S})
         self._write(request)
         return self._read()
 
@@ -130,7 +158,7 @@ class Renderer:
             self._process.stdin.write(json.dumps(what).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise ValueError("the chat template cannot be rendered: its process has ended") from None
+            raise self._ended() from None
 
     def _read(self) -> dict[str, Any]:
         assert self._process is not None
@@ -139,19 +167,32 @@ class Renderer:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while not answer.endswith(b"\n"):
-                if not selector.select(TIMEOUT_S):
-                    raise ValueError(f"the chat template takes more than {TIMEOUT_S:g} s to render")
+                if not selector.select(WALL_S):
+                    raise RendererLost(
+                        f"the chat template was not rendered within {WALL_S:g} s, of which it had less than "
+                        f"{CPU_S} s of processor time: the machine is too busy"
+                    )
                 part = os.read(self._process.stdout.fileno(), 1 << 20)
                 answer += part
                 if not part:
-                    raise ValueError(
-                        f"the chat template takes more memory to render than {MOST_MEMORY} bytes, or ends "
-                        "its process otherwise"
-                    )
+                    raise self._ended()
                 if len(answer) > MOST_OUTPUT:
                     raise ValueError(f"the chat template renders more than {MOST_OUTPUT} bytes")
         found: dict[str, Any] = json.loads(answer)
         return found
+
+    def _ended(self) -> Exception:
+        """Return why the process has ended, by its status."""
+        assert self._process is not None
+        status = self._process.wait()
+        if status == -signal.SIGXCPU:
+            return ValueError(f"the chat template takes more than {CPU_S} s of processor time to render")
+        if status == -signal.SIGKILL:  # by the kernel where memory is short, and by nothing in a template
+            return RendererLost("the chat template's process was killed, often where memory is short")
+        return ValueError(
+            f"the chat template takes more memory to render than {MOST_MEMORY} bytes, or ends its process "
+            f"otherwise (status {status})"
+        )
 
     def _end(self) -> None:
         if self._process is not None:
@@ -205,28 +246,58 @@ def _environment(asked: list[str]) -> Any:
     return environment
 
 
+def _strings(environment: Any, source: str) -> list[str]:
+    """Return the strings in a template's code, but for the keys of subscripts."""
+    from jinja2 import nodes
+
+    tree = environment.parse(source)
+    keys = {id(item.arg) for item in tree.find_all(nodes.Getitem)}
+    constants = [node for node in tree.find_all(nodes.Const) if id(node) not in keys]
+    return [node.value for node in constants if isinstance(node.value, str)]
+
+
+def _bound_time(seconds: int) -> None:
+    """End this process by SIGXCPU once it has used so many more seconds of processor time."""
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    until = math.ceil(time.process_time()) + seconds
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (until if most == resource.RLIM_INFINITY else min(until, most), most)
+    )
+
+
 def main() -> None:
     """Answer requests until the input ends."""
     import resource
 
     with contextlib.suppress(ValueError):  # macOS knows no such limit
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # SIGXCPU would leave one
     head = json.loads(sys.stdin.readline())
-    template, failure = None, ""
+    template, failure = None, Exception()
     dates: list[str] = []
+    environment = _environment(dates)
+    _bound_time(head["cpu_s"])
     try:
-        template = _environment(dates).from_string(head["source"])
+        template = environment.from_string(head["source"])
     except Exception as error:  # noqa: BLE001 a template raises anything; it is told
-        failure = f"{type(error).__name__}: {error}"
+        failure = error
     given = {"tools": None, "documents": None, "add_generation_prompt": False, **head["arguments"]}
     for line in sys.stdin:
+        _bound_time(head["cpu_s"])
         try:
             if template is None:
-                raise ValueError(failure)  # noqa: TRY301 told like the others
-            rendered = [template.render(messages=messages, **given) for messages in json.loads(line)]
+                raise failure  # noqa: TRY301 told like the others
+            asked = json.loads(line)
+            if asked is None:
+                rendered = _strings(environment, head["source"])
+            else:
+                rendered = [template.render(messages=messages, **given) for messages in asked]
             answer: dict[str, object] = {"rendered": rendered}
         except Exception as error:  # noqa: BLE001 as above
-            answer = {"error": f"{type(error).__name__}: {error}"[:300]}
+            said = f"{type(error).__name__}: {error}"[:300]
+            answer = {"error": said, "memory": isinstance(error, MemoryError)}
         print(json.dumps({**answer, "dated": bool(dates)}), flush=True)
 
 

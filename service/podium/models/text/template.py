@@ -112,27 +112,28 @@ def pieces(
     instructed: bool,
     bos: Sequence[int] = (),
     apart: bool = False,
-    mark: str = "",
+    split: Callable[[str], Iterable[int | str]] | None = None,
 ) -> list[Item]:
     """Return a prompt in pieces.
 
-    `apart`: each part is tokenized by itself; `mark`: a character that is taken out once control tokens are
-    found.
+    `apart`: each part is tokenized by itself; `split`: how control tokens are found, by default as the
+    tokenizer finds them in fixed text.
     """
+    split = split or reader.split
     items: list[Item] = [_array(bos)]
     first = True
     for group in [[part] for part in parts] if apart else [parts]:
         current: list[str | Hole] = []
         lstrip, first = False, first or apart
         for part in spread(group, instructed=instructed):
-            for each in [part] if isinstance(part, Hole) else reader.split(part):
+            for each in [part] if isinstance(part, Hole) else split(part):
                 if isinstance(each, int):
                     token = reader.tokens[each]
                     segment = Segment(tuple(current), lstrip, token.lstrip, first)
                     items += [_piece(segment, reader), _array([each])]
                     current, lstrip, first = [], token.rstrip, False
                 else:
-                    current.append(each.replace(mark, "") if mark and isinstance(each, str) else each)
+                    current.append(each)
         items.append(_piece(Segment(tuple(current), lstrip, first=first), reader))
     return _merged(items)
 

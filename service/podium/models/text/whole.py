@@ -1,15 +1,16 @@
 """Pairs in a prompt that cannot be cut: made and tokenized for each pair, slower and always right."""
 
 import re
+import secrets
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
-from podium.errors import InvalidRequest
 from podium.models.base import Encoding, Tokens
+from podium.models.recipe import Chat
 from podium.models.text.prompt import keep
 from podium.models.text.rendering import Messages, Renderer
 from podium.models.text.template import Ids, Item, Reader, Texts, ids, pieces
@@ -17,8 +18,11 @@ from podium.models.text.template import Ids, Item, Reader, Texts, ids, pieces
 Whole = Callable[[Texts], Ids]
 """All texts of a pair → its tokens."""
 
-_PRIVATE = [*range(0xE000, 0xF900), *range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE)]
-"""Characters that no standard gives a meaning."""
+_PRIVATE = "".join(map(chr, (*range(0xE000, 0xF900), *range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))))
+"""Characters that no standard gives a meaning, and no filter changes."""
+
+LEAST_NAME = 8
+"""Characters of a control token's name at least: nobody guesses it."""
 
 
 class Text(NamedTuple):
@@ -34,13 +38,10 @@ class Text(NamedTuple):
 
 
 class WholePrompt:
-    """A prompt that is made and tokenized for each pair; nothing of it is shared.
+    """A prompt that is made and tokenized for each pair; nothing of it is shared."""
 
-    `renders`: it is made by its template, in that one's own process.
-    """
-
-    def __init__(self, reader: Reader, whole: Whole, max_length: int, *, renders: bool = False) -> None:
-        self.max_length, self.renders = max_length, renders
+    def __init__(self, reader: Reader, whole: Whole, max_length: int) -> None:
+        self.max_length = max_length
         self._reader, self._whole = reader, whole
 
     def fixed(self, texts: Texts) -> int:
@@ -105,46 +106,79 @@ def by_pieces(prompts: Mapping[bool, Sequence[Item]], reader: Reader) -> Whole:
     return lambda texts: ids(prompts[bool(texts.get("instruction"))], reader, texts)
 
 
-def by_rendering(renderer: Renderer, reader: Reader) -> Whole:
+class Named(NamedTuple):
+    """A template that writes names, which nobody can guess, where it wrote control tokens."""
+
+    chat: Chat
+    special: Mapping[str, object]
+    names: Mapping[str, int]
+    """Control tokens by their names."""
+
+
+def named(chat: Chat, special: Mapping[str, object], reader: Reader) -> Named:
+    """Put names in the place of the control tokens in a template and in what it is given.
+
+    A name is as long as its token where that is long enough, for templates that count.
+    """
+    numbers = {token: number for number, token in reader.control.items() if token.strip()}
+    name_of = {
+        token: "".join(secrets.choice(_PRIVATE) for _ in range(max(len(token), LEAST_NAME)))
+        for token in numbers
+    }
+    tokens = _any_of(numbers)
+
+    def put(value: object) -> object:
+        return tokens.sub(lambda found: name_of[found[0]], value) if isinstance(value, str) else value
+
+    return Named(
+        msgspec.structs.replace(
+            chat,
+            source=str(put(chat.source)),
+            arguments={key: put(value) for key, value in chat.arguments.items()},
+        ),
+        {role: put(token) for role, token in special.items()},
+        {name_of[token]: number for token, number in numbers.items()},
+    )
+
+
+def by_rendering(
+    renderer: Renderer, reader: Reader, names: Mapping[str, int], *, composed: bool = False
+) -> Whole:
     """Return how a prompt is tokenized whose template changes texts, so that it is rendered for each pair.
 
-    Wherever a control token may begin in a text, a character that it does not have is put in before it is
-    rendered, and taken out of what is tokenized: a template that lowers or cuts texts completes none. As it
-    counts where a template cuts, the text is rendered without it too, which is taken where no text holds a
-    control token, it has no other ones, and the template does not fail. Raises InvalidRequest where there is
-    no such character.
+    What the template renders as a control token's name becomes that token, and everything else is read as
+    characters: no filter makes a control token of a text. `composed`: the template puts control tokens
+    together from parts too (`'<|' + role + '|>'`). They count where a rendering has those that the same
+    template has with texts of the same shape that say nothing; where a text makes one more, none counts.
     """
-    control = {token.strip() for token in reader.control.values()} - {""}
-    begins = _any_of({token[0] for token in control})
-    holds = _any_of(control)
+    by_name = re.compile(f"({_any_of(names).pattern})")
 
     def whole(texts: Texts) -> Ids:
-        held = set().union(*texts.values())
-        mark = next((chr(code) for code in _PRIVATE if chr(code) not in held), None)
-        if mark is None:
-            raise InvalidRequest(
-                "query, document and instruction have every character for private use (U+E000 to U+F8FF and "
-                "planes 15 and 16), and this model's chat template needs one of them; leave one out"
-            )
-        shown = {slot: begins.sub(lambda found: found[0] + mark, text) for slot, text in texts.items()}
-        rendered = render(shown)
-        # a template may ask for a control token in a text and leave out its own: as many stand elsewhere
-        if shown != texts and not any(holds.search(text) for text in texts.values()):
-            with suppress(ValueError):
-                plain = render(texts)
-                rendered = plain if steered(plain) == steered(rendered) else rendered
-        return ids(pieces([rendered], reader, instructed=True, mark=mark), reader, {})
+        rendered = render(texts)
+        counts = composed and steered(rendered) == steered(render(_saying_nothing(texts)))
+        return ids(pieces([rendered], reader, instructed=True, split=found if counts else fixed), reader, {})
 
     def render(texts: Texts) -> str:
         messages = Messages(texts.get("instruction") or None, texts["query"], texts["document"])
         return renderer.render([messages])[0]  # each by itself: an answer has its limit
 
+    def fixed(text: str) -> Iterator[int | str]:
+        return (names.get(part, part) for part in by_name.split(text) if part)
+
+    def found(text: str) -> Iterator[int | str]:
+        for part in fixed(text):
+            yield from (part,) if isinstance(part, int) else reader.split(part)
+
     def steered(text: str) -> list[int]:
-        return [part for part in reader.split(text) if isinstance(part, int)]
+        return [part for part in found(text) if isinstance(part, int)]
 
     return whole
 
 
+def _saying_nothing(texts: Texts) -> Texts:
+    return {slot: re.sub(r"\S", _PRIVATE[0], text) for slot, text in texts.items()}
+
+
 def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
-    """Return what finds any of the texts in either case; nothing where there are none."""
-    return re.compile("|".join(sorted(map(re.escape, texts))) or "(?!)", re.IGNORECASE)
+    """Return what finds any of the texts, the longest first; nothing where there are none."""
+    return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))) or "(?!)")
