@@ -11,6 +11,8 @@ from podium.models.families.table import recipe_of
 from podium.models.folder import read
 from podium.models.recipe import Recipe
 
+BINARY = {"id2label": {"0": "0", "1": "1"}}
+BOTH_WAYS = {"use_bidirectional_attention": True}
 QWEN3 = {**CAUSAL, "vocab_size": 151_669}
 QWEN3_CONVERTED = {**QWEN3, "architectures": ["Qwen3ForSequenceClassification"]}
 QWEN2 = {**CAUSAL, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
