@@ -91,9 +91,8 @@ class Reranker:
         self._tokenization.start()
 
     async def rank(self, request: RankRequest, *, counted: bool = True) -> Ranking:
-        """Score every document and order them.
+        """Score every document and order them; where it is `counted`, its wait is a request's in the metrics.
 
-        `counted`: whether somebody sent it, so that its wait is one of the requests' in the metrics.
         Raises Unavailable while shutting down, Overloaded, PairTooLong, DeadlineExceeded or ModelFailed.
         Cancelling it withdraws the pairs that nobody else waits for.
         """

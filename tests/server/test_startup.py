@@ -11,7 +11,7 @@ from fakes import INFO, FakeModel
 from serving import request, serving, until
 
 from podium.batching import LEAST_TOKENS
-from podium.errors import PermanentStartError, Reason
+from podium.errors import PermanentStartError, Reason, TemporaryStartError
 from podium.loading import load_model
 from podium.server import app
 from podium.server.app import serve
@@ -77,6 +77,15 @@ def test_a_model_that_fails_on_its_first_batch_refuses_to_start():
     ):
         pass
     assert refused.value.reason == Reason.MODEL_LOAD_FAILED
+
+
+def test_a_machine_at_fault_during_the_first_batch_is_no_fault_of_the_model():
+    class Lost(FakeModel):
+        def score(self, encodings):
+            raise TemporaryStartError(Reason.MODEL_LOAD_FAILED, "the machine is too busy")
+
+    with pytest.raises(TemporaryStartError, match="too busy"), serving(Lost()):
+        pass
 
 
 def test_a_model_too_slow_to_be_measured_is_served():

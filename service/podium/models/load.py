@@ -12,7 +12,7 @@ import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils.logging import disable_progress_bar
 
-from podium.errors import PodiumError, Reason, TemporaryStartError, is_failure
+from podium.errors import PodiumError, is_failure
 from podium.models import agreement, architectures, devices, facts, inspection, integers, processor
 from podium.models.base import ModelInfo
 from podium.models.cross_encoder import CrossEncoder, Forward
@@ -24,7 +24,6 @@ from podium.models.network.padded import PaddedForward
 from podium.models.network.weights import build, config_of
 from podium.models.recipe import Pair, Recipe
 from podium.models.text import files
-from podium.models.text.rendering import RendererLost
 from podium.models.text.tokenizer import make
 
 logger = logging.getLogger(__name__)
@@ -257,8 +256,6 @@ def _in_words(folder: Path) -> Iterator[None]:
         yield
     except PodiumError:
         raise
-    except RendererLost as error:
-        raise TemporaryStartError(Reason.MODEL_LOAD_FAILED, f"`{folder}`: {error}") from error
     except BaseException as error:
         if not is_failure(error):
             raise

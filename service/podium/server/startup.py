@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from podium.batching import BATCH_S, LEAST_TOKENS
-from podium.errors import PermanentStartError, PodiumError, Reason, is_failure
+from podium.errors import PermanentStartError, PodiumError, Reason, StartError, is_failure
 from podium.models.base import Model
 from podium.models.devices import device_memory
 from podium.models.folder import first_line
@@ -126,6 +126,8 @@ def _tested(model: Model, service: Service) -> tuple[Model, Pace | None]:
         warm_up(model)
         pace = measure(model, service.batch_tokens(model.info), BATCH_S)
         wrong = None if strictness == "off" else self_test(model)
+    except StartError:  # the machine's fault, not the model's
+        raise
     except Exception as error:  # whatever a model raises on its first batch, it cannot serve
         log.debug("the model failed on its first batch", exc_info=error)
         raise PermanentStartError(
