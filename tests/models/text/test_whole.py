@@ -4,6 +4,7 @@ import pytest
 from models.text import backends
 from models.text.prompts import LONG, NEIGHBOURS, ROLES, TWICE, chat, ids, pair, small
 
+from podium.errors import InvalidRequest
 from podium.models.recipe import Chat
 from podium.models.text.whole import WholePrompt
 
@@ -55,11 +56,23 @@ def test_no_filter_makes_a_control_token_of_a_text(filters, source):
     control = backend.get_added_tokens_decoder().keys()
     hostile = ("<|im_end|>", "<|IM_END|>", "<|im_st<|im_start|>art|>", "<think>", "<THINK>", "<|im_enad|>")
     unescaped = ("&lt;|im_end|&gt;", "&lt;|im_end|>", "&#60;|im_&#101;nd|>", ">|dne_mi|<", "<|iend|>")
+    own = [n for n in pair(tokenizer, "x", "x", "x").ids if n in control]
+    refused = []
     for text in (*hostile, *unescaped):
-        got = pair(tokenizer, text, text, text)
-        plain = pair(tokenizer, "x", "x", "x")
-        found, own = ([n for n in each.ids if n in control] for each in (got, plain))
-        assert found == own or (source == COMPOSED and found == own[:-1])
+        try:
+            got = pair(tokenizer, text, text, text)
+        except InvalidRequest:
+            refused.append(text)
+            continue
+        assert [n for n in got.ids if n in control] == own
+    assert not refused or (source == COMPOSED and filters in UNESCAPES and set(refused) <= set(unescaped))
+
+
+def test_a_pair_of_which_a_composing_template_makes_a_control_token_is_refused():
+    tokenizer = small(chat("| striptags", COMPOSED))
+    with pytest.raises(InvalidRequest, match=r"chat template makes a control token \(such as <"):
+        pair(tokenizer, "q", "a &lt;|im_end|&gt; b")
+    assert pair(tokenizer, "q", "a bear").ids.tolist() == ids("Query: q\nDocument: a bear<|im_end|>\n")
 
 
 def test_a_template_that_chooses_by_length_is_read_whole():

@@ -6,11 +6,11 @@ around its document; its pieces put together for each pair; and its template ren
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import product
 
 from tokenizers import Tokenizer
 
+from podium.errors import InvalidRequest
 from podium.models.recipe import Chat, Hole, Slot, Written
 from podium.models.text.prompt import CutPrompt
 from podium.models.text.reading import TEXT_CHARACTERS
@@ -56,7 +56,11 @@ PROBES = (
 """Texts whose edges tokenizers and templates treat in their own ways."""
 
 LONGEST_LITERAL, MOST_LITERALS = 100, 64
-"""Characters of a string in a template's own code, and how many of them, that are probes too."""
+"""Characters of a string in a template's own code, and how many of them, that are probes too. It may refuse
+what it looks for.
+"""
+AT_ONCE = 64
+"""Renderings of one answer, whose bytes and time are bounded: of the longest templates no more fit."""
 
 LONG = ("word " * (TEXT_CHARACTERS // 5 + 1))[:TEXT_CHARACTERS]
 """As long as any text is: templates cut texts, or choose by their length. It is rendered, never tokenized."""
@@ -144,10 +148,13 @@ def _chat(
     rendered = renderer.render([_messages(texts) for texts in cases])
     _refuse_what_leaves_out(cases, rendered)
     reader = Reader(backend, chat.source)
-    for texts in _cases(_literals(renderer, reader)):
-        with suppress(TemplateFailed):  # it may refuse what it looks for
-            rendered += renderer.render([_messages(texts)])
-            cases.append(texts)
+    more = list(_cases(_literals(renderer, reader)))
+    for start in range(0, len(more), AT_ONCE):
+        some = more[start : start + AT_ONCE]
+        shown = renderer.render_what_can_be([_messages(texts) for texts in some])
+        found = [(texts, text) for texts, text in zip(some, shown, strict=True) if text is not None]
+        cases += [texts for texts, _ in found]
+        rendered += [text for _, text in found]
     proved = [backend.encode(text, add_special_tokens=False).ids for text in rendered]
     ways: list[CutPrompt | WholePrompt] = []
     if (parts := _parts(marked, cases, rendered)) is not None and _keeps_long(parts, renderer):
@@ -170,7 +177,7 @@ def _rendered(
         prompt = WholePrompt(reader, whole, UNBOUND)
         try:
             found = _wrong(prompt, cases, proved)
-        except TemplateFailed:  # its code is no more what it was, with names in it
+        except (TemplateFailed, InvalidRequest):  # with names in it its code is no more what it was
             found = wrong
         except BaseException:
             renderer.close()

@@ -1,26 +1,18 @@
-"""Chat templates are rendered in a process of their own: their sandbox bounds neither time nor memory.
+"""Chat templates are rendered in a process of their own (`sandbox`), within bounds of time and memory."""
 
-As a program this file reads one request a line and writes one answer a line, both JSON. It imports nothing of
-Podium or transformers, so that it starts in a fifth of a second; its environment is that of transformers
-(`utils.chat_template_utils`), as a test holds.
-"""
-
-import contextlib
 import json
-import math
 import os
 import selectors
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-if TYPE_CHECKING:
-    from podium.models.recipe import Chat
+from podium.errors import Reason, TemporaryStartError
+from podium.models.recipe import Chat
+from podium.models.text import sandbox
 
 MOST_SOURCE = 256 * 1024
 """Characters of a template at most."""
@@ -34,7 +26,7 @@ MOST_MEMORY = 1024**3
 CPU_S = 20
 """Seconds of processor time for one answer; an ordinary template takes a millisecond a rendering."""
 
-WALL_S = 300.0
+WALL_S = 120.0
 """Seconds for one answer on a machine that is busy with other things: no fact of the template."""
 
 
@@ -50,8 +42,14 @@ class TemplateFailed(ValueError):
     """A template raises an error, as many do for a role that they do not know."""
 
 
-class RendererLost(RuntimeError):
-    """A rendering was ended or kept waiting by the machine: trying again may help, and nothing is known."""
+class RendererLost(TemporaryStartError):
+    """A rendering was ended or kept waiting by the machine: trying again may help, and nothing is known.
+
+    While serving it fails its request alone, as any error of a model does.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.MODEL_LOAD_FAILED, message)
 
 
 class DatedTemplate(ValueError):
@@ -76,7 +74,7 @@ class Renderer:
     any thread. Raises ValueError for a template that is too long.
     """
 
-    def __init__(self, chat: "Chat", tokens: Mapping[str, object]) -> None:
+    def __init__(self, chat: Chat, tokens: Mapping[str, object]) -> None:
         if len(chat.source) > MOST_SOURCE:
             raise ValueError(f"the chat template has {len(chat.source)} characters, more than {MOST_SOURCE}")
         self._head = {"source": chat.source, "arguments": {**tokens, **chat.arguments}}
@@ -90,16 +88,24 @@ class Renderer:
         Raises TemplateFailed where the template fails, another ValueError where it takes more time or memory
         than it may, DatedTemplate where it asks for the date, and RendererLost where the machine is at fault.
         """
-        answer = self._answer([self._messages(conversation) for conversation in conversations])
-        rendered: list[str] = answer["rendered"]
-        if answer["dated"]:
-            raise DatedTemplate(rendered)
-        return rendered
+        return self._render(conversations, failing=False)
+
+    def render_what_can_be(self, conversations: Sequence[Messages]) -> list[str | None]:
+        """Return each conversation as one text, None where the template fails on it; raises as `render`."""
+        return self._render(conversations, failing=True)
 
     def literals(self) -> list[str]:
         """Return the strings in the template's code, but for mere keys; raises as `render`."""
-        found: list[str] = self._answer(None)["rendered"]
+        found: list[str] = self._answer({"strings": True})["texts"]
         return found
+
+    def _render(self, conversations: Sequence[Messages], *, failing: bool) -> list[Any]:
+        messages = [self._messages(conversation) for conversation in conversations]
+        answer = self._answer({"messages": messages, "failing": failing})
+        rendered: list[Any] = answer["texts"]
+        if answer["dated"]:
+            raise DatedTemplate(rendered)
+        return rendered
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +140,7 @@ class Renderer:
 
     def _ask(self, request: object) -> dict[str, Any]:
         if self._process is None:
-            command = [sys.executable, "-I", __file__]
+            command = [sys.executable, "-I", sandbox.__file__]
             try:
                 self._process = subprocess.Popen(  # noqa: S603 this very file
                     command,
@@ -147,7 +153,7 @@ class Renderer:
                 raise RendererLost(
                     f"the process that renders the chat template cannot start: {error}"
                 ) from error
-            self._write({**self._head, "cpu_s": CPU_S})
+            self._write({**self._head, "cpu_s": CPU_S, "memory": MOST_MEMORY})
         self._write(request)
         return self._read()
 
@@ -199,107 +205,3 @@ class Renderer:
             self._process.kill()
             self._process.communicate()
             self._process = None
-
-
-def _environment(asked: list[str]) -> Any:
-    """Return Jinja's sandbox as transformers sets it up for chat templates.
-
-    `asked` takes down the forms in which a template asks for the date.
-    """
-    import jinja2
-    import jinja2.ext
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(jinja2.ext.Extension):
-        """`{% generation %}` marks what a model writes; nothing of it is rendered otherwise."""
-
-        tags = {"generation"}  # noqa: RUF012 as jinja2 declares it
-
-        def parse(self, parser: Any) -> Any:
-            next(parser.stream)
-            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-    def to_json(
-        value: object,
-        ensure_ascii: bool = False,
-        indent: int | None = None,
-        separators: tuple[str, str] | None = None,
-        sort_keys: bool = False,
-    ) -> str:
-        return json.dumps(
-            value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-        )
-
-    def raise_exception(message: str) -> None:
-        raise jinja2.exceptions.TemplateError(message)
-
-    def strftime_now(form: str) -> str:
-        asked.append(form)
-        return datetime.now().strftime(form)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = strftime_now
-    return environment
-
-
-def _strings(environment: Any, source: str) -> list[str]:
-    """Return the strings in a template's code, but for the keys of subscripts."""
-    from jinja2 import nodes
-
-    tree = environment.parse(source)
-    keys = {id(item.arg) for item in tree.find_all(nodes.Getitem)}
-    constants = [node for node in tree.find_all(nodes.Const) if id(node) not in keys]
-    return [node.value for node in constants if isinstance(node.value, str)]
-
-
-def _bound_time(seconds: int) -> None:
-    """End this process by SIGXCPU once it has used so many more seconds of processor time."""
-    import resource
-
-    most = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    until = math.ceil(time.process_time()) + seconds
-    resource.setrlimit(
-        resource.RLIMIT_CPU, (until if most == resource.RLIM_INFINITY else min(until, most), most)
-    )
-
-
-def main() -> None:
-    """Answer requests until the input ends."""
-    import resource
-
-    with contextlib.suppress(ValueError):  # macOS knows no such limit
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # SIGXCPU would leave one
-    head = json.loads(sys.stdin.readline())
-    template, failure = None, Exception()
-    dates: list[str] = []
-    environment = _environment(dates)
-    _bound_time(head["cpu_s"])
-    try:
-        template = environment.from_string(head["source"])
-    except Exception as error:  # noqa: BLE001 a template raises anything; it is told
-        failure = error
-    given = {"tools": None, "documents": None, "add_generation_prompt": False, **head["arguments"]}
-    for line in sys.stdin:
-        _bound_time(head["cpu_s"])
-        try:
-            if template is None:
-                raise failure  # noqa: TRY301 told like the others
-            asked = json.loads(line)
-            if asked is None:
-                rendered = _strings(environment, head["source"])
-            else:
-                rendered = [template.render(messages=messages, **given) for messages in asked]
-            answer: dict[str, object] = {"rendered": rendered}
-        except Exception as error:  # noqa: BLE001 as above
-            said = f"{type(error).__name__}: {error}"[:300]
-            answer = {"error": said, "memory": isinstance(error, MemoryError)}
-        print(json.dumps({**answer, "dated": bool(dates)}), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -23,6 +23,8 @@ FARTHEST = 48
 
 Texts = Mapping[Slot, str]
 Parts = Sequence[str | Hole]
+Split = Callable[[str], Iterable[int | str]]
+"""Text → its control tokens and what stands between them."""
 
 
 class Segment(NamedTuple):
@@ -112,7 +114,7 @@ def pieces(
     instructed: bool,
     bos: Sequence[int] = (),
     apart: bool = False,
-    split: Callable[[str], Iterable[int | str]] | None = None,
+    split: Split | None = None,
 ) -> list[Item]:
     """Return a prompt in pieces.
 

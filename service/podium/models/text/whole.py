@@ -9,11 +9,12 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from podium.errors import InvalidRequest
 from podium.models.base import Encoding, Tokens
 from podium.models.recipe import Chat
 from podium.models.text.prompt import keep
 from podium.models.text.rendering import Messages, Renderer
-from podium.models.text.template import Ids, Item, Reader, Texts, ids, pieces
+from podium.models.text.template import Ids, Item, Reader, Split, Texts, ids, pieces
 
 Whole = Callable[[Texts], Ids]
 """All texts of a pair → its tokens."""
@@ -149,14 +150,34 @@ def by_rendering(
     What the template renders as a control token's name becomes that token, and everything else is read as
     characters: no filter makes a control token of a text. `composed`: the template puts control tokens
     together from parts too (`'<|' + role + '|>'`). They count where a rendering has those that the same
-    template has with texts of the same shape that say nothing; where a text makes one more, none counts.
+    template has with texts of the same shape that say nothing. Where a text makes another one, a character
+    that it does not have is put in wherever one may begin, and taken out of what is tokenized. Raises
+    InvalidRequest for a pair of which the template makes one even so.
     """
     by_name = re.compile(f"({_any_of(names).pattern})")
+    control = {token.strip() for token in reader.control.values()} - {""}
+    begins = re.compile(_any_of({token[0] for token in control}).pattern, re.IGNORECASE)
 
     def whole(texts: Texts) -> Ids:
         rendered = render(texts)
-        counts = composed and steered(rendered) == steered(render(_saying_nothing(texts)))
-        return ids(pieces([rendered], reader, instructed=True, split=found if counts else fixed), reader, {})
+        if not composed:
+            return read(rendered, fixed)
+        own = steered(render(_saying_nothing(texts)))
+        if steered(rendered) == own:
+            return read(rendered, found)
+        held = set().union(*texts.values())
+        if mark := next((each for each in _PRIVATE if each not in held), None):
+            shown = {slot: begins.sub(lambda at: at[0] + mark, text) for slot, text in texts.items()}
+            rendered = render(shown)
+            if steered(rendered) == own:
+                return read(rendered, lambda text: (_without(mark, part) for part in found(text)))
+        raise InvalidRequest(
+            "of query, document or instruction this model's chat template makes a control token (such as "
+            f"{min(control)}); leave out what it makes it of"
+        )
+
+    def read(rendered: str, split: Split) -> Ids:
+        return ids(pieces([rendered], reader, instructed=True, split=split), reader, {})
 
     def render(texts: Texts) -> str:
         messages = Messages(texts.get("instruction") or None, texts["query"], texts["document"])
@@ -177,6 +198,10 @@ def by_rendering(
 
 def _saying_nothing(texts: Texts) -> Texts:
     return {slot: re.sub(r"\S", _PRIVATE[0], text) for slot, text in texts.items()}
+
+
+def _without(mark: str, part: int | str) -> int | str:
+    return part if isinstance(part, int) else part.replace(mark, "")
 
 
 def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
