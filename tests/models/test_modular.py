@@ -49,7 +49,6 @@ def test_a_causal_model_with_a_score_of_tokens(tmp_path):
     assert recipe.head == Rows(source="vocabulary", true=9693, false=2152)
     assert recipe.template == Chat(source=CHAT)
     assert (recipe.network, recipe.state, recipe.attention) == ("base", "last", "causal")
-    assert recipe.shares_prefix
     assert recipe.instruction_use == "slot"
 
 
@@ -67,7 +66,6 @@ def test_a_decoder_s_classifier_reads_the_last_token(tmp_path):
     config = {**CAUSAL, "architectures": ["Qwen3ForSequenceClassification"], "id2label": {"0": "LABEL_0"}}
     recipe = made(tmp_path, layout(**{**CLASSIFIER, "config.json": config}))
     assert (recipe.head, recipe.state) == (Rows(source="score", true=0), "last")
-    assert not recipe.shares_prefix
 
 
 @pytest.mark.parametrize(

@@ -168,14 +168,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """What a user ought to know: files left aside, a vision tower that is not loaded, …"""
 
     @property
-    def shares_prefix(self) -> bool:
-        """Whether leading tokens are the same for all documents of a query and can be computed once."""
-        if self.attention != "causal" or not isinstance(self.template, Written):
-            return self.attention == "causal" and isinstance(self.template, Chat)
-        slots = [part.slot for part in self.template.parts if isinstance(part, Hole)]
-        return slots.count("document") == 1 and "query" not in slots[slots.index("document") :]
-
-    @property
     def passes_padding(self) -> bool:
         """Whether the last token is the last one that is no padding: so transformers' own classifiers of
         decoders read a pair, padding that its template writes at its end included."""

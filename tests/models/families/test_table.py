@@ -113,38 +113,36 @@ def test_a_folder_is_recognised_by_its_evidence(tmp_path, config, name, family, 
 
 
 @pytest.mark.parametrize(
-    ("config", "name", "shared_prefix", "attention", "state", "temperature"),
+    ("config", "name", "attention", "state", "temperature"),
     [
-        (QWEN3, "", True, "causal", "last", 1),
-        (QWEN2, "mixedbread-ai/mxbai-rerank-large-v2", True, "causal", "last", 1),
-        (GEMMA, "BAAI/bge-reranker-v2-gemma", True, "causal", "last", 1),
-        (NEMOTRON, "", False, "bidirectional", "mean", 1),
-        (NEMOTRON_VL, "", False, "bidirectional", "mean", 2),
-        (CAUSAL, ZERANK, True, "causal", "last", 5),
-        (CAUSAL, CTXL, False, "causal", "last", 1),
-        (GTE, "", False, "bidirectional", "first", 1),
+        (QWEN3, "", "causal", "last", 1),
+        (QWEN2, "mixedbread-ai/mxbai-rerank-large-v2", "causal", "last", 1),
+        (GEMMA, "BAAI/bge-reranker-v2-gemma", "causal", "last", 1),
+        (NEMOTRON, "", "bidirectional", "mean", 1),
+        (NEMOTRON_VL, "", "bidirectional", "mean", 2),
+        (CAUSAL, ZERANK, "causal", "last", 5),
+        (CAUSAL, CTXL, "causal", "last", 1),
+        (GTE, "", "bidirectional", "first", 1),
         (
             {**ENCODER, "model_type": "modernbert", "classifier_pooling": "mean"},
             "",
-            False,
             "bidirectional",
             "mean",
             1,
         ),
-        ({**ENCODER, "classifier_pooling": "mean"}, "", False, "bidirectional", "first", 1),
+        ({**ENCODER, "classifier_pooling": "mean"}, "", "bidirectional", "first", 1),
         (
             {**QWEN2_CONVERTED, "num_labels": 1, "is_causal": False},
             "",
-            False,
             "bidirectional",
             "last",
             1,
         ),
     ],
 )
-def test_what_is_attended_and_read(tmp_path, config, name, shared_prefix, attention, state, temperature):
+def test_what_is_attended_and_read(tmp_path, config, name, attention, state, temperature):
     recipe = made(tmp_path, config, name=name)
-    assert (recipe.shares_prefix, recipe.attention) == (shared_prefix, attention)
+    assert recipe.attention == attention
     assert (recipe.state, recipe.temperature) == (state, temperature)
 
 
