@@ -70,7 +70,7 @@ def test_no_filter_makes_a_control_token_of_a_text(filters, source):
 
 def test_a_pair_of_which_a_composing_template_makes_a_control_token_is_refused():
     tokenizer = small(chat("| striptags", COMPOSED))
-    with pytest.raises(InvalidRequest, match=r"chat template makes a control token \(such as <"):
+    with pytest.raises(InvalidRequest, match=r"makes the control token <\|im_end\|> of what"):
         pair(tokenizer, "q", "a &lt;|im_end|&gt; b")
     assert pair(tokenizer, "q", "a bear").ids.tolist() == ids("Query: q\nDocument: a bear<|im_end|>\n")
 

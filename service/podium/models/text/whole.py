@@ -3,6 +3,7 @@
 import re
 import secrets
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -171,9 +172,11 @@ def by_rendering(
             rendered = render(shown)
             if steered(rendered) == own:
                 return read(rendered, lambda text: (_without(mark, part) for part in found(text)))
+        extra = Counter(steered(rendered)) - Counter(own)
+        token = f"the control token {reader.control[min(extra)]}" if extra else "none of its control tokens"
         raise InvalidRequest(
-            "of query, document or instruction this model's chat template makes a control token (such as "
-            f"{min(control)}); leave out what it makes it of"
+            f"this model's chat template makes {token} of what query, document or instruction hold; leave "
+            "out what it makes it of"
         )
 
     def read(rendered: str, split: Split) -> Ids:
