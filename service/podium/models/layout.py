@@ -31,6 +31,8 @@ class Group(NamedTuple):
     """(tokens,) places that hold the tokens of the batch, in their order."""
     prefix: tuple[int, int] | None
     """Start and end of the prefix that all spans of the group continue."""
+    masks: dict[Any, Tensor | None]
+    """What `mask` made for the layers before."""
 
     @property
     def full(self) -> bool:
@@ -153,6 +155,7 @@ class Layout:
                 held=self._tensor(held),
                 kept=self._tensor(np.flatnonzero(held)),
                 prefix=prefix,
+                masks={},
             )
             first += size
 

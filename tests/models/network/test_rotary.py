@@ -6,7 +6,7 @@ from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm, apply_rotary_pos_emb
 
 from podium.models.network import rotary
-from podium.models.network.rotary import RootMeanSquare, Turned, root_mean_square
+from podium.models.network.rotary import RootMeanSquare, Turned, in_pairs, root_mean_square
 
 BOUND = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
@@ -56,9 +56,14 @@ def test_queries_and_keys_are_turned_as_qwen_turns_them(dtype, normed):
     wanted = apply_rotary_pos_emb(q[None], k[None], cos[None], sin[None], unsqueeze_dim=2)
     known = [root_mean_square(norm) for norm in norms]
     turned = Turned(*zip(known, (4, 2)[: len(known)], strict=True))
-    both = torch.cat((query, key), 1)
-    before = both.clone()
-    got = turned(both, cos, sin)
-    assert difference(got[:, :4], wanted[0][0]) < BOUND[dtype]
-    assert difference(got[:, 4:], wanted[1][0]) < BOUND[dtype]
-    assert torch.equal(both, before)
+    product = torch.cat((query, key, value := torch.randn(37, 2, 16).to(dtype)), 1)
+    product[:, :6] = product[:, :6, in_pairs(16)]
+    got = turned(product[:, :6], cos, sin)
+    assert difference(got[:, :4], wanted[0][0][..., in_pairs(16)]) < BOUND[dtype]
+    assert difference(got[:, 4:], wanted[1][0][..., in_pairs(16)]) < BOUND[dtype]
+    assert torch.equal(product[:, :6], got)
+    assert torch.equal(product[:, 6:], value)
+
+
+def test_numbers_that_are_turned_together_stand_side_by_side():
+    assert in_pairs(8).tolist() == [0, 4, 1, 5, 2, 6, 3, 7]

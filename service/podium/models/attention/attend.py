@@ -43,7 +43,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule: Rule
             attend_padded(query, key, value, states, group, rule)
         elif not on_cpu or group.padded > longest or not attend_group(query, key, value, states, group, rule):
             for span in group.spans:
-                attend_span(query, key, value, states, span, group.prefix, rule)
+                attend_span(query, key, value, states, span, group, rule)
     return states
 
 

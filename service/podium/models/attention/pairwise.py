@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from podium.models.attention.rule import Rule, softmax_weights
+from podium.models.attention.rule import Rule, mask, softmax_weights
 from podium.models.layout import Group
 
 BLOCK = 256
@@ -19,11 +19,11 @@ def attend_span(
     value: Tensor,
     states: Tensor,
     span: tuple[int, int],
-    prefix: tuple[int, int] | None,
+    group: Group,
     rule: Rule,
 ) -> None:
-    """Fill the states of one span: (heads, rows, d) each → states (rows, heads, d)."""
-    start, end = span
+    """Fill the states of one span of a group: (heads, rows, d) each → states (rows, heads, d)."""
+    (start, end), prefix = span, group.prefix
     before = 0
     q, k, v = (x[:, start:end] for x in (query, key, value))
     if prefix is not None:
@@ -40,7 +40,7 @@ def attend_span(
             high = min(high, before + first + block + rule.window - 1)
         if rule.causal:
             high = min(high, before + first + block)
-        seen = rule.sees(asking, range(low, high))
+        seen = mask(group.masks, rule, asking, range(low, high), torch.bool)
         seen = None if seen is None else seen.to(query.device)
         states[start + first : start + first + len(asking)] = attended(
             q[:, first : first + block], k[:, low:high], v[:, low:high], rule, seen

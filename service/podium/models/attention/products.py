@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from podium.models.attention.rule import Rule
+from podium.models.attention.rule import Rule, mask
 from podium.models.grouping import GROUP_BYTES
 from podium.models.layout import Group
 
@@ -123,7 +123,7 @@ def _attend(
     asking = q.reshape(kv * spans, queries * each, d)
     keys, values = (x[:, :, :last].reshape(kv * spans, last, d) for x in (k, v))
     own = _weights(asking, keys.transpose(1, 2), rule).view(kv, spans, queries, each, last)
-    _hide(own, rule.sees(range(first, first + queries), range(last)))
+    _hide(own, rule, group, range(first, first + queries), range(last))
     if not rule.causal:  # else nothing sees what comes after it, padding neither
         for number, (start, end) in enumerate(group.spans):
             if end - start < last:
@@ -137,7 +137,7 @@ def _attend(
         before = shared_keys.shape[1]
         shared = _weights(q.reshape(kv, -1, d), shared_keys.transpose(1, 2), rule)
         shared = shared.view(kv, spans, queries, each, before)
-        _hide(shared, rule.sees(range(before + first, before + first + queries), range(before)))
+        _hide(shared, rule, group, range(before + first, before + first + queries), range(before))
         sums += shared.sum(-1, keepdim=True)
         attended = torch.bmm(shared.view(kv, -1, before), shared_values).view(own.shape[0], -1, d)
         attended.baddbmm_(own, values)
@@ -159,7 +159,8 @@ def _weights(queries: Tensor, keys: Tensor, rule: Rule) -> Tensor:
     return weights.exp2_()
 
 
-def _hide(weights: Tensor, seen: Tensor | None) -> None:
-    """Make the weights of what is not seen zero: (…, queries, each, keys) by (queries, keys) bool."""
+def _hide(weights: Tensor, rule: Rule, group: Group, queries: range, keys: range) -> None:
+    """Make the weights of what is not seen zero: (…, queries, each, keys), by their places in a pair."""
+    seen = mask(group.masks, rule, queries, keys, weights.dtype)
     if seen is not None:
         weights *= seen.unsqueeze(1)

@@ -1,6 +1,6 @@
 """Which tokens of a pair attend to which, and how their logits are made: one value a layer."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,6 +37,17 @@ class Rule(NamedTuple):
             near = distance.abs() < window
             seen = near if seen is None else seen & near
         return seen
+
+
+def mask(
+    known: dict[Any, Tensor | None], rule: Rule, queries: range, keys: range, dtype: torch.dtype
+) -> Tensor | None:
+    """Return what `rule` sees as zeros and ones of a dtype, made once for all layers of a batch: `known`."""
+    asked = rule, queries, keys, dtype
+    if asked not in known:
+        seen = rule.sees(queries, keys)
+        known[asked] = None if seen is None else seen.to(dtype)
+    return known[asked]
 
 
 def softmax_weights(query: Tensor, key: Tensor, rule: Rule, seen: Tensor | None) -> Tensor:

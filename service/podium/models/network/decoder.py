@@ -20,7 +20,7 @@ from podium.models.linear.onednn import Fuse, activation_of
 from podium.models.linear.stored import merged
 from podium.models.network import rotary
 from podium.models.network.modernbert import as_llama
-from podium.models.network.rotary import RootMeanSquare, Turned, root_mean_square
+from podium.models.network.rotary import RootMeanSquare, Turned, in_pairs, root_mean_square
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ class Layer(nn.Module):
         self.width = attention.head_dim
         linears = [attention.q_proj, attention.k_proj, attention.v_proj]
         self.heads, self.kv, _ = (linear.out_features // self.width for linear in linears)
-        self.product = _product(merged(linears), make=make)
+        order = self._turned_in_pairs(self.heads + self.kv, self.kv)
+        self.product = _product(merged(linears, order), make=make)
         norms = _head_norms(attention)
         self.turned = Turned(*zip(norms, [self.heads, self.kv][: len(norms)], strict=True))
         self.output = _product(attention.o_proj, make=make)
@@ -61,11 +62,18 @@ class Layer(nn.Module):
         """Compute one token of each pair only, from now on: its first, or its last."""
         attention = layer.self_attn
         self.end = end
-        self.query = _product(attention.q_proj, make=make)
-        self.product = _product(merged([attention.k_proj, attention.v_proj]), make=make)
+        of_query, of_both = self._turned_in_pairs(self.heads), self._turned_in_pairs(self.kv, self.kv)
+        self.query = _product(merged([attention.q_proj], of_query), make=make)
+        self.product = _product(merged([attention.k_proj, attention.v_proj], of_both), make=make)
         norms = _head_norms(attention)
         self.turned_query = Turned(*((norm, self.heads) for norm in norms[:1]))
         self.turned = Turned(*((norm, self.kv) for norm in norms[1:]))
+
+    def _turned_in_pairs(self, turned: int, others: int = 0) -> Tensor:
+        """Return the order of rows in which so many heads are turned; that of others after them stays."""
+        order = torch.arange((turned + others) * self.width).view(turned + others, self.width)
+        order[:turned] = order[:turned, in_pairs(self.width)]
+        return order.flatten()
 
     def forward(
         self, hidden_states: Tensor, *, position_embeddings: tuple[Tensor, Tensor], layout: Layout, **_: Any

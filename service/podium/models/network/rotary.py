@@ -78,30 +78,42 @@ def agree(got: Tensor, wanted: Tensor, tolerance: float) -> bool:
     return got.shape == wanted.shape and float((got - wanted).abs().max()) <= bound
 
 
+def in_pairs(width: int) -> Tensor:
+    """Return in which order a head's numbers stand beside those that they are turned with: (width,), 0,
+    width / 2, 1, width / 2 + 1, …
+
+    Rows of the weights for queries and keys are put into it at load, which changes no product of the two: a
+    rotation is a product of complex numbers then, in one pass.
+    """
+    return torch.arange(width).view(2, -1).T.flatten()
+
+
 class Turned(nn.Module):
     """The rotation of queries and keys by their positions, as Llama has it, after a norm of each head where
-    there is one.
+    there is one. Heads are `in_pairs`.
 
     `norms`: those of some heads each, as (norm, heads), in the order of the heads; none for no norm.
     """
 
     def __init__(self, *norms: tuple[RootMeanSquare, int]) -> None:
         super().__init__()
-        weights = [norm.weight.float().expand(heads, -1) for norm, heads in norms]
+        weights = [
+            norm.weight.float()[in_pairs(len(norm.weight)).to(norm.weight.device)].expand(heads, -1)
+            for norm, heads in norms
+        ]
         self.weight: Tensor | None
         self.register_buffer("weight", torch.cat(weights) if weights else None)
         self.epsilon = norms[0][0].epsilon if norms else 0.0
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Return what is turned: (rows, heads, d) by (rows, d) each."""
+        """Turn x in place and return it: (rows, heads, d) by (rows, d) each, whose halves are alike."""
         half = x.shape[-1] // 2
-        cos, sin = cos.float().unsqueeze(1), sin.float().unsqueeze(1)
-        sin = torch.cat((-sin[..., :half], sin[..., half:]), -1)
-        result = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        angles = torch.complex(cos[:, :half].float(), sin[:, :half].float()).unsqueeze(1)
         for block in _blocks(x):
-            states = x[block].to(torch.float32, copy=True)
+            states = x[block].float()
             if self.weight is not None:
                 states.mul_(_scales(states, self.epsilon)).mul_(self.weight)
-            turned = states.roll(half, -1).mul_(sin[block])
-            result[block] = turned.addcmul_(states, cos[block])
-        return result
+            torch.view_as_complex(states.view(*states.shape[:-1], half, 2)).mul_(angles[block])
+            if states.dtype != x.dtype:
+                x[block] = states
+        return x
