@@ -114,15 +114,17 @@ def test_an_operator_that_disagrees_leaves_the_plain_layer_and_says_so(error, mo
     assert "oneDNN's fused linear layer disagrees with the plain one" in caplog.text
 
 
+@pytest.mark.parametrize("order", [None, torch.arange(13, -1, -1)], ids=["as they are", "in another order"])
 @pytest.mark.parametrize("bias", [True, False])
-def test_merged_layers_stand_side_by_side(bias):
+def test_merged_layers_stand_side_by_side(bias, order):
     layers = [nn.Linear(16, out, bias=bias).requires_grad_(False) for out in (8, 4, 2)]
     x = torch.randn(3, 16)
     wanted = torch.cat([layer(x) for layer in layers], dim=1)
-    assert torch.allclose(merged(layers)(x), wanted, atol=1e-6)
+    wanted = wanted if order is None else wanted[:, order]
+    assert torch.allclose(merged(layers, order)(x), wanted, atol=1e-6)
     for layer in layers:
         layer.__class__ = StoredLinear
-    stored = merged(layers)
+    stored = merged(layers, order)
     assert isinstance(stored, StoredLinear)
     assert {parameter.data_ptr() for parameter in stored.parameters()} == {
         parameter.data_ptr() for layer in layers for parameter in layer.parameters()
