@@ -59,8 +59,6 @@ LONGEST_LITERAL, MOST_LITERALS = 100, 64
 """Characters of a string in a template's own code, and how many of them, that are probes too. It may refuse
 what it looks for.
 """
-AT_ONCE = 64
-"""Renderings of one answer, whose bytes and time are bounded: of the longest templates no more fit."""
 
 LONG = ("word " * (TEXT_CHARACTERS // 5 + 1))[:TEXT_CHARACTERS]
 """As long as any text is: templates cut texts, or choose by their length. It is rendered, never tokenized."""
@@ -149,12 +147,10 @@ def _chat(
     _refuse_what_leaves_out(cases, rendered)
     reader = Reader(backend, chat.source)
     more = list(_cases(_literals(renderer, reader)))
-    for start in range(0, len(more), AT_ONCE):
-        some = more[start : start + AT_ONCE]
-        shown = renderer.render_what_can_be([_messages(texts) for texts in some])
-        found = [(texts, text) for texts, text in zip(some, shown, strict=True) if text is not None]
-        cases += [texts for texts, _ in found]
-        rendered += [text for _, text in found]
+    shown = renderer.render_what_can_be([_messages(texts) for texts in more])
+    found = [(texts, text) for texts, text in zip(more, shown, strict=True) if text is not None]
+    cases += [texts for texts, _ in found]
+    rendered += [text for _, text in found]
     proved = [backend.encode(text, add_special_tokens=False).ids for text in rendered]
     ways: list[CutPrompt | WholePrompt] = []
     if (parts := _parts(marked, cases, rendered)) is not None and _keeps_long(parts, renderer):

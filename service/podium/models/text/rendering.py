@@ -20,6 +20,9 @@ MOST_SOURCE = 256 * 1024
 MOST_OUTPUT = 16 * 1024 * 1024
 """Bytes of an answer at most."""
 
+AT_ONCE = 64
+"""Renderings of one answer where there are many: of the longest templates no more fit into it."""
+
 MOST_MEMORY = 1024**3
 """Bytes of address space that rendering may take."""
 
@@ -92,7 +95,10 @@ class Renderer:
 
     def render_what_can_be(self, conversations: Sequence[Messages]) -> list[str | None]:
         """Return each conversation as one text, None where the template fails on it; raises as `render`."""
-        return self._render(conversations, failing=True)
+        found: list[str | None] = []
+        for start in range(0, len(conversations), AT_ONCE):
+            found += self._render(conversations[start : start + AT_ONCE], failing=True)
+        return found
 
     def literals(self) -> list[str]:
         """Return the strings in the template's code, but for mere keys; raises as `render`."""
