@@ -185,7 +185,7 @@ def prefixed(lengths: Sequence[int], shared: int, seed: int = 7) -> list[Encodin
 def states(base: Any, pairs: Sequence[Encoding], state: str) -> torch.Tensor:
     """Return the state that is read of each pair, (n, h), by transformers' own padded forward."""
     width = max(len(pair.ids) for pair in pairs)
-    ids = torch.full((len(pairs), width), base.config.pad_token_id)
+    ids = torch.full((len(pairs), width), base.config.get_text_config().pad_token_id)
     lengths = torch.tensor([len(pair.ids) for pair in pairs])
     mask = (torch.arange(width) < lengths[:, None]).long()
     for row, pair in enumerate(pairs):
@@ -205,7 +205,7 @@ def reference(model: Any, pairs: Sequence[Encoding]) -> np.ndarray:
     """Return the logits of transformers' own forward, padded, without anything of Podium."""
     width = max(len(pair.ids) for pair in pairs)
     shape = len(pairs), width
-    ids = torch.full(shape, model.config.pad_token_id)
+    ids = torch.full(shape, model.config.get_text_config().pad_token_id)
     types, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     for row, pair in enumerate(pairs):
         ids[row, : len(pair.ids)] = torch.from_numpy(pair.ids)

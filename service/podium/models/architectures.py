@@ -16,11 +16,14 @@ class Positions(NamedTuple):
     """Id of a token that is not counted, and has its own id as position; None where all are counted."""
 
 
-def usable_length(network: Any) -> int:
-    """Return for how many tokens of a pair a model has positions; 512 where its config does not say."""
-    count = getattr(network.config, "max_position_embeddings", None)
+def usable_length(network: Any) -> int | None:
+    """Return for how many tokens of a pair a model has positions; None where tokens have none of their own,
+    512 where its config does not say.
+    """
+    config = network.config.get_text_config()
+    count = getattr(config, "max_seq_len" if config.model_type == "mpt" else "max_position_embeddings", None)
     if not isinstance(count, int) or count <= 0:
-        return 512
+        return None if config.model_type in _BY_DISTANCE else 512
     return count - positions(network.base_model).first
 
 
@@ -116,6 +119,9 @@ def bert_layers(base: Any) -> Any:
     """Return the layers of a packable base model that has BERT's in their names; None for another one."""
     return base.encoder.layer if base.config.model_type in _LIKE_BERT else None
 
+
+_BY_DISTANCE = frozenset({"bloom", "funnel", "mt5", "t5", "umt5", "xlnet"})
+"""Values of `model_type` whose attention knows how far tokens lie apart, however far."""
 
 _LIKE_BERT = frozenset({"bert", "electra", "roberta", "xlm-roberta", "camembert"})
 

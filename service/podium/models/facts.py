@@ -98,13 +98,14 @@ def causal(folder: Folder) -> bool:
 def labels(folder: Folder) -> tuple[str, ...]:
     """Return the names of the labels, in the order of their numbers.
 
-    One for a class without a head, as Sentence Transformers has it; else by transformers' rule, two where
-    none are named. Raises PermanentStartError where `id2label` is no mapping of numbers to names.
+    One for a class without a head, as Sentence Transformers has it; else by transformers' rule: two where
+    none are named, and one by `num_labels` 1, however many names there are. Raises PermanentStartError where
+    `id2label` is no mapping of numbers to names.
     """
     if not sequence_classifier(folder):
         return ("LABEL_0",)
     named, number = folder.config.get("id2label"), folder.config.get("num_labels")
-    if named is None:
+    if named is None or (number == 1 and isinstance(named, dict) and len(named) > 1):
         count = number if isinstance(number, int) and not isinstance(number, bool) else 2
         if count > MOST_LABELS:
             raise refused(
@@ -246,8 +247,16 @@ def token(folder: Folder, word: str) -> int:
 
 
 def logits_scaling(folder: Folder) -> float:
-    """Return by what a language model's own class divides its logits; refuses logits that are not linear."""
+    """Return by what a language model's own class divides its logits.
+
+    Raises PermanentStartError where they are not known to be products of the last state.
+    """
     config = folder.config
+    if not decoder(config):
+        raise refused(
+            f"`{folder.path / 'config.json'}` has the model type `{config.get('model_type')}`; of language "
+            f"models Podium knows {', '.join(sorted(DECODERS))}"
+        )
     if config.get("model_type") == "gemma2" and config.get("final_logit_softcapping", 30.0) is not None:
         raise refused(
             f"`{folder.path / 'config.json'}` caps logits (final_logit_softcapping): a score of tokens' "

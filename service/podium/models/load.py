@@ -207,7 +207,7 @@ def with_instruction(recipe: Recipe, instruction: str | None) -> Recipe:
 
 
 def length_of(
-    recipe: Recipe, positions: int, wanted: int | None, short: int | None = None
+    recipe: Recipe, positions: int | None, wanted: int | None, short: int | None = None
 ) -> tuple[int, str]:
     """Return the tokens of a pair, the smallest of what is asked for, what there are positions for, and what
     the files say; and which of them it is. `short` as `architectures.short_length` has it.

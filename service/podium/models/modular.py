@@ -109,7 +109,6 @@ def _without_modules(folder: Folder, evidence: str) -> Recipe:
     causal = facts.causal(folder)
     if causal:
         yes, no = facts.token(folder, "yes"), facts.token(folder, "no")
-        modular_head.refuse_unknown_decoder(folder)
         head: Rows | Own = Rows(source="vocabulary", true=yes, false=no)
     else:
         facts.one_label(folder)

@@ -114,22 +114,12 @@ def refuse_prompts_left_out(folder: Folder, rest: Sequence[Module]) -> None:
             )
 
 
-def refuse_unknown_decoder(folder: Folder) -> None:
-    """Refuse a language model whose logits are not known to be a product of the last state."""
-    if not facts.decoder(folder.config):
-        raise refused(
-            f"`{folder.path / 'config.json'}` has the model type `{folder.config.get('model_type')}`; of "
-            f"language models Podium knows {', '.join(sorted(facts.DECODERS))}"
-        )
-
-
 def _logit_score(folder: Folder, rest: Sequence[Module]) -> Rows:
     if len(rest) != 1 or rest[0].kind != "LogitScore":
         after = ", ".join(str(module) for module in rest) or "nothing"
         raise _refused(
             folder, f"has {after} after a Transformer for text generation; Podium knows LogitScore there"
         )
-    refuse_unknown_decoder(folder)
     module = rest[0]
     if (name := module.config.get("module_input_name", _LOGITS)) != _LOGITS:
         raise _refused(folder, f"has {module} that reads `{name}`; Podium knows `{_LOGITS}`")

@@ -96,5 +96,30 @@ def test_a_vocabulary_without_the_word_that_is_read_is_refused(tmp_path, family,
     assert f"has no token `{word}`, whose logit is the score" in message
 
 
+@pytest.mark.parametrize("name", ["LayerWiseMiniCPMForCausalLM", "T5ForConditionalGeneration"])
+def test_a_reranker_of_another_kind_is_refused_as_what_it_is(tmp_path, name):
+    message = refusal(tmp_path, {**CAUSAL, "architectures": [name]})
+    assert f"a reranker of a kind that Podium does not score ({name})" in message
+
+
+@pytest.mark.parametrize("said", [{}, {"attention_type": "block_sparse"}])
+def test_attention_that_depends_on_the_pairs_before_is_refused_with_the_way_out(tmp_path, said):
+    config = {**ENCODER, "model_type": "big_bird", "architectures": ["BigBirdForSequenceClassification"]}
+    assert "say `original_full` for full attention always" in refusal(tmp_path, {**config, **said})
+
+
+@pytest.mark.parametrize("family", ["qwen3-reranker", "bge-reranker-v2-gemma", "zerank", "ctxl-rerank-v2"])
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"model_type": "gemma2"}, "caps logits (final_logit_softcapping)"),
+        ({"model_type": "cohere"}, "has the model type `cohere`; of language models Podium knows "),
+    ],
+)
+def test_a_setting_makes_no_product_of_logits_that_are_none(tmp_path, family, config, named):
+    files = {"tokenizer.json": tokenizer(yes=5, no=6, Yes=7)}
+    assert named in refusal(tmp_path, {**CAUSAL, **config}, family=family, **files)
+
+
 def test_an_adapter_is_refused_with_the_way_out(tmp_path):
     assert "merge it into its base model" in refusal(tmp_path, ENCODER, **{"adapter_config.json": {"r": 8}})

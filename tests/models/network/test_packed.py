@@ -263,6 +263,20 @@ def test_the_bound_notices_a_window_that_is_off_by_one(offset, monkeypatch):
     assert difference(model, encodings([70, 90, 300])) > 10 * BOUND
 
 
+@pytest.mark.parametrize(
+    ("config", "length"),
+    [
+        ({"model_type": "t5", "d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 1, "num_heads": 4}, None),
+        ({"model_type": "xlnet", "d_model": 64, "n_head": 4, "d_inner": 96, "n_layer": 1}, None),
+        ({"model_type": "bloom", "hidden_size": 64, "n_head": 4, "n_layer": 1}, None),
+        ({"model_type": "mpt", "d_model": 64, "n_heads": 4, "n_layers": 1, "max_seq_len": 96}, 96),
+    ],
+    ids=lambda value: value.get("model_type") if isinstance(value, dict) else str(value),
+)
+def test_a_model_that_knows_distances_alone_has_no_positions_to_run_out_of(config, length):
+    assert architectures.usable_length(build({**config, "vocab_size": 99, "num_labels": 1})) == length
+
+
 @pytest.mark.parametrize("model_type", ["nystromformer", "mra", "mpnet"])
 def test_positions_that_begin_at_2_whatever_the_padding_is_are_found(model_type):
     model = build({"model_type": model_type, **SMALL, "pad_token_id": 0, "max_position_embeddings": 66})

@@ -44,6 +44,17 @@ def test_the_head_stays_in_float32(make):
     assert forward.logits(encodings(LENGTHS)).dtype == np.float32
 
 
+def test_a_config_of_several_models_pads_as_its_text_model_says():
+    text = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 4}
+    text |= {"num_key_value_heads": 2, "head_dim": 16, "vocab_size": 2000, "pad_token_id": 1}
+    sight = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = {"model_type": "gemma3", "text_config": text, "vision_config": sight, "num_labels": 1}
+    pairs = encodings(LENGTHS)
+    got = padded(build(config)).logits(pairs)
+    alone = [reference(build(config), [pair]) for pair in pairs]
+    assert np.abs(got - np.concatenate(alone)).max() < 1e-4
+
+
 @pytest.mark.parametrize("state", ["first", "mean", "last"])
 def test_a_head_over_a_base_model_reads_the_state_of_each_pair(state):
     config = deberta().config

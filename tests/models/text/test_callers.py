@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models.text import backends
 from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import BPE
 
 from podium.models.text.callers import control_tokens, without
 
@@ -98,6 +99,19 @@ def test_an_added_token_that_looks_like_a_mark_is_control(content, control):
     backend = backends.byte_level()
     backend.add_tokens([AddedToken(content, normalized=False)])
     assert (content in control_tokens(backend).values()) is control
+
+
+def test_bytes_that_are_added_tokens_are_text():
+    """So the tokenizers library leaves them where a BPE was trained with them as special tokens."""
+    bytes_ = [f"<0x{number:02X}>" for number in range(256)]
+    backend = Tokenizer(
+        BPE({name: at for at, name in enumerate([*bytes_, "a", "</s>"])}, [], byte_fallback=True)
+    )
+    backend.add_special_tokens([*bytes_, "</s>"])
+    control = control_tokens(backend)
+    assert list(control.values()) == ["</s>"]
+    callers = without(backend, set(control.values()))
+    assert ids(callers, "a\n熊") == ids(backend, "a\n熊") == [256, 10, *"熊".encode()]
 
 
 def test_an_added_token_that_the_template_writes_is_control():

@@ -15,6 +15,7 @@ from podium.models.families import (
     qwen3_reranker,
     zerank,
 )
+from podium.models.families.family import Family
 from podium.models.folder import MODULES, Folder, refused
 from podium.models.recipe import Recipe, Rows, Stack
 
@@ -40,6 +41,10 @@ NATIVE = frozenset({"eurobert", "gte", "modernbert", "nomic_bert"})
 LISTWISE = ("JinaForRanking",)
 """Classes whose score of a document depends on the other documents."""
 
+UNSUPPORTED = ("LayerWiseMiniCPMForCausalLM", "CostWiseGemmaForCausalLM", "T5ForConditionalGeneration")
+"""Classes of rerankers that no family here scores: bge-reranker-v2-minicpm-layerwise,
+bge-reranker-v2.5-gemma2-lightweight, monoT5."""
+
 
 def recipe_of(
     folder: Folder, family: str = "auto", uri: str = "", *, trust_remote_code: bool = False
@@ -56,7 +61,7 @@ def recipe_of(
         return modular.recipe(folder, "the setting family")
     for row in FAMILIES:
         if row.name == family:
-            return row.recipe(folder, "the setting family")
+            return _recipe(row, folder, "the setting family")
     if family != "auto":
         raise refused(f"there is no family `{family}`; PODIUM_FAMILY takes auto, {', '.join(NAMES)}")
     if (own := _own_class(folder, name)) is not None:
@@ -70,8 +75,16 @@ def recipe_of(
         if (evidence := row.recognised(folder, name)) is not None:
             if row is cross_encoder.FAMILY and not trust_remote_code:
                 _refuse_own_code(folder, "AutoModelForSequenceClassification")
-            return _with_notes(row.recipe(folder, evidence), folder)
+            return _with_notes(_recipe(row, folder, evidence), folder)
     raise _unknown(folder)
+
+
+def _recipe(row: Family, folder: Folder, evidence: str) -> Recipe:
+    """Return a row's recipe, whose logits of tokens are those of the language model's own class."""
+    recipe = row.recipe(folder, evidence)
+    if not (isinstance(recipe.head, Rows) and recipe.head.source == "vocabulary"):
+        return recipe
+    return msgspec.structs.replace(recipe, temperature=recipe.temperature * facts.logits_scaling(folder))
 
 
 def _own_class(folder: Folder, name: str) -> Recipe | None:
@@ -130,6 +143,18 @@ def _refuse_what_no_family_scores(folder: Folder) -> None:
         raise refused(
             f"`{folder.path}` is a listwise reranker ({folder.architecture}): a document's score would "
             "depend on the other documents of the request, and Podium scores each pair by itself"
+        )
+    if folder.architecture in UNSUPPORTED:
+        raise refused(
+            f"`{folder.path}` holds a reranker of a kind that Podium does not score ({folder.architecture}); "
+            "docs/models.md lists those that it does"
+        )
+    sparse = config.get("attention_type", "block_sparse") == "block_sparse"
+    if config.get("model_type") in ("big_bird", "bigbird_pegasus") and sparse:
+        raise refused(
+            f"`{folder.path / 'config.json'}` has `attention_type` `block_sparse`, which transformers turns "
+            "into full attention for good with the first short pair: a score would depend on the pairs "
+            "before it; say `original_full` for full attention always"
         )
     if "adapter_config.json" in folder.json:
         raise refused(

@@ -50,7 +50,7 @@ class PaddedForward:
         padding = getattr(network.config.get_text_config(), "pad_token_id", None)
         if self._own and hasattr(network, "score") and padding is None:
             self._most = 0  # without padding transformers' classifiers of decoders take one pair alone
-        self._padding = network.config.pad_token_id or 0
+        self._padding = padding or 0
         self._segments = architectures.has_segments(network, told=recipe.segments)
         if self._own and dtype != torch.float32:
             _give_head_float32(network)

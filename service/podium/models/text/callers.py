@@ -6,6 +6,7 @@ texts have a tokenizer of their own, made once, in which control tokens bear nam
 """
 
 import json
+import re
 import secrets
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -17,19 +18,26 @@ from tokenizers.pre_tokenizers import Metaspace
 BLANKS = " \t\r\n\u2581"
 """Characters of added tokens that are mere white space; the last one is sentencepiece's."""
 
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+"""Name of the piece for one byte, where a tokenizer falls back to bytes."""
+
 
 def control_tokens(backend: Tokenizer, template: str = "") -> Mapping[int, str]:
     """Return the added tokens that steer a model, by their ids.
 
     Those are the special ones, those that look like a mark (`<think>`, `[unused1]`, `|||PHONE|||`), and those
-    that `template` writes. What remains is text: words, and runs of blanks.
+    that `template` writes. What remains is text: words, runs of blanks, and the bytes of characters that a
+    vocabulary has no other piece for, which its model finds by their names.
     """
     return {
         number: token.content
         for number, token in backend.get_added_tokens_decoder().items()
-        if token.special
-        or _marks(token.content)
-        or (token.content.strip(BLANKS) and token.content in template)
+        if not _BYTE.fullmatch(token.content)
+        and (
+            token.special
+            or _marks(token.content)
+            or (token.content.strip(BLANKS) and token.content in template)
+        )
     }
 
 
