@@ -47,6 +47,7 @@ JINA = {
     "use_flash_attn": True,
     "num_labels": 1,
 }
+ZERANK_1 = "zeroentropy/zerank-1-reranker"
 ZERANK, CTXL = "zeroentropy/zerank-2", "ContextualAI/ctxl-rerank-v2-instruct-multilingual-2b"
 
 

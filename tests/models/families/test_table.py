@@ -15,6 +15,7 @@ from models.families.configs import (
     QWEN3,
     QWEN3_CONVERTED,
     ZERANK,
+    ZERANK_1,
     made,
 )
 from models.folders import CAUSAL, ENCODER, write_tensors
@@ -88,6 +89,7 @@ YES_NO = Rows(source="vocabulary", true=9693, false=2152)
             Rows(source="score", true=0),
         ),
         (CAUSAL, ZERANK, "zerank", f"the name {ZERANK}", Rows(source="vocabulary", true=9454)),
+        (CAUSAL, ZERANK_1, "zerank", f"the name {ZERANK_1}", Rows(source="vocabulary", true=9454)),
         (CAUSAL, CTXL, "ctxl-rerank-v2", f"the name {CTXL}", Rows(source="vocabulary", true=0)),
         (GTE, "", "gte-multilingual", "NewForSequenceClassification", Own()),
         (

@@ -1,6 +1,7 @@
-"""zerank-2: the query as system message, the document as the user's, the logit of `Yes` divided by 5.
+"""zerank-1, zerank-1-small, zerank-2: the query as system message, the document as the user's, the logit of
+`Yes` divided by 5.
 
-Source: zeroentropy/zerank-2, modeling_zeranker.py.
+Source: zeroentropy/zerank-2, modeling_zeranker.py. The hub knows each with `-reranker` and without.
 """
 
 from podium.models import facts
@@ -8,7 +9,9 @@ from podium.models.families.family import Family
 from podium.models.folder import Folder
 from podium.models.recipe import Hole, Recipe, Rows, Written
 
-_NAMES = ("zeroentropy/zerank-2", "zeroentropy/zerank-2-reranker", "zeroentropy/zerank-1-small")
+_NAMES = tuple(
+    f"zeroentropy/zerank-{size}{end}" for size in ("1", "1-small", "2") for end in ("", "-reranker")
+)
 
 TEMPLATE = Written(
     parts=(
@@ -44,7 +47,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
 
 FAMILY = Family(
     name="zerank",
-    models="zerank-2, zerank-1-small",
+    models="zerank-1, zerank-1-small, zerank-2",
     evidence="the name, for it is a plain `Qwen3ForCausalLM`",
     scored="the query as system message, the document as the user's; the logit of `Yes`, divided by 5",
     recognised=_recognised,
