@@ -255,6 +255,22 @@ def test_one_long_span_is_computed_in_parts(dtype, room, rule, prefixed, monkeyp
     assert close(got[: sum(lengths)], expected(*given, rule, lengths, prefixes), dtype)
 
 
+def test_layers_of_one_batch_share_masks_and_each_has_those_of_its_own_rule(dtype):
+    given, laid = states(LENGTHS, dtype), layout(LENGTHS, dtype)
+    for rule in [CAUSAL, Rule(0.25, window=7), CAUSAL, Rule(0.25, window=65)]:
+        got = attend(*given, laid, rule)[: sum(LENGTHS)]
+        assert close(got, expected(*given, rule, LENGTHS), dtype)
+
+
+@pytest.mark.parametrize("lengths", [[4096], [160] * 26, [8] * 512], ids=["one", "some", "many"])
+def test_masks_that_are_kept_are_bounded_in_bytes(dtype, lengths):
+    given, laid = states(lengths, dtype), layout(lengths, dtype)
+    for rule in (CAUSAL, Rule(0.25, window=7)):
+        attend(*given, laid, rule)
+    kept = [mask for group in laid.groups for mask in group.masks.values() if mask is not None]
+    assert sum(mask.nbytes for mask in kept) < 16 << 20
+
+
 @pytest.mark.parametrize("scale", [100.0, 1e4])
 def test_logits_too_large_for_plain_exponentials_are_still_attended(scale):
     lengths = [9, 17, 30]

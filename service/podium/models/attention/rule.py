@@ -39,15 +39,25 @@ class Rule(NamedTuple):
         return seen
 
 
+_KEPT = 1 << 17
+"""Numbers of a mask that is kept at most: a long pair has many large ones, and they cost little beside what
+they are multiplied with."""
+
+
 def mask(
     known: dict[Any, Tensor | None], rule: Rule, queries: range, keys: range, dtype: torch.dtype
 ) -> Tensor | None:
-    """Return what `rule` sees as zeros and ones of a dtype, made once for all layers of a batch: `known`."""
+    """Return what `rule` sees, (q, k), as zeros and ones of a dtype; None where all is seen. Small ones are
+    made once for all layers of a batch and kept in `known`.
+    """
     asked = rule, queries, keys, dtype
-    if asked not in known:
-        seen = rule.sees(queries, keys)
-        known[asked] = None if seen is None else seen.to(dtype)
-    return known[asked]
+    if asked in known:
+        return known[asked]
+    seen = rule.sees(queries, keys)
+    made = None if seen is None else seen.to(dtype)
+    if made is None or made.numel() <= _KEPT:
+        known[asked] = made
+    return made
 
 
 def softmax_weights(query: Tensor, key: Tensor, rule: Rule, seen: Tensor | None) -> Tensor:
