@@ -27,6 +27,11 @@ def usable_length(network: Any) -> int | None:
     return count - positions(network.base_model).first
 
 
+def longest(config: Any) -> int:
+    """Return tokens of a pair at most, whatever a model could take: attention grows with the square."""
+    return 2048 if config.model_type in _BY_DISTANCE else 8192
+
+
 def short_length(config: Any) -> int | None:
     """Return for how many tokens LongRoPE's short factors are; None for other positions.
 
@@ -120,8 +125,11 @@ def bert_layers(base: Any) -> Any:
     return base.encoder.layer if base.config.model_type in _LIKE_BERT else None
 
 
-_BY_DISTANCE = frozenset({"bloom", "funnel", "mt5", "t5", "umt5", "xlnet"})
-"""Values of `model_type` whose attention knows how far tokens lie apart, however far."""
+_BY_DISTANCE = frozenset({"bloom", "funnel", "mpt", "mt5", "t5", "umt5", "xlnet"})
+"""Values of `model_type` whose attention knows how far tokens lie apart, however far. transformers holds a
+number for each two tokens and head several times over: 12 heads and 2,048 tokens take 0.4 to 0.9 GiB, 8,192
+tokens would take 16 times that.
+"""
 
 _LIKE_BERT = frozenset({"bert", "electra", "roberta", "xlm-roberta", "camembert"})
 

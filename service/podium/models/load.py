@@ -28,9 +28,6 @@ from podium.models.text.tokenizer import make
 
 logger = logging.getLogger(__name__)
 
-MAX_LENGTH = 8192
-"""Tokens of a pair at most, whatever the model could take: attention grows with the square."""
-
 
 def load(
     folder: Path,
@@ -125,8 +122,7 @@ def _loaded(
     )
     network, architecture = built.network, type(built.network).__name__
     weights = sum(parameter.nbytes for parameter in network.parameters())
-    positions, short = architectures.usable_length(network), architectures.short_length(network.config)
-    limit, limited_by = length_of(recipe, positions, max_length, short)
+    limit, limited_by = _length(recipe, network, max_length)
     recipe = msgspec.structs.replace(recipe, segments=segments_of(recipe, network, tokenizer))
     text = make(
         tokenizer.backend_tokenizer,
@@ -206,18 +202,16 @@ def with_instruction(recipe: Recipe, instruction: str | None) -> Recipe:
     return msgspec.structs.replace(recipe, instruction=instruction)
 
 
-def length_of(
-    recipe: Recipe, positions: int | None, wanted: int | None, short: int | None = None
-) -> tuple[int, str]:
-    """Return the tokens of a pair, the smallest of what is asked for, what there are positions for, and what
-    the files say; and which of them it is. `short` as `architectures.short_length` has it.
+def _length(recipe: Recipe, network: Any, wanted: int | None) -> tuple[int, str]:
+    """Return the tokens of a pair, the smallest of what is asked for, what there are positions for, what the
+    files say and what Podium serves; and which of them it is.
     """
     said = [
         (wanted, "PODIUM_MAX_LENGTH"),
         (recipe.length, recipe.length_from),
-        (positions, "positions"),
-        (short, "original_max_position_embeddings of longrope"),
-        (MAX_LENGTH, "the longest that Podium serves"),
+        (architectures.usable_length(network), "positions"),
+        (architectures.short_length(network.config), "original_max_position_embeddings of longrope"),
+        (architectures.longest(network.config), "the longest that Podium serves"),
     ]
     tokens, said_by = min(((one, by) for one, by in said if one is not None), key=lambda pair: pair[0])
     if wanted is not None and wanted > tokens:

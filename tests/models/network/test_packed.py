@@ -274,7 +274,9 @@ def test_the_bound_notices_a_window_that_is_off_by_one(offset, monkeypatch):
     ids=lambda value: value.get("model_type") if isinstance(value, dict) else str(value),
 )
 def test_a_model_that_knows_distances_alone_has_no_positions_to_run_out_of(config, length):
-    assert architectures.usable_length(build({**config, "vocab_size": 99, "num_labels": 1})) == length
+    model = build({**config, "vocab_size": 99, "num_labels": 1})
+    assert architectures.usable_length(model) == length
+    assert architectures.longest(model.config) == 2048
 
 
 @pytest.mark.parametrize("model_type", ["nystromformer", "mra", "mpnet"])
