@@ -83,7 +83,6 @@ def recipe(folder: Folder, evidence: str) -> Recipe:
         head=head,
         network="classifier" if isinstance(head, Own) else "base",
         config=facts.overrides(folder),
-        temperature=_temperature(folder, head),
         length=options.length.tokens,
         length_from=options.length.said_by,
         truncation_side=facts.truncation_side(folder),
@@ -124,7 +123,6 @@ def _without_modules(folder: Folder, evidence: str) -> Recipe:
         head=head,
         network="classifier" if isinstance(head, Own) else "base",
         config=facts.overrides(folder),
-        temperature=_temperature(folder, head),
         length=said.tokens,
         length_from=said.said_by,
         truncation_side=facts.truncation_side(folder),
@@ -132,13 +130,6 @@ def _without_modules(folder: Folder, evidence: str) -> Recipe:
         instruction_use="slot",
         activation=facts.activation(folder, modular=False),
     )
-
-
-def _temperature(folder: Folder, head: object) -> float:
-    """Return by what a language model's own class divides its logits."""
-    if not isinstance(head, Rows) or head.source != "vocabulary":
-        return 1.0
-    return facts.logits_scaling(folder)
 
 
 def _check_settings(folder: Folder) -> None:

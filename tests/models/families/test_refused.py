@@ -12,6 +12,7 @@ from models.families.configs import (
     QWEN2_CONVERTED,
     QWEN3,
     QWEN3_CONVERTED,
+    made,
     refusal,
 )
 from models.folders import CAUSAL, CHAT, ENCODER, tokenizer
@@ -106,6 +107,7 @@ def test_a_reranker_of_another_kind_is_refused_as_what_it_is(tmp_path, name):
 def test_attention_that_depends_on_the_pairs_before_is_refused_with_the_way_out(tmp_path, said):
     config = {**ENCODER, "model_type": "big_bird", "architectures": ["BigBirdForSequenceClassification"]}
     assert "say `original_full` for full attention always" in refusal(tmp_path, {**config, **said})
+    assert made(tmp_path, {**config, "attention_type": "original_full"}).family == "cross-encoder"
 
 
 @pytest.mark.parametrize("family", ["qwen3-reranker", "bge-reranker-v2-gemma", "zerank", "ctxl-rerank-v2"])

@@ -219,3 +219,8 @@ def test_a_problem_type_that_transformers_refuses_for_one_label_is_replaced(tmp_
 
 def test_names_are_written_once():
     assert len(set(NAMES)) == len(NAMES) == len(FAMILIES) + 1
+
+
+def test_a_language_models_own_scaling_counts_beside_the_familys_temperature(tmp_path):
+    config = {**CAUSAL, "model_type": "granite", "logits_scaling": 4.0}
+    assert made(tmp_path, config, family="zerank").temperature == 20.0

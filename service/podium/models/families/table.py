@@ -15,7 +15,6 @@ from podium.models.families import (
     qwen3_reranker,
     zerank,
 )
-from podium.models.families.family import Family
 from podium.models.folder import MODULES, Folder, refused
 from podium.models.recipe import Recipe, Rows, Stack
 
@@ -58,16 +57,16 @@ def recipe_of(
     _refuse_what_no_family_scores(folder)
     name = uri.removeprefix("hf://")
     if family == modular.NAME:
-        return modular.recipe(folder, "the setting family")
+        return _scaled(modular.recipe(folder, "the setting family"), folder)
     for row in FAMILIES:
         if row.name == family:
-            return _recipe(row, folder, "the setting family")
+            return _scaled(row.recipe(folder, "the setting family"), folder)
     if family != "auto":
         raise refused(f"there is no family `{family}`; PODIUM_FAMILY takes auto, {', '.join(NAMES)}")
     if (own := _own_class(folder, name)) is not None:
         return _with_notes(own, folder)
     if (found := modular.recognised(folder)) is not None:
-        recipe = modular.recipe(folder, found)
+        recipe = _scaled(modular.recipe(folder, found), folder)
         if not trust_remote_code:
             _refuse_own_code(folder, _loaded_by(recipe))
         return _with_notes(recipe, folder)
@@ -75,13 +74,15 @@ def recipe_of(
         if (evidence := row.recognised(folder, name)) is not None:
             if row is cross_encoder.FAMILY and not trust_remote_code:
                 _refuse_own_code(folder, "AutoModelForSequenceClassification")
-            return _with_notes(_recipe(row, folder, evidence), folder)
+            return _with_notes(_scaled(row.recipe(folder, evidence), folder), folder)
     raise _unknown(folder)
 
 
-def _recipe(row: Family, folder: Folder, evidence: str) -> Recipe:
-    """Return a row's recipe, whose logits of tokens are those of the language model's own class."""
-    recipe = row.recipe(folder, evidence)
+def _scaled(recipe: Recipe, folder: Folder) -> Recipe:
+    """Divide the logits of tokens by what the language model's own class divides them by.
+
+    Raises PermanentStartError where that class makes more of them than a product.
+    """
     if not (isinstance(recipe.head, Rows) and recipe.head.source == "vocabulary"):
         return recipe
     return msgspec.structs.replace(recipe, temperature=recipe.temperature * facts.logits_scaling(folder))
