@@ -6,7 +6,7 @@ from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm, apply_rotary_pos_emb
 
 from podium.models.network import rotary
-from podium.models.network.rotary import RootMeanSquare, Turned, in_pairs, root_mean_square
+from podium.models.network.rotary import RootMeanSquare, Turned, interleaved, root_mean_square
 
 BOUND = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
@@ -57,13 +57,13 @@ def test_queries_and_keys_are_turned_as_qwen_turns_them(dtype, normed):
     known = [root_mean_square(norm) for norm in norms]
     turned = Turned(*zip(known, (4, 2)[: len(known)], strict=True))
     product = torch.cat((query, key, value := torch.randn(37, 2, 16).to(dtype)), 1)
-    product[:, :6] = product[:, :6, in_pairs(16)]
+    product[:, :6] = product[:, :6, interleaved(16)]
     got = turned(product[:, :6], cos, sin)
-    assert difference(got[:, :4], wanted[0][0][..., in_pairs(16)]) < BOUND[dtype]
-    assert difference(got[:, 4:], wanted[1][0][..., in_pairs(16)]) < BOUND[dtype]
+    assert difference(got[:, :4], wanted[0][0][..., interleaved(16)]) < BOUND[dtype]
+    assert difference(got[:, 4:], wanted[1][0][..., interleaved(16)]) < BOUND[dtype]
     assert torch.equal(product[:, :6], got)
     assert torch.equal(product[:, 6:], value)
 
 
 def test_numbers_that_are_turned_together_stand_side_by_side():
-    assert in_pairs(8).tolist() == [0, 4, 1, 5, 2, 6, 3, 7]
+    assert interleaved(8).tolist() == [0, 4, 1, 5, 2, 6, 3, 7]

@@ -20,7 +20,7 @@ from podium.models.linear.onednn import Fuse, activation_of
 from podium.models.linear.stored import merged
 from podium.models.network import rotary
 from podium.models.network.modernbert import as_llama
-from podium.models.network.rotary import RootMeanSquare, Turned, in_pairs, root_mean_square
+from podium.models.network.rotary import RootMeanSquare, Turned, interleaved, root_mean_square
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Layer(nn.Module):
         self.width = attention.head_dim
         linears = [attention.q_proj, attention.k_proj, attention.v_proj]
         self.heads, self.kv, _ = (linear.out_features // self.width for linear in linears)
-        order = self._turned_in_pairs(self.heads + self.kv, self.kv)
+        order = self._order(self.heads + self.kv, self.kv)
         self.product = _product(merged(linears, order), make=make)
         norms = _head_norms(attention)
         self.turned = Turned(*zip(norms, [self.heads, self.kv][: len(norms)], strict=True))
@@ -62,17 +62,17 @@ class Layer(nn.Module):
         """Compute one token of each pair only, from now on: its first, or its last."""
         attention = layer.self_attn
         self.end = end
-        of_query, of_both = self._turned_in_pairs(self.heads), self._turned_in_pairs(self.kv, self.kv)
+        of_query, of_both = self._order(self.heads), self._order(self.kv, self.kv)
         self.query = _product(merged([attention.q_proj], of_query), make=make)
         self.product = _product(merged([attention.k_proj, attention.v_proj], of_both), make=make)
         norms = _head_norms(attention)
         self.turned_query = Turned(*((norm, self.heads) for norm in norms[:1]))
         self.turned = Turned(*((norm, self.kv) for norm in norms[1:]))
 
-    def _turned_in_pairs(self, turned: int, others: int = 0) -> Tensor:
+    def _order(self, turned: int, others: int = 0) -> Tensor:
         """Return the order of rows in which so many heads are turned; that of others after them stays."""
         order = torch.arange((turned + others) * self.width).view(turned + others, self.width)
-        order[:turned] = order[:turned, in_pairs(self.width)]
+        order[:turned] = order[:turned, interleaved(self.width)]
         return order.flatten()
 
     def forward(

@@ -78,9 +78,9 @@ def agree(got: Tensor, wanted: Tensor, tolerance: float) -> bool:
     return got.shape == wanted.shape and float((got - wanted).abs().max()) <= bound
 
 
-def in_pairs(width: int) -> Tensor:
-    """Return in which order a head's numbers stand beside those that they are turned with: (width,), 0,
-    width / 2, 1, width / 2 + 1, …
+def interleaved(width: int) -> Tensor:
+    """Return the order in which each number of a head stands beside the one that it is turned with: (width,),
+    0, width / 2, 1, width / 2 + 1, …
 
     Rows of the weights for queries and keys are put into it at load, which changes no product of the two: a
     rotation is a product of complex numbers then, in one pass.
@@ -90,7 +90,7 @@ def in_pairs(width: int) -> Tensor:
 
 class Turned(nn.Module):
     """The rotation of queries and keys by their positions, as Llama has it, after a norm of each head where
-    there is one. Heads are `in_pairs`.
+    there is one. Heads are `interleaved`.
 
     `norms`: those of some heads each, as (norm, heads), in the order of the heads; none for no norm.
     """
@@ -98,7 +98,7 @@ class Turned(nn.Module):
     def __init__(self, *norms: tuple[RootMeanSquare, int]) -> None:
         super().__init__()
         weights = [
-            norm.weight.float()[in_pairs(len(norm.weight)).to(norm.weight.device)].expand(heads, -1)
+            norm.weight.float()[interleaved(len(norm.weight)).to(norm.weight.device)].expand(heads, -1)
             for norm, heads in norms
         ]
         self.weight: Tensor | None
