@@ -110,6 +110,9 @@ def test_bytes_that_are_added_tokens_are_text():
     backend.add_special_tokens([*bytes_, "</s>"])
     control = control_tokens(backend)
     assert list(control.values()) == ["</s>"]
+    backend.model.byte_fallback = False
+    assert len(control_tokens(backend)) == 257
+    backend.model.byte_fallback = True
     callers = without(backend, set(control.values()))
     assert ids(callers, "a\n熊") == ids(backend, "a\n熊") == [256, 10, *"熊".encode()]
 

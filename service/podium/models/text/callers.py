@@ -29,10 +29,11 @@ def control_tokens(backend: Tokenizer, template: str = "") -> Mapping[int, str]:
     that `template` writes. What remains is text: words, runs of blanks, and the bytes of characters that a
     vocabulary has no other piece for, which its model finds by their names.
     """
+    bytes_ = getattr(backend.model, "byte_fallback", True)  # a Unigram does not tell
     return {
         number: token.content
         for number, token in backend.get_added_tokens_decoder().items()
-        if not _BYTE.fullmatch(token.content)
+        if not (bytes_ and _BYTE.fullmatch(token.content))
         and (
             token.special
             or _marks(token.content)

@@ -173,10 +173,10 @@ def by_rendering(
             if steered(rendered) == own:
                 return read(rendered, lambda text: (_without(mark, part) for part in found(text)))
         extra = Counter(steered(rendered)) - Counter(own)
-        token = f"the control token {reader.control[min(extra)]}" if extra else "none of its control tokens"
+        made = f"the control token {reader.control[min(extra)]}" if extra else "other control tokens"
         raise InvalidRequest(
-            f"this model's chat template makes {token} of what query, document or instruction hold; leave "
-            "out what it makes it of"
+            f"this model's chat template makes {made} of what query, document or instruction hold; leave out "
+            "what it makes them of"
         )
 
     def read(rendered: str, split: Split) -> Ids:
