@@ -133,8 +133,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 600.0
     sweep_s: Annotated[
         float,
-        Meta(description="seconds between two lists of a kind, its namespaces in turn, past its watch", gt=0),
-    ] = 60.0
+        Meta(
+            description="seconds between two lists of a kind, its namespaces in turn, past its watch; from "
+            "about 60 on, watches of what is quiet begin anew now and then",
+            gt=0,
+        ),
+    ] = 45.0
     api_timeout_s: Annotated[
         float,
         Meta(

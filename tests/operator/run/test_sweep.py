@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -174,6 +175,30 @@ async def test_each_kind_is_listed_once_a_period_in_one_namespace_after_the_othe
     assert [(kind, space) for kind, space, _ in lists.asked[:6]] == [
         ("Service", "x"), ("Job", "x"), ("Service", "y"), ("Job", "y"), ("Service", "x"), ("Job", "x"),
     ]  # fmt: skip
+
+
+async def test_lists_that_take_their_time_do_not_slow_the_pace_by_which_watches_have_bookmarks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, began = [0.0], list[float]()
+
+    async def pass_by(seconds: float) -> None:
+        now[0] += seconds
+        if len(began) == 8:
+            raise asyncio.CancelledError
+
+    async def take_time(*_: object) -> list[Any]:
+        began.append(now[0])
+        now[0] += 25.0 if len(began) == 5 else 3.0
+        return []
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=pass_by))
+    lists = FakeLists()
+    lists.list_metadata = take_time  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await sweep(Store(), lists, kinds=(SERVICE, JOB)).run(20.0)
+    assert began == [10.0, 20.0, 30.0, 40.0, 50.0, 75.0, 85.0, 95.0], "and none is made up for in a burst"
 
 
 @pytest.mark.parametrize(
