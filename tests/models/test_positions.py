@@ -22,6 +22,9 @@ from models.oracle import (
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
+from podium.errors import InvalidRequest
+from podium.models.text.fitting import Limits, fit
+
 
 @pytest.mark.parametrize("name", ["qwen2", "qwen3", "llama", "mistral", "gpt2"])
 def test_a_decoder_without_a_padding_token_needs_none(tmp_path, name):
@@ -71,13 +74,16 @@ def test_positions_beyond_longrope_s_short_factors_are_not_served(tmp_path):
     assert_equal(scored(model, WORDS + short)[len(WORDS) :], expected(folder, short))
 
 
-def test_a_pair_without_a_token_has_no_score_and_harms_no_other(tmp_path):
+def test_a_pair_without_a_token_is_refused_and_one_empty_text_is_not(tmp_path):
     folder = save(tmp_path, "classifier", bpe_tokenizer(), **{**DECODER, "model_type": "qwen3"})
     model = loaded(folder)
-    alone = scored(model, [("a", "b")])
-    got = scored(model, [("", ""), ("a", "b"), ("", "")])
-    assert np.isnan(got[[0, 2]]).all()
-    assert got[1] == pytest.approx(alone[0], abs=1e-5)
+    limits = Limits(model.info.max_length, longest_first=model.info.longest_first)
+    (none, word), (empty, document) = model.queries(["", "a"]), model.documents(["", "b"])
+    with pytest.raises(InvalidRequest, match="there is nothing to score; send a query with words"):
+        fit(none, empty, limits)
+    for pair in (none, document), (word, empty):
+        [fitted] = fit(*pair, limits)
+        assert np.isfinite(model.score([model.pair(fitted.query, fitted.document)])).all()
 
 
 def test_padding_written_in_a_text_is_text_and_moves_no_position(tmp_path):

@@ -57,18 +57,12 @@ class CrossEncoder:
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits, (n,) float32, in order; raises OutOfMemory where the batch does not fit.
 
-        A pair without a token has no state that could be read: its logit is not a number, and the others of
-        its batch have theirs.
+        Each pair has a token at least: `fitting.fit` refuses those without.
         """
-        scores = np.full(len(encodings), np.nan, dtype=np.float32)
-        held = [index for index, encoding in enumerate(encodings) if len(encoding.ids)]
-        if not held:
-            return scores
         self._threads.follow()
         try:
             with torch.inference_mode():
-                scores[held] = self.forward.logits([encodings[index] for index in held])
-                return scores
+                return self.forward.logits(encodings)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not _out_of_memory(error):
                 raise

@@ -97,7 +97,8 @@ def join(found: Sequence[tuple[int, Tokens]]) -> Tokens:
 def fit(query: Tokens, document: Tokens, limits: Limits) -> list[Fitted]:
     """Return what the model reads of a pair: one pair, or one for each window of a long document.
 
-    Raises InvalidRequest where windows would have less than WINDOW_TOKENS of the document.
+    Raises InvalidRequest where windows would have less than WINDOW_TOKENS of the document, and where there
+    is no token at all: then no state could be read.
     """
     left = limits.side == "left"
     query = _keep(query, 0, limits.max_query_tokens)
@@ -111,6 +112,11 @@ def fit(query: Tokens, document: Tokens, limits: Limits) -> list[Fitted]:
         )
     room = max(2 if limits.longest_first else 1, limits.max_length - fixed)
     needed = len(query.ids) + len(document.ids) + fixed
+    if needed == 0:
+        raise InvalidRequest(
+            "the model reads no token of this query and an empty document and adds none of its own: there is "
+            "nothing to score; send a query with words"
+        )
     kept_query, kept_document = truncate(
         len(query.ids), len(document.ids), room, longest_first=limits.longest_first
     )
