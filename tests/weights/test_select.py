@@ -31,6 +31,32 @@ MODEL = ["config.json", "tokenizer.json", "README.md", "LICENSE"]
         pytest.param(
             [
                 *MODEL,
+                "consolidated.safetensors",
+                "model-00001-of-00001.safetensors",
+                "model.fp16.safetensors",
+                "model.safetensors.index.json",
+            ],
+            [*MODEL, "model-00001-of-00001.safetensors", "model.safetensors.index.json"],
+            id="no copy of the weights beside shards",
+        ),
+        pytest.param(
+            [*MODEL, "model.fp16.safetensors", "model.safetensors", "pytorch_model.fp16.bin"],
+            [*MODEL, "model.safetensors"],
+            id="no copy of the weights beside the one of the usual name",
+        ),
+        pytest.param(
+            [*MODEL, "reranker.safetensors", "pytorch_model.bin"],
+            [*MODEL, "reranker.safetensors"],
+            id="safetensors of any name",
+        ),
+        pytest.param(
+            [*MODEL, "pytorch_model.bin", "pytorch_model.fp16.bin"],
+            [*MODEL, "pytorch_model.bin"],
+            id="no copy of a pickle",
+        ),
+        pytest.param(
+            [
+                *MODEL,
                 "model.safetensors",
                 "onnx/model.onnx",
                 "onnx/config.json",

@@ -7,8 +7,12 @@ from fnmatch import fnmatchcase
 from podium.errors import PermanentStartError, Reason
 
 _DESCRIPTION = ("*.json", "*.txt", "*.model", "*.jinja", "*.py", "*.tiktoken", "*.md", "LICENSE*", "NOTICE*")
-_SAFETENSORS = ("*.safetensors",)
-_PICKLES = ("pytorch_model*.bin",)
+_WEIGHTS = (
+    "model.safetensors", "model-*-of-*.safetensors", "*.safetensors",
+    "pytorch_model.bin", "pytorch_model-*-of-*.bin", "pytorch_model*.bin",
+)  # fmt: skip
+"""What a folder's weights are called, the first of these that it has: others beside are older or of another
+library, and would be fetched to lie there (`consolidated.safetensors`)."""
 _MODULE = re.compile(r"\d+_[A-Za-z]\w*")
 """Folder of one module of the modular layout, as Sentence Transformers names it: `1_Pooling`, `2_Dense`."""
 _TEMPLATES = "additional_chat_templates"
@@ -42,7 +46,7 @@ def select(names: Sequence[str], include: Sequence[str] = (), exclude: Sequence[
             f"no file of the model is left to fetch (include {list(include)}, exclude {list(exclude)}); "
             f"it has {_some(names)}",
         )
-    if not (include or exclude or _matches_any(chosen, (*_SAFETENSORS, *_PICKLES))):
+    if not (include or exclude or _matches_any(chosen, _WEIGHTS)):
         raise PermanentStartError(
             Reason.MODEL_LOAD_FAILED,
             f"the model has neither safetensors nor pytorch_model.bin, only {_some(names)}; "
@@ -58,8 +62,8 @@ def _default(names: Sequence[str]) -> list[str]:
         if folder and not (_MODULE.fullmatch(folder) or folder == _TEMPLATES):
             continue
         beside = [other.rpartition("/")[2] for other in names if other.rpartition("/")[0] == folder]
-        weights = _SAFETENSORS if _matches_any(beside, _SAFETENSORS) else _PICKLES
-        if _matches(file, (*_DESCRIPTION, *weights)):
+        weights = next((pattern for pattern in _WEIGHTS if _matches_any(beside, [pattern])), "")
+        if _matches(file, (*_DESCRIPTION, weights)):
             chosen.append(name)
     return chosen
 
