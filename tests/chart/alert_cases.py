@@ -146,6 +146,33 @@ CASES = [
         "the roll is stuck",
     ),
     Case(
+        "PodiumRerankerDegraded", "31m",
+        [
+            gauge("ready_replicas", "2x60"), *condition("Available", "True", "Answering"),
+            *condition("Degraded", "True", "InsufficientGPU", "1x15 stale"),
+            *condition("Degraded", "True", "PartiallyAvailable"),
+        ],
+        [
+            gauge("ready_replicas", "2x60"), *condition("Available", "True", "Answering"),
+            *condition("Degraded", "True", "PartiallyAvailable", "1x25 stale"),
+            *condition("Degraded", "False", "AsExpected"),
+        ],
+        RERANKER, "2 pods of search/demo answer, and Degraded has said for 30 minutes what is wrong.",
+    ),
+    Case(
+        "PodiumRerankerDegraded", "40m",
+        [
+            gauge("ready_replicas", "1x60"), *condition("Available", "True", "Answering"),
+            *condition("Degraded", "True", "ClaimNotResizable"),
+        ],
+        [
+            *NOBODY, *condition("Available", "False", "NoReadyReplicas"),
+            *condition("Degraded", "True", "ClaimNotResizable"),
+        ],
+        RERANKER, "1 pods of search/demo answer, and Degraded has said for 30 minutes what is wrong.",
+        "another alert tells that nobody is served",
+    ),
+    Case(
         "PodiumDownloadFailing", "10m",
         [gauge("download_attempts", "3x60"), *condition("CacheReady", "False", "BackoffLimitExceeded")],
         [
