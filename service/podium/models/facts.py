@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from podium.models.architectures import ENCODERS
 from podium.models.folder import Folder, refused
+from podium.models.recipe import Rows
 
 DECODERS = frozenset(
     {
@@ -244,6 +245,26 @@ def token(folder: Folder, word: str) -> int:
             "tokenizer.json again"
         )
     return found
+
+
+def answer(folder: Folder, *, true: str, false: str, model: str) -> Rows:
+    """Return the head of a decoder that answers by one of two words: their rows of the vocabulary, or, where
+    it was converted, those of its classifier, with one label or with two.
+
+    Raises PermanentStartError where it has others.
+    """
+    if not sequence_classifier(folder):
+        return Rows(source="vocabulary", true=token(folder, true), false=token(folder, false))
+    found = labels(folder)
+    if len(found) not in (1, 2):
+        raise refused(
+            f"the model in `{folder.path}` has {len(found)} labels (id2label of config.json); {model} has "
+            f"one, or two: {false} and {true}"
+        )
+    if len(found) == 1:
+        return Rows(source="score", true=0)
+    first = 0 if found[0].lower() == true else 1
+    return Rows(source="score", true=first, false=1 - first)
 
 
 def logits_scaling(folder: Folder) -> float:

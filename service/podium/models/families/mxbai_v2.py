@@ -5,8 +5,8 @@ Source: mixedbread-ai/mxbai-rerank, mxbai_rerank_v2.py; vLLM's mxbai_rerank_v2.j
 
 from podium.models import facts
 from podium.models.families.family import Family
-from podium.models.folder import Folder, refused
-from podium.models.recipe import Hole, Recipe, Rows, Written
+from podium.models.folder import Folder
+from podium.models.recipe import Hole, Recipe, Written
 
 _NAMES = tuple(f"mixedbread-ai/mxbai-rerank-{size}-v2" for size in ("base", "large"))
 _CONVERTED = tuple(f"michaelfeil/mxbai-rerank-{size}-v2-seq" for size in ("base", "large"))
@@ -53,7 +53,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
         template=TEMPLATE,
         attention="causal",
         state="last",
-        head=_head(folder),
+        head=facts.answer(folder, true="1", false="0", model="an mxbai-rerank v2"),
         network="base",
         config=facts.overrides(folder),
         length=said.tokens,
@@ -61,21 +61,6 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
         segments=False,
         instruction_use="slot",
     )
-
-
-def _head(folder: Folder) -> Rows:
-    if not facts.sequence_classifier(folder):
-        return Rows(source="vocabulary", true=facts.token(folder, "1"), false=facts.token(folder, "0"))
-    labels = facts.labels(folder)
-    if len(labels) > 2:
-        raise refused(
-            f"the model in `{folder.path}` has {len(labels)} labels (id2label of config.json); an "
-            "mxbai-rerank v2 has one, or two: 0 and 1"
-        )
-    if len(labels) == 1:
-        return Rows(source="score", true=0)
-    true = 0 if labels[0] == "1" else 1
-    return Rows(source="score", true=true, false=1 - true)
 
 
 FAMILY = Family(

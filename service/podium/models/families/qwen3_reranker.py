@@ -5,8 +5,8 @@ Source: QwenLM/Qwen3-Embedding, README, "Qwen3 Reranker Model Usage".
 
 from podium.models import facts
 from podium.models.families.family import Family
-from podium.models.folder import Folder, refused
-from podium.models.recipe import Hole, Recipe, Rows, Written
+from podium.models.folder import Folder
+from podium.models.recipe import Hole, Recipe, Written
 
 _NAMES = tuple(f"Qwen/Qwen3-Reranker-{size}" for size in ("0.6B", "4B", "8B"))
 _TOKENS, _POSITIONS = 151_669, 40_960
@@ -48,7 +48,7 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
         template=TEMPLATE,
         attention="causal",
         state="last",
-        head=_head(folder),
+        head=facts.answer(folder, true="yes", false="no", model="a Qwen3-Reranker"),
         network="base",
         config=facts.overrides(folder),
         length=said.tokens,
@@ -57,21 +57,6 @@ def _recipe(folder: Folder, evidence: str) -> Recipe:
         instruction="Given a web search query, retrieve relevant passages that answer the query",
         instruction_use="slot",
     )
-
-
-def _head(folder: Folder) -> Rows:
-    if not facts.sequence_classifier(folder):
-        return Rows(source="vocabulary", true=facts.token(folder, "yes"), false=facts.token(folder, "no"))
-    labels = facts.labels(folder)
-    if len(labels) == 1:
-        return Rows(source="score", true=0)
-    if len(labels) != 2:
-        raise refused(
-            f"the model in `{folder.path}` has {len(labels)} labels (id2label of config.json); a "
-            "Qwen3-Reranker has one, or two: no and yes"
-        )
-    yes = 0 if labels[0].lower() == "yes" else 1
-    return Rows(source="score", true=yes, false=1 - yes)
 
 
 FAMILY = Family(
