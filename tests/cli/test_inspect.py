@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from models.oracle import save, unigram_tokenizer
 
 from podium.cli.group import podium
 from podium.models.processor import instruction_set
@@ -75,6 +76,14 @@ def test_a_model_that_would_be_refused_ends_with_42_and_the_reason(folder, tmp_p
     assert ended.stderr.startswith(f"podium: ModelLoadFailed: {reason}")
     assert "Traceback" not in ended.stderr
     assert json.loads((tmp_path / "log").read_text())["message"].startswith(reason)
+
+
+def test_a_model_that_fails_on_its_first_batch_would_be_refused(tmp_path):
+    small = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "eos_token_id": 1}
+    save(tmp_path, "classifier", unigram_tokenizer(), model_type="bart", decoder_start_token_id=2, **small)
+    ended = run(str(tmp_path))
+    assert ended.exit_code == 42
+    assert "ModelLoadFailed: the model is loaded, but fails on its first batch: ValueError" in ended.stderr
 
 
 def test_the_setting_family_is_taken(folder):

@@ -18,6 +18,8 @@ from models.modules import (
     made,
 )
 
+from podium.models.folder import read
+from podium.models.inspection import files_used
 from podium.models.recipe import Chat, Dense, LayerNorm, Normalize, Own, Pair, Rows, Stack
 
 OLD = "sentence_transformers.models"
@@ -78,11 +80,20 @@ def test_a_decoder_s_classifier_reads_the_last_token(tmp_path):
         ({"pooling_mode_cls_token": False}, "mean"),
         ({"pooling_mode": "cls", "pooling_mode_mean_tokens": True}, "first"),
         ({"pooling_mode": "cls", "include_prompt": False}, "first"),
-        ({}, "mean"),
+        ({"embedding_dimension": HIDDEN}, "mean"),
     ],
 )
 def test_pooling_is_read_in_its_old_and_new_words(tmp_path, config, state):
     assert made(tmp_path, layout(("Pooling", config), ("Dense", LAST))).state == state
+
+
+@pytest.mark.parametrize("path", ["1_Pooling/", "./1_Pooling", "1_Pooling//."])
+def test_a_folder_of_a_module_may_be_spelled_in_other_ways(tmp_path, path):
+    files = layout(*ETTIN)
+    files["modules.json"][1]["path"] = path
+    recipe = made(tmp_path, files)
+    assert (recipe.state, recipe.head) == ("first", made(tmp_path / "plain", layout(*ETTIN)).head)
+    assert "1_Pooling/config.json" in files_used(read(tmp_path), recipe)
 
 
 @pytest.mark.parametrize("module", [f"{OLD}.Transformer", f"{OLD}.Transformer.Transformer", TRANSFORMER])
@@ -91,6 +102,16 @@ def test_only_the_last_part_of_a_type_tells(tmp_path, module):
     files["modules.json"][0]["type"] = module
     files["modules.json"][1]["type"] = "sentence_transformers.sentence_transformer.modules.pooling.Pooling"
     assert made(tmp_path, files).family == "modular"
+
+
+@pytest.mark.parametrize(("said", "meant"), [(1, True), (0, False), (True, True), (None, False)])
+def test_what_is_no_boolean_counts_as_python_counts_it(tmp_path, said, meant):
+    files = layout(("Pooling", POOLING), ("Dense", {**LAST, "bias": said, "use_residual": said}))
+    head = made(tmp_path, files).head
+    assert isinstance(head, Stack)
+    [dense] = head.modules
+    assert isinstance(dense, Dense)
+    assert (dense.bias, dense.residual) == (meant, meant)
 
 
 def test_what_a_dense_leaves_out_is_the_library_s_default(tmp_path):

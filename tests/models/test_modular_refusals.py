@@ -26,6 +26,22 @@ def test_modules_of_another_kind_are_refused_where_it_has_none(tmp_path):
     assert "it makes embeddings and scores no pairs" in message
 
 
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("sub/1_Pooling", "has a module in `sub/1_Pooling`; Podium knows folders right in the model's own"),
+        ("../1_Pooling", "has a module in `../1_Pooling`, outside of the model's folder"),
+        ("elsewhere", "has a Pooling in `elsewhere`, and no config.json there says what it does"),
+        (None, "has a Pooling in `None`, and no config.json there says what it does"),
+        ("", "has a Pooling in `.`, and no config.json there says what it does"),
+    ],
+)
+def test_a_module_that_is_not_where_its_entry_says_is_refused(tmp_path, path, named):
+    files = layout(*ETTIN)
+    files["modules.json"][1]["path"] = path
+    assert named in refusal(tmp_path, files)
+
+
 def without(key: str, config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != key}
 
@@ -41,6 +57,9 @@ def without(key: str, config: dict[str, Any]) -> dict[str, Any]:
         (layout(("Dense", LAST)), "has Dense in `1_Dense` after a Transformer for feature extraction"),
         (layout(("Pooling", {"pooling_mode": "max"}), ("Dense", LAST)), "pools by max; Podium knows cls,"),
         (layout(("Pooling", {"pooling_mode": ["cls", "mean"]}), ("Dense", LAST)), "pools by cls and mean"),
+        (layout(("Pooling", {"pooling_mode": None}), ("Dense", LAST)), "pools by None; Podium knows cls,"),
+        (layout(("Pooling", {}), ("Dense", LAST)), "has a Pooling in `1_Pooling`, and no config.json there"),
+        (layout(("Pooling", POOLING), ("Dense", {})), "has a Dense in `2_Dense`, and no config.json there"),
         (layout(("Pooling", {**POOLING, "new": 1}), ("Dense", LAST)), "has the option `new` of Pooling"),
         (
             layout(("Pooling", POOLING), ("Dense", {**LAST, "out_features": 2})),

@@ -1,5 +1,7 @@
 """Padding, positions and pooling: which tokens count, where they stand, and which state is read."""
 
+import json
+
 import numpy as np
 import pytest
 from models.folders import CHAT, changed
@@ -99,6 +101,24 @@ def test_padding_written_in_a_text_is_text_and_moves_no_position(tmp_path):
     (tokens,) = model.documents(["a <pad> bear </s> <s>"])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert not set(tokens.ids.tolist()) & {tokenizer.pad_token_id, tokenizer.eos_token_id, 0}
+
+
+@pytest.mark.parametrize("name", ["roberta", "xlm-roberta", "camembert", "data2vec-text"])
+def test_positions_that_are_counted_from_padding_need_its_id(tmp_path, name):
+    folder = save(tmp_path, "classifier", unigram_tokenizer(), model_type=name, max_position_embeddings=514)
+    assert loaded(folder).info.max_length == 512
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**said, "pad_token_id": None}))
+    assert "has `pad_token_id` null, and " in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["nystromformer", "yoso"])
+def test_positions_that_a_model_has_rows_for_beside_all_that_it_says_are_all_used(tmp_path, name):
+    fields = {"model_type": name, "max_position_embeddings": 126, "type_vocab_size": 2}
+    folder = save(tmp_path, "classifier", bert_tokenizer(), **fields)
+    model = loaded(folder)
+    assert (model.info.max_length, model.info.max_length_from) == (126, "positions")
+    assert_equal(scored(model, LONG), expected(folder, LONG, max_length=126))
 
 
 def test_positions_fewer_than_the_tokenizer_s_length_decide(tmp_path):

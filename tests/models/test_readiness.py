@@ -6,9 +6,9 @@ from fakes import INFO, FakeModel
 from models.networks import BUILTIN
 
 from podium.batching import learn_speed, next_budget
-from podium.errors import OutOfMemory
+from podium.errors import OutOfMemory, PermanentStartError
 from podium.models.load import load
-from podium.models.readiness import GAIN, measure, warm_up
+from podium.models.readiness import GAIN, first_batches, measure, warm_up
 
 
 def lengths_warmed(device: str, max_length: int) -> list[int]:
@@ -24,6 +24,22 @@ def lengths_warmed(device: str, max_length: int) -> list[int]:
     model.score = noting
     warm_up(model)
     return sorted(lengths)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "error", "way_out"),
+    [
+        ("bfloat16", RuntimeError("m1 and m2"), "; it may not know bfloat16: try PODIUM_DTYPE=float32"),
+        ("float32", RuntimeError("m1 and m2"), ""),
+        ("bfloat16", OutOfMemory("no room"), ""),
+    ],
+)
+def test_a_model_that_fails_on_its_first_batch_is_refused_with_a_way_out(dtype, error, way_out):
+    model = FakeModel(msgspec.structs.replace(INFO, dtype=dtype))
+    with pytest.raises(PermanentStartError) as caught, first_batches(model):
+        raise error
+    told = f"{type(error).__name__}: {error}"
+    assert caught.value.message == f"the model is loaded, but fails on its first batch: {told}{way_out}"
 
 
 @pytest.mark.parametrize("device", ["cuda:0", "cuda:1", "mps"])

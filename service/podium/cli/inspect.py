@@ -49,7 +49,7 @@ def inspect(
     """Say how MODEL would be served and how it scores: its family and how that was recognised, a sample pair
     as the model reads it, what makes the score of it, length, precision, memory, and which files count.
 
-    The model is loaded as `podium serve` loads it, and downloaded where it is not there.
+    The model is loaded and tried as `podium serve` does it, and downloaded where it is not there.
 
     Exit codes: 0 done, 2 usage, 42 the model would be refused, with the reason, 75 trying again may help.
     """
@@ -73,9 +73,12 @@ def describe(fetched: Fetched, settings: "Settings", query: str, document: str) 
     from podium.models import inspection  # torch, which no help needs
     from podium.models.folder import read
     from podium.models.network.weights import config_of
+    from podium.models.readiness import first_batches, warm_up
     from podium.models.text import files
 
     model = load_fetched(fetched, settings)
+    with first_batches(model):
+        warm_up(model)
     info, recipe, trusted = model.info, model.recipe, settings.trust_remote_code
     folder = read(fetched.folder)
     config = config_of(fetched.folder, recipe, trust_remote_code=trusted)

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from podium.models.folder import refused
+
 
 class Positions(NamedTuple):
     """How a model numbers the tokens of a pair."""
@@ -24,7 +26,10 @@ def usable_length(network: Any) -> int | None:
     count = getattr(config, "max_seq_len" if config.model_type == "mpt" else "max_position_embeddings", None)
     if not isinstance(count, int) or count <= 0:
         return None if config.model_type in _BY_DISTANCE else 512
-    return count - positions(network.base_model).first
+    base = network.base_model
+    # Nystroemformer and its kin have rows beside those that they say, RoBERTa and its kin say all rows
+    table = getattr(getattr(base, "embeddings", None), "position_embeddings", None)
+    return min(count, getattr(table, "num_embeddings", count) - positions(base).first)
 
 
 def longest(config: Any) -> int:
@@ -51,7 +56,8 @@ def positions(base: Any) -> Positions:
     """Find how a base model numbers tokens, by what its embedding gives with positions and without.
 
     RoBERTa and what descends from it begin after the padding index and skip padding. Raises ValueError where
-    a model numbers them in a way that is not known here.
+    a model numbers them in a way that is not known here, and PermanentStartError where it needs the padding
+    index and its config has none.
     """
     padding = getattr(base.config, "pad_token_id", None)
     embedding = getattr(base, "embeddings", None)
@@ -62,12 +68,20 @@ def positions(base: Any) -> Positions:
     text = [token for token in range(count - 1, max(-1, count - 5), -1) if token != padding][:3]
     try:
         own = _embedded(embedding, text)
+    except (AttributeError, TypeError, RuntimeError):
+        if padding is None and _takes_positions(embedding, text):
+            raise refused(
+                f"config.json has `pad_token_id` null, and {type(base).__name__} numbers the tokens of a "
+                "pair from it on; say the id of the tokenizer's padding token"
+            ) from None
+        return Positions(0, None)  # it does not embed tokens alone
+    try:
         # a padding token behind the last position is no place to begin
         last = getattr(base.config, "max_position_embeddings", None) or 0
         after = [2] if padding is None or padding + len(text) >= last else [padding + 1, 2]
         starts = dict.fromkeys([0, *(start for start in after if start + len(text) <= (last or start + 4))])
         found = [start for start in starts if torch.equal(own, _embedded(embedding, text, start))]
-    except (AttributeError, TypeError, RuntimeError):  # it takes no positions, or does not embed tokens alone
+    except (AttributeError, TypeError, RuntimeError):  # it takes no positions
         return Positions(0, None)
     if not found:
         raise ValueError(f"the positions of {type(base).__name__} begin neither at 0, at 2 nor after padding")
@@ -78,12 +92,23 @@ def positions(base: Any) -> Positions:
     return Positions(found[0], None if counted else padding)
 
 
+def _takes_positions(embedding: Any, text: list[int]) -> bool:
+    """Whether an embedding works where it is told positions."""
+    try:
+        _embedded(embedding, text, 0)
+    except (AttributeError, TypeError, RuntimeError):
+        return False
+    return True
+
+
 def _embedded(embedding: Any, tokens: list[int], first: int | None = None) -> Tensor:
     """Return what an embedding gives for a pair of these tokens, whose positions begin at `first`."""
     device = next(embedding.parameters()).device
     inputs = {"input_ids": torch.tensor([tokens], device=device)}
     if "token_type_ids" in signature(embedding.forward).parameters:
         inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])  # LUKE fails without
+    if "bbox" in signature(embedding.forward).parameters:
+        inputs["bbox"] = torch.zeros(1, len(tokens), 4, dtype=torch.long, device=device)  # LayoutLM
     if first is not None:
         inputs["position_ids"] = torch.arange(first, first + len(tokens), device=device).unsqueeze(0)
     embedded = embedding(**inputs)

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import msgspec
@@ -93,6 +93,12 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _vocabulary(self) -> dict[str, int]:
         return _vocabulary(self.path)
+
+
+def module_path(entry: Mapping[str, Any]) -> str:
+    """Return the subfolder of an entry of modules.json as its files are named here; "" for the top."""
+    path = str(PurePosixPath(str(entry.get("path", ""))))
+    return "" if path == "." else path
 
 
 def read(path: Path) -> Folder:

@@ -3,7 +3,7 @@
 from fnmatch import fnmatchcase
 from typing import Any
 
-from podium.models.folder import INDEX, MODULES, OBJECTS, Folder
+from podium.models.folder import INDEX, MODULES, OBJECTS, Folder, module_path
 from podium.models.recipe import Chat, Recipe
 
 _TOKENIZERS = (
@@ -32,7 +32,7 @@ def files_used(folder: Folder, recipe: Recipe) -> list[str]:
         sentence = (name for name in OBJECTS if name.startswith("sentence_") and folder.object(name))
         used |= {MODULES, "config_sentence_transformers.json", *sentence}
         for entry in folder.json[MODULES]:
-            if path := entry.get("path"):
+            if path := module_path(entry):
                 used |= {file for file in folder.files if file.startswith(f"{path}/")}
     return [file for file in folder.files if file in used]
 
@@ -52,7 +52,7 @@ def batch_bytes(config: Any, tokens: int, item_bytes: int) -> int:
     counts as a layer of the usual proportions, four times as wide as its states.
     """
     config = config.get_text_config()
-    hidden = config.hidden_size
+    hidden: int = getattr(config, "hidden_size", None) or config.d_model
     heads = getattr(config, "num_attention_heads", None) or 1
     head = getattr(config, "head_dim", None) or hidden // heads
     keys = getattr(config, "num_key_value_heads", None) or heads

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from podium.errors import PermanentStartError
 from podium.models import facts
-from podium.models.folder import MODULES, Folder, refused
+from podium.models.folder import MODULES, Folder, module_path, refused
 from podium.models.recipe import Dense, Head, LayerNorm, Normalize, Own, Rows, Stack
 
 State = Literal["first", "mean", "last"]
@@ -62,7 +62,7 @@ def modules(folder: Folder) -> list[Module]:
     """Return the modules in order, a Transformer at the top first; raises PermanentStartError for others."""
     found = []
     for entry in folder.json[MODULES]:
-        kind, path = str(entry.get("type", "")), str(entry.get("path", ""))
+        kind, path = str(entry.get("type", "")), module_path(entry)
         if not kind.startswith("sentence_transformers."):
             raise _refused(folder, f"has a module of type `{kind}`, which is code of its own")
         name = kind.rpartition(".")[2]
@@ -70,7 +70,15 @@ def modules(folder: Folder) -> list[Module]:
             raise _refused(folder, f"has a module of type `{kind}`; Podium knows {', '.join(KINDS)}")
         if path.startswith("/") or ".." in PurePosixPath(path).parts:
             raise _refused(folder, f"has a module in `{path}`, outside of the model's folder")
+        if "/" in path:
+            raise _refused(folder, f"has a module in `{path}`; Podium knows folders right in the model's own")
         config = folder.object(f"{path}/config.json") if path else {}
+        if name in _OPTIONS and name != "Normalize" and not config:
+            raise _refused(
+                folder,
+                f"has a {name} in `{path or '.'}`, and no config.json there says what it does; fetch the "
+                "model again",
+            )
         if unknown := sorted(set(config) - _OPTIONS.get(name, set(config))):
             raise refused(
                 f"`{folder.path / path / 'config.json'}` has the option `{unknown[0]}` of {name}, which "
@@ -140,10 +148,10 @@ def _logit_score(folder: Folder, rest: Sequence[Module]) -> Rows:
 def _pooled(folder: Folder, module: Module) -> State:
     config = module.config
     said = config.get("pooling_mode")
-    if said is None:
+    if "pooling_mode" not in config:
         # as the library reads what its releases before 5.2 wrote
         said = [mode for key, mode in _LEGACY.items() if config.get(key)] or ["mean"]
-    modes = [said] if isinstance(said, str) else list(said)
+    modes = list(said) if isinstance(said, list) else [said]
     if len(modes) != 1 or modes[0] not in _STATES:
         raise refused(
             f"`{folder.path / module.path / 'config.json'}` pools by {' and '.join(map(str, modes))}; Podium "
@@ -156,7 +164,7 @@ def _stack(folder: Folder, rest: Sequence[Module]) -> Stack:
     """Return modules as a chain: each reads what the one before wrote, and the last one writes scores."""
     parts: list[Dense | LayerNorm | Normalize] = []
     current = _EMBEDDING
-    size = folder.config.get("hidden_size")
+    size = folder.config.get("hidden_size")  # others call it otherwise: the first product tells
     for module in rest:
         read = module.config.get("module_input_name", _EMBEDDING)
         if read != current:
@@ -164,7 +172,7 @@ def _stack(folder: Folder, rest: Sequence[Module]) -> Stack:
         current = module.config.get("module_output_name") or read
         if module.kind == "Dense":
             dense = _dense(folder, module)
-            if dense.inputs != size:
+            if size is not None and dense.inputs != size:
                 raise _refused(folder, f"has {module} with {dense.inputs} inputs after {size} outputs")
             parts.append(dense)
             size = dense.outputs
@@ -195,9 +203,9 @@ def _dense(folder: Folder, module: Module) -> Dense:
         folder=module.path,
         inputs=_number(folder, module, "in_features"),
         outputs=_number(folder, module, "out_features"),
-        bias=config.get("bias", True) is not False,
+        bias=bool(config.get("bias", True)),
         activation=activation,
-        residual=config.get("use_residual", False) is True,
+        residual=bool(config.get("use_residual", False)),
     )
 
 

@@ -1,11 +1,16 @@
 """What a loaded model must do before it serves: run once on usual shapes, and rank a known pair right."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 from typing import NamedTuple
 
-from podium.errors import OutOfMemory
+from podium.errors import OutOfMemory, PermanentStartError, Reason, StartError
 from podium.models.base import Encoding, Model, Tokens
+from podium.models.folder import first_line
+
+log = logging.getLogger(__name__)
 
 _QUERY = "What is deep learning?"
 _RIGHT = "Deep learning is a subset of machine learning that uses neural networks."
@@ -22,6 +27,23 @@ _MEASURED_LENGTH = 8
 _FIRST_TOKENS = 1024
 GAIN = 1.1
 """How much faster twice the batch must be to be worth that others wait twice as long for it."""
+
+
+@contextmanager
+def first_batches(model: Model) -> Iterator[None]:
+    """Refuse a model that fails on its first batches, whatever it raises there."""
+    try:
+        yield
+    except StartError:  # the machine's fault, not the model's
+        raise
+    except Exception as error:
+        log.debug("the model failed on its first batch", exc_info=error)
+        halved = isinstance(error, RuntimeError) and model.info.dtype in ("bfloat16", "float16")
+        raise PermanentStartError(
+            Reason.MODEL_LOAD_FAILED,
+            f"the model is loaded, but fails on its first batch: {first_line(error)}"
+            + (f"; it may not know {model.info.dtype}: try PODIUM_DTYPE=float32" if halved else ""),
+        ) from error
 
 
 def warm_up(model: Model) -> None:

@@ -9,11 +9,11 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from podium.batching import BATCH_S, LEAST_TOKENS
-from podium.errors import PermanentStartError, PodiumError, Reason, StartError, is_failure
+from podium.errors import PermanentStartError, PodiumError, Reason, is_failure
 from podium.models.base import Model
 from podium.models.devices import device_memory
 from podium.models.folder import first_line
-from podium.models.readiness import Pace, measure, self_test, warm_up
+from podium.models.readiness import Pace, first_batches, measure, self_test, warm_up
 from podium.ranking import RankRequest
 from podium.reranker import Reranker
 from podium.server.state import Phase, Service
@@ -122,18 +122,10 @@ def made(load: Callable[[Settings], Model], service: Service) -> tuple[Model, Pa
 
 def _tested(model: Model, service: Service) -> tuple[Model, Pace | None]:
     strictness = service.settings.self_test
-    try:
+    with first_batches(model):
         warm_up(model)
         pace = measure(model, service.batch_tokens(model.info), BATCH_S)
         wrong = None if strictness == "off" else self_test(model)
-    except StartError:  # the machine's fault, not the model's
-        raise
-    except Exception as error:  # whatever a model raises on its first batch, it cannot serve
-        log.debug("the model failed on its first batch", exc_info=error)
-        raise PermanentStartError(
-            Reason.MODEL_LOAD_FAILED,
-            f"the model is loaded, but fails on its first batch: {first_line(error)}",
-        ) from error
     if wrong is not None:
         if strictness == "strict":
             raise PermanentStartError(Reason.SELF_TEST_FAILED, wrong)

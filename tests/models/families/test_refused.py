@@ -110,6 +110,14 @@ def test_attention_that_depends_on_the_pairs_before_is_refused_with_the_way_out(
     assert made(tmp_path, {**config, "attention_type": "original_full"}).family == "cross-encoder"
 
 
+@pytest.mark.parametrize(
+    "said", [{"model_type": "reformer"}, {"model_type": "yoso", "use_expectation": False}]
+)
+def test_attention_that_hashes_is_refused(tmp_path, said):
+    message = refusal(tmp_path, {**ENCODER, **said, "architectures": ["XForSequenceClassification"]})
+    assert f"has the model type `{said['model_type']}`, whose attention hashes tokens" in message
+
+
 @pytest.mark.parametrize("family", ["qwen3-reranker", "bge-reranker-v2-gemma", "zerank", "ctxl-rerank-v2"])
 @pytest.mark.parametrize(
     ("config", "named"),

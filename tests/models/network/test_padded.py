@@ -98,6 +98,19 @@ def test_a_model_that_does_not_mask_padding_scores_a_pair_as_it_does_alone(model
     assert forward.computed(pairs) == sum(LENGTHS)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_padding_that_moves_a_score_is_noticed_in_every_precision(dtype):
+    small = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+    model = build({"model_type": "nystromformer", "max_position_embeddings": 510, **small})
+    forward, pairs = padded(model, dtype), encodings(LENGTHS)
+    assert forward.computed(pairs) == sum(LENGTHS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_padding_that_is_masked_keeps_pairs_of_all_lengths_together_in_every_precision(dtype):
+    assert padded(deberta(), dtype).computed(encodings(LENGTHS)) == len(LENGTHS) * max(LENGTHS)
+
+
 @pytest.mark.parametrize("model_type", ["bart", "t5"])
 def test_a_model_that_masks_padding_and_reads_the_end_of_a_pair_scores_pairs_of_all_lengths_at_once(
     model_type,

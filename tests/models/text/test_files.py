@@ -92,6 +92,14 @@ def test_a_folder_without_the_vocabulary_is_refused(folder):
     )
 
 
+def test_a_qwen_s_class_that_finds_no_file_is_refused_though_it_makes_a_word_of_its_own(tmp_path):
+    config = {"model_type": "qwen2", "vocab_size": 100}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    said = {"tokenizer_class": "Qwen2Tokenizer", "pad_token": "<|endoftext|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
+    assert "knows no words: the folder holds tokenizer_config.json" in refusal(tmp_path)
+
+
 @pytest.mark.parametrize(("missing", "left"), [("merges.txt", "vocab.json"), ("vocab.json", "merges.txt")])
 def test_a_qwen_without_one_of_its_files_is_refused(qwen, missing, left):
     (qwen / missing).unlink()

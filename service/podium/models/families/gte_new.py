@@ -54,9 +54,9 @@ def _rope(folder: Folder) -> dict[str, Any]:
     scaling = config.get("rope_scaling")
     if scaling is None:
         return {"rope_type": "default", "rope_theta": theta}
-    kind = scaling.get("type", scaling.get("rope_type"))
-    factor = scaling.get("factor")
-    if kind != "ntk" or not isinstance(factor, int | float) or scaling.get("mixed_b") is not None:
+    said = scaling if isinstance(scaling, dict) else {}
+    kind, factor = said.get("type", said.get("rope_type")), said.get("factor")
+    if kind != "ntk" or not isinstance(factor, int | float) or said.get("mixed_b") is not None:
         raise refused(
             f"`{folder.path / 'config.json'}` has `rope_scaling` {scaling}; Podium knows the type ntk with a "
             "factor"

@@ -157,6 +157,12 @@ def _refuse_what_no_family_scores(folder: Folder) -> None:
             "into full attention for good with the first short pair: a score would depend on the pairs "
             "before it; say `original_full` for full attention always"
         )
+    hashed = config.get("model_type") == "yoso" and config.get("use_expectation") is False
+    if config.get("model_type") == "reformer" or hashed:
+        raise refused(
+            f"`{folder.path / 'config.json'}` has the model type `{config['model_type']}`, whose attention "
+            "hashes tokens at random or in chunks of a whole batch: a pair has no score of its own"
+        )
     if "adapter_config.json" in folder.json:
         raise refused(
             f"`{folder.path}` holds an adapter (adapter_config.json); merge it into its base model "

@@ -16,10 +16,14 @@ from podium.models.recipe import Own, Recipe
 
 logger = logging.getLogger(__name__)
 
-_PROBE = (7, 19)
-"""Tokens of two pairs that are scored apart and beside each other."""
-_ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 5e-3}
-"""Greatest difference of the two, relative to logits above 1, that is no more than another order of sums."""
+_PROBE = (7, 19, 67, 131)
+"""Tokens of pairs that are scored apart and beside each other: padding is most of the short ones' rows."""
+_ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+"""Greatest difference of the two, relative to how far the pairs' logits lie apart, that is no more than
+another order of sums. Where it is more for no reason, pairs of one length go together: slower, and right."""
+_SAME = 1e-5
+"""Greatest difference by another token in the places of padding, relative to logits above 1, of one forward
+and its like."""
 
 MAX_PADDED_TOKENS = 4096
 """Tokens of one padded product on the CPU, padding included; one longer pair goes alone. An accelerator
@@ -58,7 +62,7 @@ class PaddedForward:
 
     @torch.inference_mode()
     def _masks_padding(self, config: Any, dtype: torch.dtype) -> bool:
-        """Whether padding leaves a score alone, by two pairs: FNet, ConvBERT and others do not mask it out,
+        """Whether padding leaves a score alone, by a few pairs: FNet, ConvBERT and others do not mask it out,
         and a score would depend on the longest pair of its batch.
         """
         random = np.random.default_rng(0)
@@ -67,17 +71,23 @@ class PaddedForward:
         pairs = [
             Encoding(random.integers(first, vocabulary, t).astype(np.int32), t, cut=False, needed=t)
             for t in _PROBE
+            if t <= (architectures.usable_length(self._network) or t)
         ]
         if isinstance(end := getattr(config, "eos_token_id", None), int):
             for pair in pairs:
                 pair.ids[-1] = end  # BART, T5 and their kin read its state, and fail without
+        if len(pairs) < 2:
+            return False
         try:
             apart = np.concatenate([self._batch([pair]) for pair in pairs])
             beside = self._batch(pairs)
+            # decoders, which see nothing that comes later, tell a pair's end by its padding
+            other = beside if hasattr(self._network, "score") else self._batch(pairs, padding=first)
         except Exception as error:  # noqa: BLE001 it may want more than random tokens
             logger.info("pairs of one length are scored together: the probe of padding fails with %r", error)
             return False
-        return bool((np.abs(apart - beside) <= _ROUNDING[dtype] * np.maximum(1, np.abs(apart))).all())
+        alike = np.abs(beside - other) <= _SAME * np.maximum(1, np.abs(beside))
+        return bool((alike & (np.abs(apart - beside) <= _ROUNDING[dtype] * np.ptp(apart))).all())
 
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of the pairs, (n,) float32, in order."""
@@ -94,9 +104,9 @@ class PaddedForward:
     def _slices(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         return slices(lengths, self._most, mixed=self._mixes)
 
-    def _batch(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+    def _batch(self, encodings: Sequence[Encoding], padding: int | None = None) -> NDArray[np.float32]:
         shape = len(encodings), max(len(encoding.ids) for encoding in encodings)
-        ids = np.full(shape, self._padding, dtype=np.int64)
+        ids = np.full(shape, self._padding if padding is None else padding, dtype=np.int64)
         mask = np.zeros(shape, dtype=np.int64)
         types = np.zeros(shape, dtype=np.int64)
         for row, encoding in enumerate(encodings):

@@ -36,7 +36,7 @@ def control_tokens(backend: Tokenizer, template: str = "") -> Mapping[int, str]:
         if not (bytes_ and _BYTE.fullmatch(token.content))
         and (
             token.special
-            or _marks(token.content)
+            or marks(token.content)
             or (token.content.strip(BLANKS) and token.content in template)
         )
     }
@@ -47,7 +47,7 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _marks(content: str) -> bool:
+def marks(content: str) -> bool:
     """Whether a token begins and ends with a sign and has letters or digits between."""
     inner = content.strip(BLANKS)
     return any(map(str.isalnum, inner)) and not inner[0].isalnum() and not inner[-1].isalnum()
