@@ -3,11 +3,13 @@
 import pytest
 import torch
 from models.networks import BUILTIN
+from models.oracle import PAIRS, assert_equal, expected, save, scored, unigram_tokenizer
 
 from podium.errors import PermanentStartError
 from podium.models import agreement, devices
 from podium.models import load as loading
 from podium.models.network import packed
+from podium.models.readiness import first_batches, warm_up
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +89,20 @@ def test_a_device_that_was_asked_for_by_its_name_is_refused(monkeypatch):
 def test_the_cpu_is_not_asked_and_every_other_device_is():
     assert not agreement.is_asked(torch.device("cpu"))
     assert all(agreement.is_asked(torch.device(name)) for name in ("cuda:0", "cuda:3", "mps"))
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+def test_auto_falls_back_to_float32_where_a_model_s_code_knows_no_other(monkeypatch, tmp_path, dtype, caplog):
+    monkeypatch.setattr(devices, "dtypes", lambda _: [torch.bfloat16, torch.float32])
+    small = {"d_model": 64, "n_head": 4, "n_layer": 1, "d_inner": 96}
+    folder = save(tmp_path, "classifier", unigram_tokenizer(), model_type="xlnet", **small)
+    model = loading.load(folder, uri="x", device="cpu", dtype=dtype)
+    if dtype == "auto":
+        told = (model.info.dtype, model.info.dtype_from)
+        assert told == ("float32", "auto: XLNetForSequenceClassification fails in bfloat16")
+        assert "XLNetForSequenceClassification fails in bfloat16, float32 serves: " in caplog.text
+        assert_equal(scored(model, PAIRS), expected(folder, PAIRS, batch_size=1))
+    else:
+        assert model.info.dtype == "bfloat16"
+        with pytest.raises(PermanentStartError, match="try PODIUM_DTYPE=float32"), first_batches(model):
+            warm_up(model)

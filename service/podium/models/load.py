@@ -50,9 +50,10 @@ def load(
     `family` overrules what the folder says; `instruction` takes the place of the model's own default;
     `keep_scales` writes the scales of int8 into the folder where it has none for this. Takes torch's threads
     for this process: one a core that it may use. A device that does not compute what the CPU does is not
-    served: `auto` then takes the CPU, with a warning. Raises PermanentStartError where the folder,
-    the device, the dtype or the length cannot work, or where the device was asked for by its name, and
-    TemporaryStartError where the machine is too busy for the folder's chat template.
+    served: `auto` then takes the CPU, with a warning; a model whose code fails in the dtype that `auto` takes
+    is served in float32. Raises PermanentStartError where the folder, the device, the dtype or the length
+    cannot work, or where the device was asked for by its name, and TemporaryStartError where the machine is
+    too busy for the folder's chat template.
     """
     disable_progress_bar()
     loaded_on = functools.partial(
@@ -72,6 +73,13 @@ def load(
     with _in_words(folder):
         on = devices.choose_device(device)
         model = loaded_on(on)
+        tried, failure = model.info.dtype, getattr(model.forward, "failure", None)
+        if dtype == "auto" and tried != "float32" and isinstance(failure, RuntimeError):
+            logger.warning("%s fails in %s, float32 serves: %s", model.info.architecture, tried, failure)
+            del model
+            model = loaded_on(on, dtype="float32")
+            said = f"auto: {model.info.architecture} fails in {tried}"
+            model.info = msgspec.structs.replace(model.info, dtype_from=said, faster=None)
         wrong = agreement.disagreement(model) if agreement.is_asked(on) else None
         if wrong is not None:
             del model

@@ -58,6 +58,8 @@ class PaddedForward:
         self._segments = architectures.has_segments(network, told=recipe.segments)
         if self._own and dtype != torch.float32:
             _give_head_float32(network)
+        self.failure: Exception | None = None
+        """What the probe of padding raised: random tokens may not be enough, or the dtype is not for it."""
         self._mixes = self._masks_padding(network.config, dtype)
 
     @torch.inference_mode()
@@ -84,6 +86,7 @@ class PaddedForward:
             # decoders, which see nothing that comes later, tell a pair's end by its padding
             other = beside if hasattr(self._network, "score") else self._batch(pairs, padding=first)
         except Exception as error:  # noqa: BLE001 it may want more than random tokens
+            self.failure = error.with_traceback(None)  # whose frames hold the network
             logger.info("pairs of one length are scored together: the probe of padding fails with %r", error)
             return False
         alike = np.abs(beside - other) <= _SAME * np.maximum(1, np.abs(beside))
