@@ -16,7 +16,9 @@ def restored(release: Release) -> Iterator[Release]:
     release.install()
 
 
-def test_an_upgrade_to_other_images_restarts_no_model_pod(namespace: Namespace, restored: Release) -> None:
+def test_an_upgrade_to_other_images_and_its_rollback_restart_no_model_pod(
+    namespace: Namespace, restored: Release
+) -> None:
     namespace.reranker("pinned")
     namespace.wait_condition("pinned", "Ready", "True")
     (before,) = namespace.pods("pinned")
@@ -27,7 +29,15 @@ def test_an_upgrade_to_other_images_restarts_no_model_pod(namespace: Namespace, 
     assert running["spec"]["containers"][0]["image"] == later
     namespace.kubectl("scale", "rr", "pinned", "--replicas=2")
     wait_for("two ready pods", lambda: len(namespace.ready_pods("pinned")) == 2)
-    assert before["metadata"]["uid"] in {pod["metadata"]["uid"] for pod in namespace.pods("pinned")}
+    pods = {pod["metadata"]["uid"] for pod in namespace.ready_pods("pinned")}
+    assert before["metadata"]["uid"] in pods
+    assert template_of(namespace, "pinned") == template
+    restored.helm("rollback", "podium", "-n", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s")
+    (running,) = operator_pods()
+    assert running["spec"]["containers"][0]["image"] == restored.operator_image
+    namespace.kubectl("scale", "rr", "pinned", "--replicas=1")
+    wait_for("one pod", lambda: len(namespace.pods("pinned")) == 1)
+    assert {pod["metadata"]["uid"] for pod in namespace.pods("pinned")} < pods
     assert template_of(namespace, "pinned") == template
 
 
