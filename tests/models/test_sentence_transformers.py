@@ -153,6 +153,21 @@ def test_modules_of_each_kind(raw, tmp_path, modules):
     assert_equal(scored(loaded(folder), PAIRS), expected(folder, PAIRS))
 
 
+@pytest.mark.parametrize(
+    ("tokenizer", "fields"),
+    [
+        ("bert", {"model_type": "distilbert", "dim": 64, "hidden_dim": 96, "n_layers": 1, "n_heads": 4}),
+        ("unigram", {"model_type": "t5", "d_model": 64, "d_ff": 96, "d_kv": 16, "num_layers": 1}),
+        ("unigram", {"model_type": "bart", "d_model": 64, "encoder_layers": 1, "decoder_layers": 1}),
+        ("unigram", {"model_type": "xlnet", "d_model": 64, "n_head": 4, "n_layer": 1, "d_inner": 96}),
+    ],
+    ids=lambda fields: fields["model_type"] if isinstance(fields, dict) else "",
+)
+def test_a_backbone_that_calls_its_size_otherwise(raw, tmp_path, tokenizer, fields):
+    folder = stacked(raw("base", tokenizer, **fields), tmp_path / "saved", "mean", *ettin())
+    assert_equal(scored(loaded(folder), PAIRS), expected(folder, PAIRS, batch_size=1))
+
+
 @pytest.mark.parametrize("pooling", ["mean", "lasttoken"])
 def test_a_decoder_with_pooling_and_modules(raw, tmp_path, pooling):
     backbone = raw("base", "bpe", chat=CHAT, **{**DECODER, "model_type": "qwen3"})

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoModelForTextEncoding
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -152,6 +152,8 @@ def config_of(folder: Path, recipe: Recipe, *, trust_remote_code: bool = False) 
 def _class(folder: Path, config: Any, recipe: Recipe, *, trust_remote_code: bool) -> Any:
     """Return the class of transformers, or the folder's own where it brings code and may."""
     auto: Any = AutoModel if recipe.network == "base" else AutoModelForSequenceClassification
+    if recipe.network == "base" and config.model_type in ("t5", "mt5", "umt5"):
+        auto = AutoModelForTextEncoding  # the encoder alone, as Sentence Transformers has it
     own = (getattr(config, "auto_map", None) or {}).get(auto.__name__)
     if own and trust_remote_code and recipe.architecture is None:
         return get_class_from_dynamic_module(own, str(folder), local_files_only=True)
