@@ -161,6 +161,7 @@ class Held(FakeModel):
 
     def documents(self, texts, **options):
         if not self.held and any(self._mark in text for text in texts):
+            time.sleep(0.5)  # the thread that has read the body lets go of it when it gets its turn
             self.held, _ = tracemalloc.get_traced_memory()
         return super().documents(texts, **options)
 
