@@ -58,6 +58,7 @@ def without(key: str, config: dict[str, Any]) -> dict[str, Any]:
         (layout(("Pooling", {"pooling_mode": "max"}), ("Dense", LAST)), "pools by max; Podium knows cls,"),
         (layout(("Pooling", {"pooling_mode": ["cls", "mean"]}), ("Dense", LAST)), "pools by cls and mean"),
         (layout(("Pooling", {"pooling_mode": None}), ("Dense", LAST)), "pools by None; Podium knows cls,"),
+        (layout(("Pooling", {"pooling_mode": [{}]}), ("Dense", LAST)), "pools by {}; Podium knows cls,"),
         (layout(("Pooling", {}), ("Dense", LAST)), "has a Pooling in `1_Pooling`, and no config.json there"),
         (layout(("Pooling", POOLING), ("Dense", {})), "has a Dense in `2_Dense`, and no config.json there"),
         (layout(("Pooling", {**POOLING, "new": 1}), ("Dense", LAST)), "has the option `new` of Pooling"),

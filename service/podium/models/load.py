@@ -74,7 +74,8 @@ def load(
         on = devices.choose_device(device)
         model = loaded_on(on)
         tried, failure = model.info.dtype, getattr(model.forward, "failure", None)
-        if dtype == "auto" and tried != "float32" and isinstance(failure, RuntimeError):
+        unfit = isinstance(failure, RuntimeError) and not isinstance(failure, torch.OutOfMemoryError)
+        if unfit and dtype == "auto" and tried != "float32":
             logger.warning("%s fails in %s, float32 serves: %s", model.info.architecture, tried, failure)
             del model
             model = loaded_on(on, dtype="float32")

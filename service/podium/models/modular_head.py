@@ -151,10 +151,10 @@ def _pooled(folder: Folder, module: Module) -> State:
     if "pooling_mode" not in config:
         # as the library reads what its releases before 5.2 wrote
         said = [mode for key, mode in _LEGACY.items() if config.get(key)] or ["mean"]
-    modes = list(said) if isinstance(said, list) else [said]
+    modes = [str(mode) for mode in said] if isinstance(said, list) else [str(said)]
     if len(modes) != 1 or modes[0] not in _STATES:
         raise refused(
-            f"`{folder.path / module.path / 'config.json'}` pools by {' and '.join(map(str, modes))}; Podium "
+            f"`{folder.path / module.path / 'config.json'}` pools by {' and '.join(modes)}; Podium "
             f"knows {', '.join(_STATES)}, one of them"
         )
     return _STATES[modes[0]]

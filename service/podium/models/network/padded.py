@@ -77,6 +77,7 @@ class PaddedForward:
         ]
         if isinstance(end := getattr(config, "eos_token_id", None), int):
             for pair in pairs:
+                pair.ids[pair.ids == end] = first
                 pair.ids[-1] = end  # BART, T5 and their kin read its state, and fail without
         if len(pairs) < 2:
             return False
