@@ -51,6 +51,10 @@ def short_length(config: Any) -> int | None:
     return min((length for length in lengths if isinstance(length, int)), default=None)
 
 
+_UNFIT = (AttributeError, TypeError, RuntimeError)
+"""What an embedding raises that wants something else than tokens and their positions."""
+
+
 @torch.no_grad()
 def positions(base: Any) -> Positions:
     """Find how a base model numbers tokens, by what its embedding gives with positions and without.
@@ -67,22 +71,24 @@ def positions(base: Any) -> Positions:
     count = getattr(base.config, "vocab_size", None) or 4
     text = [token for token in range(count - 1, max(-1, count - 5), -1) if token != padding][:3]
     try:
-        own = _embedded(embedding, text)
-    except (AttributeError, TypeError, RuntimeError):
-        if padding is None and _takes_positions(embedding, text):
-            raise refused(
-                f"config.json has `pad_token_id` null, and {type(base).__name__} numbers the tokens of a "
-                "pair from it on; say the id of the tokenizer's padding token"
-            ) from None
-        return Positions(0, None)  # it does not embed tokens alone
-    try:
-        # a padding token behind the last position is no place to begin
-        last = getattr(base.config, "max_position_embeddings", None) or 0
-        after = [2] if padding is None or padding + len(text) >= last else [padding + 1, 2]
-        starts = dict.fromkeys([0, *(start for start in after if start + len(text) <= (last or start + 4))])
-        found = [start for start in starts if torch.equal(own, _embedded(embedding, text, start))]
-    except (AttributeError, TypeError, RuntimeError):  # it takes no positions
+        at_0 = _embedded(embedding, text, 0)
+    except _UNFIT:  # it takes no positions, or does not embed tokens alone
         return Positions(0, None)
+    try:
+        own = _embedded(embedding, text)
+    except _UNFIT:
+        if padding is not None:
+            return Positions(0, None)
+        raise refused(
+            f"config.json has `pad_token_id` null, and {type(base).__name__} numbers the tokens of a pair "
+            "from it on; say the id of the tokenizer's padding token"
+        ) from None
+    # a padding token behind the last position is no place to begin
+    last = getattr(base.config, "max_position_embeddings", None) or 0
+    after = [2] if padding is None or padding + len(text) >= last else [padding + 1, 2]
+    starts = dict.fromkeys(start for start in after if start + len(text) <= (last or start + 4))
+    found = [0] if torch.equal(own, at_0) else []
+    found += [start for start in starts if torch.equal(own, _embedded(embedding, text, start))]
     if not found:
         raise ValueError(f"the positions of {type(base).__name__} begin neither at 0, at 2 nor after padding")
     if padding is None or found[0] == 0:
@@ -90,15 +96,6 @@ def positions(base: Any) -> Positions:
     with_padding = [text[0], padding, text[1]]
     counted = torch.equal(_embedded(embedding, with_padding), _embedded(embedding, with_padding, found[0]))
     return Positions(found[0], None if counted else padding)
-
-
-def _takes_positions(embedding: Any, text: list[int]) -> bool:
-    """Whether an embedding works where it is told positions."""
-    try:
-        _embedded(embedding, text, 0)
-    except (AttributeError, TypeError, RuntimeError):
-        return False
-    return True
 
 
 def _embedded(embedding: Any, tokens: list[int], first: int | None = None) -> Tensor:

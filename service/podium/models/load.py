@@ -57,7 +57,7 @@ def load(
     """
     disable_progress_bar()
     loaded_on = functools.partial(
-        _loaded,
+        _able,
         folder,
         uri=uri,
         name=name,
@@ -73,14 +73,6 @@ def load(
     with _in_words(folder):
         on = devices.choose_device(device)
         model = loaded_on(on)
-        tried, failure = model.info.dtype, getattr(model.forward, "failure", None)
-        unfit = isinstance(failure, RuntimeError) and not isinstance(failure, torch.OutOfMemoryError)
-        if unfit and dtype == "auto" and tried != "float32":
-            logger.warning("%s fails in %s, float32 serves: %s", model.info.architecture, tried, failure)
-            del model
-            model = loaded_on(on, dtype="float32")
-            said = f"auto: {model.info.architecture} fails in {tried}"
-            model.info = msgspec.structs.replace(model.info, dtype_from=said, faster=None)
         wrong = agreement.disagreement(model) if agreement.is_asked(on) else None
         if wrong is not None:
             del model
@@ -92,6 +84,22 @@ def load(
             logger.warning("%s; the CPU serves", found)
             model = loaded_on(cpu)
     devices.keep_freed_memory()
+    return model
+
+
+def _able(folder: Path, on: torch.device, *, dtype: str, **options: Any) -> CrossEncoder:
+    """Return what `_loaded` does; in float32 where the model's code fails in the dtype that `auto` takes."""
+    model = _loaded(folder, on, dtype=dtype, **options)
+    info, forward = model.info, model.forward
+    failure = forward.failure if isinstance(forward, PaddedForward) else None
+    unfit = isinstance(failure, RuntimeError) and not isinstance(failure, torch.OutOfMemoryError)
+    if dtype != "auto" or info.dtype == "float32" or not unfit:
+        return model
+    logger.warning("%s fails in %s, float32 serves: %s", info.architecture, info.dtype, failure)
+    del model, forward
+    model = _loaded(folder, on, dtype="float32", **options)
+    said = f"auto: {info.architecture} fails in {info.dtype}"
+    model.info = msgspec.structs.replace(model.info, dtype_from=said, faster=None)
     return model
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from podium.models.attention.rule import Rule
 from podium.models.layout import Layout
 
+FULL, CAUSAL = Rule(0.25), Rule(0.25, causal=True)
 HEADS, KV, WIDTH = 4, 2, 16
 LENGTHS = [1, 5, 17, 40, 41, 90, 200]
 BOUND = {torch.float32: 1e-5, torch.bfloat16: 2e-2}

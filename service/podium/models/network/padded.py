@@ -16,7 +16,7 @@ from podium.models.recipe import Own, Recipe
 
 logger = logging.getLogger(__name__)
 
-_PROBE = (7, 19, 67, 131)
+_PROBE = (7, 19, 67)
 """Tokens of pairs that are scored apart and beside each other: padding is most of the short ones' rows."""
 _ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Greatest difference of the two, relative to how far the pairs' logits lie apart, that is no more than
@@ -70,10 +70,11 @@ class PaddedForward:
         random = np.random.default_rng(0)
         vocabulary = getattr(config, "vocab_size", None) or 64
         first = min(5, vocabulary - 1)  # behind the usual special tokens
+        most = architectures.usable_length(self._network) or max(_PROBE)
         pairs = [
             Encoding(random.integers(first, vocabulary, t).astype(np.int32), t, cut=False, needed=t)
             for t in _PROBE
-            if t <= (architectures.usable_length(self._network) or t)
+            if t <= most
         ]
         if isinstance(end := getattr(config, "eos_token_id", None), int):
             for pair in pairs:
