@@ -56,16 +56,21 @@ def select(names: Sequence[str], include: Sequence[str] = (), exclude: Sequence[
 
 
 def _default(names: Sequence[str]) -> list[str]:
-    chosen = []
+    folders: dict[str, list[str]] = {}
     for name in names:
         folder, _, file = name.rpartition("/")
-        if folder and not (_MODULE.fullmatch(folder) or folder == _TEMPLATES):
-            continue
-        beside = [other.rpartition("/")[2] for other in names if other.rpartition("/")[0] == folder]
-        weights = next((pattern for pattern in _WEIGHTS if _matches_any(beside, [pattern])), "")
-        if _matches(file, (*_DESCRIPTION, weights)):
-            chosen.append(name)
-    return chosen
+        folders.setdefault(folder, []).append(file)
+    weights = {
+        folder: next((pattern for pattern in _WEIGHTS if _matches_any(files, [pattern])), "")
+        for folder, files in folders.items()
+        if not folder or folder == _TEMPLATES or _MODULE.fullmatch(folder)
+    }
+    split = ((name, *name.rpartition("/")[::2]) for name in names)
+    return [
+        name
+        for name, folder, file in split
+        if folder in weights and _matches(file, (*_DESCRIPTION, weights[folder]))
+    ]
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
