@@ -19,8 +19,8 @@ from models.attention.expected import (
     layout,
     states,
 )
+from models.attention.launches import Launches
 from models.networks import needs_cuda
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from podium.models.attention import attend as attention
 from podium.models.attention import disentangled, pairwise, varlen
@@ -50,9 +50,17 @@ every_rule = pytest.mark.parametrize("rule", RULES + CAPPED)
 every_batch = pytest.mark.parametrize(("lengths", "prefixes"), BATCHES)
 
 
+@pytest.fixture(params=[True, False], ids=["by the library", "by products"])
+def faster(request, monkeypatch):
+    """Either way to attend in bfloat16 on a CPU, whichever is faster on this one."""
+    monkeypatch.setattr(attention, "library_is_faster", lambda: request.param)
+    return request.param
+
+
 @every_rule
 @every_batch
 @pytest.mark.parametrize("kv", [HEADS, KV, 1], ids=["heads", "grouped heads", "one key"])
+@pytest.mark.usefixtures("faster")
 def test_attention_stays_inside_each_pair_and_its_window(dtype, rule, lengths, prefixes, kv):
     given = states(lengths, dtype, kv=kv)
     got = attend(*given, layout(lengths, dtype, prefixes), rule)
@@ -63,6 +71,7 @@ def test_attention_stays_inside_each_pair_and_its_window(dtype, rule, lengths, p
 @every_batch
 def test_span_by_span_it_is_the_same(dtype, rule, lengths, prefixes, monkeypatch):
     monkeypatch.setattr(attention, "attend_group", lambda *_: False)
+    monkeypatch.setattr(attention, "LONGEST_GROUPED", 0)
     monkeypatch.setattr(pairwise, "BLOCK", 50)
     given = states(lengths, dtype, kv=KV)
     got = attend(*given, layout(lengths, dtype, prefixes), rule)
@@ -90,18 +99,6 @@ def test_the_last_token_attends_as_it_does_in_groups_of_unlike_length(dtype, rul
     query, key, value = (x.transpose(0, 1) for x in given)
     got = attend_ends(query[laid.lasts], key, value, laid, rule)
     assert close(got, expected(*given, rule, lengths, prefixes)[laid.lasts], dtype)
-
-
-class Launches(TorchDispatchMode):
-    """Counts what is launched on a device."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.count += 1
-        return function(*args, **(kwargs or {}))
 
 
 def launches(lengths, rule, prefixes=None, *, ends=False) -> int:

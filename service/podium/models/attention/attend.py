@@ -5,6 +5,10 @@ take, softcaps) pairs of like length are padded and attend all at once: one laun
 longer than what is computed.
 """
 
+import logging
+from functools import cache
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +16,10 @@ from podium.models.attention.pairwise import attend_padded, attend_span, attende
 from podium.models.attention.products import attend_group
 from podium.models.attention.rule import Rule
 from podium.models.attention.varlen import attend_ends_varlen, attend_varlen, has_varlen
-from podium.models.layout import Layout
+from podium.models.layout import Group, Layout
+from podium.models.timing import fastest
+
+logger = logging.getLogger(__name__)
 
 _LONGEST_PRODUCT = {torch.bfloat16: 1 << 20, torch.float32: 192}
 """Tokens of a span up to which products beat `scaled_dot_product_attention` on the CPU (measured)."""
@@ -21,6 +28,10 @@ _LONGEST_PRODUCT = {torch.bfloat16: 1 << 20, torch.float32: 192}
 ALONE_ABOVE = 64
 """Tokens of a span from which on its products are faster by themselves in float32 on the CPU, where its rows
 are read as they lie, than in a group, for which rows are copied (measured)."""
+
+LONGEST_GROUPED = 256
+"""Tokens of a span up to which spans of like length are copied to attend all at once on the CPU where
+products do not serve (measured): longer ones are read as they lie."""
 
 LONGEST_PADDED = 2048
 """Tokens of a span from which it is worth launches of its own on an accelerator, one for each block of its
@@ -36,15 +47,62 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule: Rule
         return attend_varlen(query, key, value, layout, rule)
     states = query.new_empty(query.shape[1], query.shape[0], query.shape[2])
     states[layout.total :] = 0  # what lies there may be denormal, which is slow
-    on_cpu = query.device.type == "cpu"
-    longest = _LONGEST_PRODUCT.get(query.dtype, 0)
     for group in layout.groups:
-        if not on_cpu and (len(group.spans) > 1 or group.padded <= LONGEST_PADDED):
-            attend_padded(query, key, value, states, group, rule)
-        elif not on_cpu or group.padded > longest or not attend_group(query, key, value, states, group, rule):
-            for span in group.spans:
-                attend_span(query, key, value, states, span, group, rule)
+        if not _by_products(query, group, rule) or not attend_group(query, key, value, states, group, rule):
+            _attend_by_library(query, key, value, states, group, rule)
     return states
+
+
+def _by_products(query: Tensor, group: Group, rule: Rule) -> bool:
+    """Whether products beat torch's own function for a group."""
+    if query.device.type != "cpu" or group.padded > _LONGEST_PRODUCT.get(query.dtype, 0):
+        return False
+    # what is causal, or has a prefix that is multiplied once for all, is as fast or faster by products
+    plain = group.prefix is None and not rule.causal and rule.softcap is None
+    return not (plain and query.dtype == torch.bfloat16 and library_is_faster())
+
+
+def _attend_by_library(
+    query: Tensor, key: Tensor, value: Tensor, states: Tensor, group: Group, rule: Rule
+) -> None:
+    """Fill the states of a group by torch's own function, at once or span by span."""
+    several = len(group.spans) > 1
+    if query.device.type == "cpu":
+        at_once = several and group.padded <= LONGEST_GROUPED and group.prefix is None
+    else:
+        at_once = several or group.padded <= LONGEST_PADDED
+    if at_once:
+        attend_padded(query, key, value, states, group, rule)
+        return
+    for span in group.spans:
+        attend_span(query, key, value, states, span, group, rule)
+
+
+_WORTH = 1.15
+"""So many times as fast torch's own function must be to be taken: less is noise."""
+_TIMED_LENGTHS, _TIMED_HEADS, _TIMED_WIDTH = [92, 94, 95, 96], 8, 64
+
+
+@cache
+@torch.no_grad()
+def library_is_faster() -> bool:
+    """Whether torch's own function is clearly faster than products in bfloat16 on this CPU: with AMX it takes
+    a half to two thirds of the time, with AVX512-BF16 alone, by another library for its products, up to
+    twice. Measured on first call, in some 20 ms.
+    """
+    cpu = torch.device("cpu")
+    layout = Layout(np.array(_TIMED_LENGTHS), cpu, _TIMED_HEADS * torch.bfloat16.itemsize)
+    [group] = layout.groups
+    shape = layout.rows, 3 * _TIMED_HEADS, _TIMED_WIDTH
+    query, key, value = torch.ones(shape, dtype=torch.bfloat16).transpose(0, 1).chunk(3)
+    given = query, key, value, query.new_zeros(layout.rows, _TIMED_HEADS, _TIMED_WIDTH), group
+    rule = Rule(_TIMED_WIDTH**-0.5)
+    library_s, products_s = fastest(
+        lambda: attend_padded(*given, rule),
+        lambda: attend_group(*given, rule),
+    )
+    logger.debug("attention in bfloat16: torch's own function %.2f times products", products_s / library_s)
+    return library_s * _WORTH < products_s
 
 
 def attend_ends(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule: Rule) -> Tensor:

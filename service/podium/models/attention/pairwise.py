@@ -9,6 +9,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from podium.models.attention.rule import Rule, mask, softmax_weights
 from podium.models.layout import Group
 
+_KEPT = 1 << 20
+"""Places of a mask of padded spans that is kept for the next layers at most."""
+
 BLOCK = 256
 """Queries that share one block of keys where they do not see all of them, so that few are in vain."""
 
@@ -52,8 +55,9 @@ def attend_padded(
 ) -> None:
     """Fill the states of a group by one call: (heads, rows, d) each → states (rows, heads, d)."""
     pairs, padded = group.held.shape
+    # rows are copied as they lie, all heads of a token together
     q, k, v = (
-        x.index_select(1, group.rows).view(len(x), pairs, padded, -1).transpose(0, 1)
+        x.transpose(0, 1).index_select(0, group.rows).view(pairs, padded, len(x), -1).transpose(1, 2)
         for x in (query, key, value)
     )
     before = 0
@@ -64,17 +68,21 @@ def attend_padded(
             torch.cat((x[:, start:end].expand(pairs, -1, -1, -1), own), 2)
             for x, own in ((key, k), (value, v))
         )
-    result = attended(q, k, v, rule, _seen(group, before, rule))
+    result = attended(q, k, v, rule, _seen(group, before, rule, q.dtype))
     placed = result.transpose(1, 2).flatten(0, 1)  # (pairs · padded, heads, d)
     place = states[group.spans[0][0] : group.spans[-1][1]]
     place.copy_(placed if group.full else placed.index_select(0, group.kept))
 
 
-def _seen(group: Group, before: int, rule: Rule) -> Tensor | None:
-    """Return which keys the tokens of a group see, broadcast to (pairs, 1, padded, before + padded).
+def _seen(group: Group, before: int, rule: Rule, dtype: torch.dtype) -> Tensor | None:
+    """Return which keys the tokens of a group see, broadcast to (pairs, 1, padded, before + padded), as
+    `attended` takes it.
 
-    None where all are. Made on the device, which is not waited for.
+    None where all are. Made on the device, which is not waited for, once for all layers where it is small.
     """
+    asked = "padded", rule, before, dtype
+    if asked in group.masks:
+        return group.masks[asked]
     padded, device = group.padded, group.held.device
     seen: Tensor | None = None
     if not group.full and not rule.causal:  # else nothing sees what comes after it, padding neither
@@ -88,16 +96,23 @@ def _seen(group: Group, before: int, rule: Rule) -> Tensor | None:
         if rule.window is not None and not reaches:
             near = distance.abs() < rule.window
             seen = near if seen is None else seen & near
+    if seen is not None and rule.softcap is None:  # torch would do so in each layer anew
+        seen = torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, -torch.inf)
+    if seen is None or seen.numel() <= _KEPT:
+        group.masks[asked] = seen
     return seen
 
 
 def attended(query: Tensor, key: Tensor, value: Tensor, rule: Rule, seen: Tensor | None) -> Tensor:
     """Return (…, heads, q, d) for query (…, heads, q, d), keys and values (…, kv, k, d).
 
-    `seen`: which keys are seen, broadcast to (…, heads, q, k) bool; None where all are.
+    `seen`: which keys are seen, broadcast to (…, heads, q, k) bool, or without a softcap what is added to
+    their logits; None where all are.
     """
     heads, kv = query.shape[-3], key.shape[-3]
-    if heads != kv:
+    # on a device fewer kernels know of heads that share keys
+    shared = heads != kv and query.device.type == "cpu" and rule.softcap is None
+    if heads != kv and not shared:
         key, value = (x.repeat_interleave(heads // kv, -3) for x in (key, value))
     if rule.softcap is not None:
         return torch.matmul(softmax_weights(query, key, rule, seen).to(value.dtype), value)
@@ -105,5 +120,5 @@ def attended(query: Tensor, key: Tensor, value: Tensor, rule: Rule, seen: Tensor
     single = query.dim() == 3
     if single:
         query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
-    result = scaled_dot_product_attention(query, key, value, seen, scale=rule.scaling)
+    result = scaled_dot_product_attention(query, key, value, seen, scale=rule.scaling, enable_gqa=shared)
     return result.squeeze(0) if single else result
