@@ -2,8 +2,8 @@
 
 A pair may begin with a prefix that others of its request have too: instruction and query, where a decoder
 reads the document last. A batch computes it once for all of its pairs that have it; the next one does so
-again. Where it is as long as the documents, batches of a few pairs would spend most of their time on it. So
-pairs of one prefix stay together, in two ways:
+again, unless the model kept it, which is not known here. Where it is as long as the documents, batches of a
+few pairs would spend most of their time on it. So pairs of one prefix stay together, in two ways:
 
 - the pairs with which a batch begins are taken beyond the budget, until their prefix is a PREFIX_SHARE of the
   batch, within what the device holds and LONGEST_S: whoever comes next waits for them at most that long;
@@ -39,7 +39,7 @@ WORTH_RUNNING = 0.25
 not filled with pairs of one that it does not end: the answer would wait for them."""
 
 PREFIX_SHARE = 1 / 12
-"""Share of the tokens that a batch may spend on a prefix which a later batch will compute again. A prefix of
+"""Share of the tokens that a batch may spend on a prefix which a later batch may compute again. A prefix of
 100 tokens before documents of 60 then has 18 of them to itself: 9 % more work than all of them at once."""
 
 LOOKED_AT = 1_000

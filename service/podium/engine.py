@@ -30,8 +30,8 @@ FIRST_SPEED = 2_000.0
 """Tokens per second until the first batch was measured; the warm-up measures one before any request."""
 
 AHEAD = 2
-"""Batches of a request that are tokenized before they run. Tokenizing a large one as a whole, beside the
-model, made the first batches after its arrival twice as long on two cores, and the small requests in them."""
+"""Batches of a request that are tokenized before they run. Tokenizing a large one whole, beside the model,
+made the first batches after its arrival twice as long on two cores, and the small requests in them."""
 
 _FAILED = "the model failed on this request"
 _FULL = "the device ran out of memory on this request; send it again, with fewer or shorter documents"
@@ -214,14 +214,14 @@ class Engine:
         started = self.running_since = monotonic()
         try:
             encodings = [window.make() for window in windows]
-            logits = self._logits(encodings)
+            tokens, logits = self._model.computed(encodings), self._logits(encodings)
         except BaseException as error:
             if not is_failure(error):
                 raise
             log.exception("a batch of %d pairs failed", len(windows))
             self._metrics.failed_batches.inc()
             return error
-        batch = Batch(started, monotonic(), len(windows), self._model.computed(encodings))
+        batch = Batch(started, monotonic(), len(windows), tokens)
         self.health.worked()
         self._measure(encodings, batch)
         self._hand_over(lambda: self._deliver(windows, logits, batch))

@@ -22,9 +22,10 @@ def as_served(
     budget = most = min(FIRST_TOKENS, held)
     for _ in range(2):  # a large model is faster in larger batches: the second round has about the engine's
         [first, *_] = _cut(model, encodings, budget, most)
+        tokens = model.computed(first)
         start = perf_counter()
         model.score(first)
-        tokens_per_s = model.computed(first) / max(perf_counter() - start, 1e-6)
+        tokens_per_s = tokens / max(perf_counter() - start, 1e-6)
         most = most_tokens(tokens_per_s, held)
         budget = next_budget(tokens_per_s, most, least_tokens=LEAST_TOKENS)
     return _cut(model, encodings, budget, most)

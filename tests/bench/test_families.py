@@ -121,6 +121,18 @@ def test_the_operations_of_linear_layers_are_those_that_run(family, folders, mon
     assert attention == attended(config, model, lengths, shared)
 
 
+def test_a_prefix_that_an_earlier_batch_computed_is_no_operation_of_the_next():
+    config = AutoConfig.for_model(**FAMILIES[0].config)
+    recipe = Recipe(family="x", recognised_by="x", state="last", attention="causal")
+    batch = [encoding(90, 30, seed) for seed in range(3)]
+    laid, kept = (computed(config, recipe, batch, tokens) for tokens in (30 + 3 * 60, 3 * 60))
+    assert laid == computed(config, recipe, batch)
+    # alone it has a last token of its own: its query, feed-forward and attention in the last layer
+    h, heads, d, inner = 1024, 16, 128, 3072
+    end = 2 * (2 * h * heads * d + 3 * h * inner) + 4 * heads * d * 30
+    assert laid - kept == computed(config, recipe, [encoding(30, 0, 0)]) - end
+
+
 def attended(config, model, lengths, shared) -> int:
     """The operations of attention, counted from masks."""
     heads, d = config.num_attention_heads, 16

@@ -72,6 +72,7 @@ class Podium:
             encode(self._model, self._pairs)
             took = perf_counter() - start
             for batch in self._batches:
+                tokens = self._model.computed(batch)
                 start = perf_counter()
                 self._model.score(batch)
                 took += perf_counter() - start
@@ -80,9 +81,9 @@ class Podium:
                 self._count = Count(
                     pairs=done.pairs + len(batch),
                     seconds=done.seconds + took,
-                    operations=done.operations + computed(self._config, self._model.recipe, batch),
+                    operations=done.operations + computed(self._config, self._model.recipe, batch, tokens),
                     read=done.read + sum(len(encoding.ids) for encoding in batch),
-                    computed=done.computed + self._model.computed(batch),
+                    computed=done.computed + tokens,
                     limit=self._limit.operations_per_s,
                 )
                 took = 0.0

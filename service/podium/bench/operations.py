@@ -12,17 +12,18 @@ _GATED = frozenset({"modernbert", "qwen3"})
 """Values of `model_type` whose feed-forward has a gate: three products in place of two."""
 
 
-def computed(config: Any, recipe: Recipe, batch: Sequence[Encoding]) -> float:
+def computed(config: Any, recipe: Recipe, batch: Sequence[Encoding], tokens: int | None = None) -> float:
     """Return the operations of a batch: products of linear layers, of attention, and of DeBERTa's positions.
 
-    `config` is transformers'; the pairs of a batch with equal prefixes lie in one sequence.
+    `config` is transformers'; the pairs of a batch with equal prefixes lie in one sequence. `tokens`: those
+    that the model computes where an earlier batch may have computed a prefix.
     """
     h, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     heads = config.num_attention_heads
     d = getattr(config, "head_dim", None) or h // heads
     keys = (getattr(config, "num_key_value_heads", None) or heads) * d
     rest = 2 * (2 * h * heads * d + (3 if config.model_type in _GATED else 2) * h * inner)
-    spans = _spans(batch)
+    spans = _spans(batch, tokens)
     tokens = sum(length for _, length in spans)
     windows = _windows(config)
     ends = recipe.state != "mean" and windows[-1] is None  # a local last layer computes all tokens
@@ -39,11 +40,17 @@ def computed(config: Any, recipe: Recipe, batch: Sequence[Encoding]) -> float:
     return float(linear + products * seen)
 
 
-def _spans(batch: Sequence[Encoding]) -> list[tuple[int, int]]:
+def _spans(batch: Sequence[Encoding], tokens: int | None) -> list[tuple[int, int]]:
     """Return what lies in a batch's sequence: tokens before it that it sees, and its own."""
     spans = [(encoding.shared, len(encoding.ids) - encoding.shared) for encoding in batch]
     prefixes = {encoding.prefix: encoding.shared for encoding in batch if encoding.shared}
-    return [*((0, length) for length in prefixes.values()), *spans]
+    left = None if tokens is None else tokens - sum(length for _, length in spans)
+    laid = []
+    for length in prefixes.values():
+        if left is None or length <= left:
+            laid.append((0, length))
+            left = None if left is None else left - length
+    return [*laid, *spans]
 
 
 def _windows(config: Any) -> list[int | None]:

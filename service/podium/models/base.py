@@ -157,7 +157,10 @@ class Model(Protocol):
         ...
 
     def computed(self, encodings: Sequence[Encoding]) -> int:
-        """Return how many tokens are computed for a batch of at least one pair, padding included."""
+        """Return how many tokens are computed for a batch of at least one pair, padding included.
+
+        Asked before it is scored: what an earlier batch computed of a prefix is not computed again.
+        """
         ...
 
     def score(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:

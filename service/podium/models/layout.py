@@ -31,6 +31,8 @@ class Group(NamedTuple):
     """(tokens,) places that hold the tokens of the batch, in their order."""
     prefix: tuple[int, int] | None
     """Start and end of the prefix that all spans of the group continue."""
+    earlier: int | None
+    """Which of the kept prefixes that is; None where the batch computes it."""
     masks: dict[Any, Tensor | None]
     """What `mask` made for the layers before."""
 
@@ -69,6 +71,8 @@ class Layout:
     `score_bytes`: bytes of the attention weights of one token with one other, over all heads. Spans without a
     prefix of more than `alone_above` tokens are groups of their own; with 0 every span is, so that its
     products and sums are the same whatever the neighbours.
+    The first `kept` spans are prefixes whose keys and values an earlier batch computed: their rows stand
+    behind those of the batch, among keys alone.
     """
 
     def __init__(
@@ -79,18 +83,23 @@ class Layout:
         prefixes: NDArray[np.int64] | None = None,
         *,
         alone_above: int | None = None,
+        kept: int = 0,
     ) -> None:
         self.lengths = lengths
         self.device = device
         self.prefixes = np.full(len(lengths), -1) if prefixes is None else prefixes
-        self.ends = np.cumsum(lengths)
-        self.starts = self.ends - lengths
+        computed = np.where(np.arange(len(lengths)) < kept, 0, lengths)
+        self.ends = np.cumsum(computed)
+        self.starts = self.ends - computed
         self.total = int(self.ends[-1])
         self.rows = -(-self.total // MULTIPLE) * MULTIPLE if device.type == "cpu" else self.total
         """Rows of the sequence; those after the first `total` belong to no span, and nothing reads them."""
+        self._kept = kept
+        self.ends[:kept] = self.rows + np.cumsum(lengths[:kept])
+        self.starts[:kept] = self.ends[:kept] - lengths[:kept]
         self.before = np.where(self.prefixes < 0, 0, lengths[self.prefixes])
         """(n,) tokens of the pair that come before a span."""
-        self.positions = self.filled(np.arange(self.total) - np.repeat(self.starts - self.before, lengths))
+        self.positions = self.filled(np.arange(self.total) - np.repeat(self.starts - self.before, computed))
         """(rows,) place of each token in its pair, from 0."""
         self.pairs = np.setdiff1d(np.arange(len(lengths)), self.prefixes)
         """(p,) the spans that pairs end with: all but prefixes."""
@@ -136,8 +145,8 @@ class Layout:
 
     def _runs(self) -> Iterator[tuple[int, int]]:
         """Yield the first and the end of spans with one prefix, or with none."""
-        cuts = np.flatnonzero(np.diff(self.prefixes)) + 1
-        yield from zip([0, *cuts.tolist()], [*cuts.tolist(), len(self.lengths)], strict=True)
+        cuts = np.flatnonzero(np.diff(self.prefixes[self._kept :])) + self._kept + 1
+        yield from zip([self._kept, *cuts.tolist()], [*cuts.tolist(), len(self.lengths)], strict=True)
 
     def _groups(self, first: int, end: int) -> Iterator[Group]:
         continued = int(self.prefixes[first])
@@ -155,6 +164,7 @@ class Layout:
                 held=self._tensor(held),
                 kept=self._tensor(np.flatnonzero(held)),
                 prefix=prefix,
+                earlier=continued if 0 <= continued < self._kept else None,
                 masks={},
             )
             first += size

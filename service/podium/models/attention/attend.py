@@ -6,6 +6,7 @@ longer than what is computed.
 """
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -38,19 +39,37 @@ LONGEST_PADDED = 2048
 queries: there is work for each, and the weights of all at once would take too much memory."""
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule: Rule) -> Tensor:
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layout: Layout,
+    rule: Rule,
+    kept: Sequence[tuple[Tensor, Tensor]] = (),
+) -> Tensor:
     """Return the attended values: (heads, rows, d), keys and values (kv, rows, d) → (rows, heads, d).
 
     Strides may be any; heads is a multiple of kv. Each token sees those of its own pair, as `rule` says.
+    `kept`: keys and values, (kv, tokens, d) each, of the layout's kept prefixes.
     """
     if has_varlen(query, rule):
         return attend_varlen(query, key, value, layout, rule)
     states = query.new_empty(query.shape[1], query.shape[0], query.shape[2])
     states[layout.total :] = 0  # what lies there may be denormal, which is slow
     for group in layout.groups:
-        if not _by_products(query, group, rule) or not attend_group(query, key, value, states, group, rule):
-            _attend_by_library(query, key, value, states, group, rule)
+        given = query, key, value, states, group, rule, continued(key, value, group, kept)
+        if not _by_products(query, group, rule) or not attend_group(*given):
+            _attend_by_library(*given)
     return states
+
+
+def continued(
+    key: Tensor, value: Tensor, group: Group, kept: Sequence[tuple[Tensor, Tensor]] = ()
+) -> tuple[Tensor, Tensor] | None:
+    """Return keys and values, (kv, tokens, d) each, of the prefix that a group continues."""
+    if group.earlier is not None:
+        return kept[group.earlier]
+    return group.prefix and (key[:, slice(*group.prefix)], value[:, slice(*group.prefix)])
 
 
 def _by_products(query: Tensor, group: Group, rule: Rule) -> bool:
@@ -63,7 +82,13 @@ def _by_products(query: Tensor, group: Group, rule: Rule) -> bool:
 
 
 def _attend_by_library(
-    query: Tensor, key: Tensor, value: Tensor, states: Tensor, group: Group, rule: Rule
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    states: Tensor,
+    group: Group,
+    rule: Rule,
+    before: tuple[Tensor, Tensor] | None,
 ) -> None:
     """Fill the states of a group by torch's own function, at once or span by span."""
     several = len(group.spans) > 1
@@ -72,10 +97,10 @@ def _attend_by_library(
     else:
         at_once = several or group.padded <= LONGEST_PADDED
     if at_once:
-        attend_padded(query, key, value, states, group, rule)
+        attend_padded(query, key, value, states, group, rule, before)
         return
     for span in group.spans:
-        attend_span(query, key, value, states, span, group, rule)
+        attend_span(query, key, value, states, span, group, rule, before)
 
 
 _WORTH = 1.15

@@ -24,14 +24,18 @@ def attend_span(
     span: tuple[int, int],
     group: Group,
     rule: Rule,
+    continued: tuple[Tensor, Tensor] | None = None,
 ) -> None:
-    """Fill the states of one span of a group: (heads, rows, d) each → states (rows, heads, d)."""
-    (start, end), prefix = span, group.prefix
+    """Fill the states of one span of a group: (heads, rows, d) each → states (rows, heads, d).
+
+    `continued`: keys and values of its prefix, (kv, tokens, d) each.
+    """
+    start, end = span
     before = 0
     q, k, v = (x[:, start:end] for x in (query, key, value))
-    if prefix is not None:
-        before = prefix[1] - prefix[0]
-        k, v = (torch.cat((x[:, slice(*prefix)], own), 1) for x, own in ((key, k), (value, v)))
+    if continued is not None:
+        before = continued[0].shape[1]
+        k, v = (torch.cat(both, 1) for both in zip(continued, (k, v), strict=True))
     places = range(before, before + end - start)
     whole = rule.reaches(before + len(places)) and not rule.causal
     block = len(places) if whole else BLOCK
@@ -51,9 +55,18 @@ def attend_span(
 
 
 def attend_padded(
-    query: Tensor, key: Tensor, value: Tensor, states: Tensor, group: Group, rule: Rule
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    states: Tensor,
+    group: Group,
+    rule: Rule,
+    continued: tuple[Tensor, Tensor] | None = None,
 ) -> None:
-    """Fill the states of a group by one call: (heads, rows, d) each → states (rows, heads, d)."""
+    """Fill the states of a group by one call: (heads, rows, d) each → states (rows, heads, d).
+
+    `continued`: keys and values of its prefix, (kv, tokens, d) each.
+    """
     pairs, padded = group.held.shape
     # rows are copied as they lie, all heads of a token together
     q, k, v = (
@@ -61,12 +74,10 @@ def attend_padded(
         for x in (query, key, value)
     )
     before = 0
-    if group.prefix is not None:
-        start, end = group.prefix
-        before = end - start
+    if continued is not None:
+        before = continued[0].shape[1]
         k, v = (
-            torch.cat((x[:, start:end].expand(pairs, -1, -1, -1), own), 2)
-            for x, own in ((key, k), (value, v))
+            torch.cat((x.expand(pairs, -1, -1, -1), own), 2) for x, own in zip(continued, (k, v), strict=True)
         )
     result = attended(q, k, v, rule, _seen(group, before, rule, q.dtype))
     placed = result.transpose(1, 2).flatten(0, 1)  # (pairs · padded, heads, d)

@@ -24,8 +24,18 @@ _ALIGNMENT = 64
 _TO_BASE_2 = math.log2(math.e)
 
 
-def attend_group(query: Tensor, key: Tensor, value: Tensor, states: Tensor, group: Group, rule: Rule) -> bool:
+def attend_group(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    states: Tensor,
+    group: Group,
+    rule: Rule,
+    continued: tuple[Tensor, Tensor] | None = None,
+) -> bool:
     """Fill the states of a group: (heads, rows, d), keys and values (kv, rows, d) → states (rows, heads, d).
+
+    `continued`: keys and values of its prefix, (kv, tokens, d) each.
 
     Returns False where numbers grew too large for it; what it filled then is to be filled anew.
     """
@@ -42,7 +52,7 @@ def attend_group(query: Tensor, key: Tensor, value: Tensor, states: Tensor, grou
         q, k, v = (_gathered(x, kv, group) for x in (query, key, value))
         result = torch.empty_like(q)
     padded = q.shape[2]
-    before = 0 if group.prefix is None else group.prefix[1] - group.prefix[0]
+    before = 0 if continued is None else continued[0].shape[1]
     width = before + padded
     # a part is some heads of all spans; where one head is too large, some queries of it, if it is one span
     fitting = GROUP_BYTES // (each * spans * padded * width * q.element_size())
@@ -53,8 +63,8 @@ def attend_group(query: Tensor, key: Tensor, value: Tensor, states: Tensor, grou
     for n in range(0, kv, step):
         part = slice(n, min(n + step, kv))
         prefix = None
-        if group.prefix is not None:
-            prefix = key[part, slice(*group.prefix)], value[part, slice(*group.prefix)]
+        if continued is not None:
+            prefix = continued[0][part], continued[1][part]
         for i in range(0, padded, columns):
             asked = slice(i, min(i + columns, padded))
             of_part = q[part, :, asked], k[part], v[part]

@@ -20,6 +20,7 @@ from podium.models.linear.onednn import Fuse, activation_of
 from podium.models.linear.stored import merged
 from podium.models.network import rotary
 from podium.models.network.modernbert import as_llama
+from podium.models.network.prefixes import Passage
 from podium.models.network.rotary import RootMeanSquare, Turned, interleaved, root_mean_square
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,13 @@ class Layer(nn.Module):
         return order.flatten()
 
     def forward(
-        self, hidden_states: Tensor, *, position_embeddings: tuple[Tensor, Tensor], layout: Layout, **_: Any
+        self,
+        hidden_states: Tensor,
+        *,
+        position_embeddings: tuple[Tensor, Tensor],
+        layout: Layout,
+        passage: Passage | None = None,
+        **_: Any,
     ) -> Tensor:
         """Return the states after the layer."""
         residual = hidden_states[0]
@@ -86,12 +93,20 @@ class Layer(nn.Module):
         if self.query is None or self.turned_query is None:
             both, value = product.split((self.heads + self.kv, self.kv), 1)
             both, value = self.turned(both, cos, sin).transpose(0, 1), value.transpose(0, 1)
-            states = attend(both[: self.heads], both[self.heads :], value, layout, self.rule)
+            key = both[self.heads :]
+            kept = [] if passage is None else passage.layer(key, value)
+            states = attend(both[: self.heads], key, value, layout, self.rule, kept)
         else:
             picked = layout.firsts if self.end == "first" else layout.lasts
             key, value = product.split((self.kv, self.kv), 1)
             query = self.query(normed[picked]).unflatten(-1, (-1, self.width))
             query, key = self.turned_query(query, cos[picked], sin[picked]), self.turned(key, cos, sin)
+            if passage is not None:
+                kept = passage.layer(key.transpose(0, 1), value.transpose(0, 1))
+                key, value = (
+                    torch.cat((own, *(x.transpose(0, 1) for x in others)))
+                    for own, *others in zip((key, value), *kept, strict=True)
+                )
             states = attend_ends(query, key, value, layout, self.rule)
             residual = residual[picked]
         residual = _added(self.output, states.flatten(1), residual, self.attended_norm)

@@ -6,7 +6,7 @@ that knows where pairs begin. Then each pair's states are reduced to the one tha
 the model's own head, in float32.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from podium.models.linear.onednn import Fuse, PlainLinear, fused
 from podium.models.network import decoder, fusion
 from podium.models.network.deberta import PackedDeberta
 from podium.models.network.ends import keep_firsts
+from podium.models.network.prefixes import Key, Passage, Prefixes, States
 from podium.models.network.sequences import Laid, sequences
 from podium.models.recipe import Recipe
 
@@ -74,6 +75,10 @@ class PackedForward:
         make = None if device.type != "cpu" else Undecided if self._integers else fused
         base, kept = _prepared(base, recipe, device, make)
         self._base = base
+        layers = getattr(base, "layers", [None])
+        passes = all(isinstance(layer, decoder.Layer) for layer in layers)
+        # on an accelerator batches are large, and their prefixes little of them
+        self._prefixes = Prefixes() if self._share and passes and device.type == "cpu" else None
         self._reduced = Reduced(base, recipe.state, kept=kept)
         self._head = head.to(device)
 
@@ -110,34 +115,58 @@ class PackedForward:
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of the pairs, (n,) float32, in order."""
         scores = np.empty(len(encodings), dtype=np.float32)
-        for laid in self._sequences(encodings):
-            scores[laid.pairs] = self._sequence(laid, encodings)
+        kept = None if self._prefixes is None else self._prefixes.kept
+        for laid in self._sequences(encodings, kept or ()):
+            scores[laid.pairs] = self._sequence(laid, encodings, kept)
         return scores
 
     def _in_one(self, encodings: Sequence[Encoding]) -> None:
         """Compute all pairs in one sequence: a layer is settled on what it sees at once."""
         [laid] = sequences(encodings, None, share=self._share, single=self._integers)
-        self._sequence(laid, encodings)
+        self._sequence(laid, encodings, None)  # its states are not those of the layers once settled
 
     def computed(self, encodings: Sequence[Encoding]) -> int:
-        """Return how many tokens are computed for these pairs: shared prefixes once a sequence."""
-        return sum(laid.tokens for laid in self._sequences(encodings))
+        """Return how many tokens are computed for these pairs: shared prefixes once a sequence, those that an
+        earlier batch computed not at all.
+        """
+        kept = () if self._prefixes is None else self._prefixes.kept
+        return sum(laid.tokens for laid in self._sequences(encodings, kept))
 
-    def _sequences(self, encodings: Sequence[Encoding]) -> Iterator[Laid]:
-        return sequences(encodings, self._max_tokens, share=self._share, single=self._integers)
+    def _sequences(self, encodings: Sequence[Encoding], kept: Container[Key] = ()) -> Iterator[Laid]:
+        return sequences(encodings, self._max_tokens, share=self._share, single=self._integers, kept=kept)
 
-    def _sequence(self, laid: Laid, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+    def _sequence(
+        self, laid: Laid, encodings: Sequence[Encoding], kept: Mapping[Key, Sequence[States]] | None
+    ) -> NDArray[np.float32]:
         """Return the logits of the pairs of one sequence, in its order."""
         lengths = np.array([len(ids) for ids in laid.ids])
-        layout = Layout(lengths, self.device, self._score_bytes, laid.prefixes, alone_above=self._alone_above)
-        ids = layout.filled(np.concatenate(laid.ids))
-        inputs = {"input_ids": self._tensor(ids), "position_ids": self._tensor(self._numbered(ids, layout))}
+        layout = Layout(
+            lengths,
+            self.device,
+            self._score_bytes,
+            laid.prefixes,
+            alone_above=self._alone_above,
+            kept=len(laid.keys),
+        )
+        ids = layout.filled(np.concatenate(laid.ids[len(laid.keys) :]))
+        inputs: dict[str, Any] = {
+            "input_ids": self._tensor(ids),
+            "position_ids": self._tensor(self._numbered(ids, layout)),
+        }
         if self._segments:
             second = np.full(len(lengths), layout.total)
             second[layout.pairs] = [encodings[index].second for index in laid.pairs]
             types = layout.filled(layout.positions[: layout.total] >= np.repeat(second, lengths))
             inputs["token_type_ids"] = self._tensor(types)
+        passage = None
+        if kept is not None and (laid.keys or laid.laid):
+            starts, ends = layout.starts.tolist(), layout.ends.tolist()
+            computed = {key: (starts[span], ends[span]) for key, span in laid.laid.items()}
+            passage = Passage([kept[key] for key in laid.keys], computed)
+            inputs["passage"] = passage
         states = self._reduced(**inputs, layout=layout, causal=self._causal, **self._fixed)
+        if self._prefixes is not None and passage is not None:
+            self._prefixes.see(laid.keys, passage.found)
         logits: NDArray[np.float32] = self._head(states).cpu().numpy()
         return logits
 

@@ -1,12 +1,13 @@
 """Which tokens of a batch are laid end to end: each shared prefix once, its branches behind it. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from podium.models.base import Encoding
+from podium.models.network.prefixes import Key
 
 Ids = NDArray[np.int32]
 
@@ -15,16 +16,20 @@ class Laid(NamedTuple):
     """One sequence: its spans in the order that `Layout` asks for."""
 
     ids: list[Ids]
-    """Tokens of each span: whole pairs and prefixes in ascending order of length, then branches."""
+    """Tokens of each span: kept prefixes, whole pairs and prefixes in ascending order of length, branches."""
     prefixes: NDArray[np.int64]
     """The span that each branch continues, −1 for the others."""
     pairs: list[int]
     """Index in the batch of the pair that ends with each span that is no prefix, in their order."""
+    keys: list[Key]
+    """The kept prefixes, which are the first spans, by name."""
+    laid: dict[Key, int]
+    """The span of each prefix that is computed."""
 
     @property
     def tokens(self) -> int:
         """Tokens that are computed."""
-        return sum(len(ids) for ids in self.ids)
+        return sum(len(ids) for ids in self.ids[len(self.keys) :])
 
 
 class _Tree(NamedTuple):
@@ -33,24 +38,32 @@ class _Tree(NamedTuple):
     ids: Ids
     branches: list[tuple[int, Ids]]
     pair: int
+    key: Key | None = None
+    kept: bool = False
 
     @property
     def tokens(self) -> int:
-        return len(self.ids) + sum(len(ids) for _, ids in self.branches)
+        return (0 if self.kept else len(self.ids)) + sum(len(ids) for _, ids in self.branches)
 
 
 def sequences(
-    encodings: Sequence[Encoding], max_tokens: int | None, *, share: bool, single: bool = False
+    encodings: Sequence[Encoding],
+    max_tokens: int | None,
+    *,
+    share: bool,
+    single: bool = False,
+    kept: Container[Key] = (),
 ) -> Iterator[Laid]:
     """Yield the sequences that compute a batch, each pair in one of them.
 
     A sequence has no more than `max_tokens` tokens, but for one pair alone; so a prefix whose branches do not
     fit one is laid down in several. `share`: whether prefixes are shared at all. `single`: whether a pair is
-    laid down as a prefix and its branch also where no other pair shares the prefix.
+    laid down as a prefix and its branch also where no other pair shares the prefix. `kept`: prefixes that an
+    earlier batch computed, which are continued and not laid down.
     """
     held: list[_Tree] = []
     tokens = 0
-    for tree in _trees(encodings, max_tokens, share=share, single=single):
+    for tree in _trees(encodings, max_tokens, share=share, fewest=1 if single else 2, kept=kept):
         if held and max_tokens is not None and tokens + tree.tokens > max_tokens:
             yield _laid(held)
             held, tokens = [], 0
@@ -61,7 +74,12 @@ def sequences(
 
 
 def _trees(
-    encodings: Sequence[Encoding], max_tokens: int | None, *, share: bool, single: bool
+    encodings: Sequence[Encoding],
+    max_tokens: int | None,
+    *,
+    share: bool,
+    fewest: int,
+    kept: Container[Key],
 ) -> Iterator[_Tree]:
     """Yield whole pairs in ascending order of length, so that neighbours are alike, then trees."""
     families: dict[tuple[int, bytes], list[int]] = {}
@@ -73,39 +91,45 @@ def _trees(
             families.setdefault((shared, prefix), []).append(index)
         else:
             wholes.append(index)
-    fewest = 1 if single else 2
-    wholes += [members[0] for members in families.values() if len(members) < fewest]
+    few = [key for key, members in families.items() if len(members) < fewest and key not in kept]
+    wholes += [families.pop(key)[0] for key in few]
     for index in sorted(wholes, key=lambda i: len(encodings[i].ids)):
         yield _Tree(encodings[index].ids, [], index)
-    for members in families.values():
-        if len(members) >= fewest:
-            yield from _parts(encodings, members, max_tokens, fewest)
+    for key, members in families.items():
+        yield from _parts(encodings, members, max_tokens, fewest, key, kept=key in kept)
 
 
 def _parts(
-    encodings: Sequence[Encoding], members: list[int], max_tokens: int | None, fewest: int
+    encodings: Sequence[Encoding],
+    members: list[int],
+    max_tokens: int | None,
+    fewest: int,
+    key: Key,
+    *,
+    kept: bool,
 ) -> Iterator[_Tree]:
     """Yield the pairs of one prefix as one tree, or as several, each of which has the prefix."""
     shared = _shared(encodings[members[0]])
     prefix = encodings[members[0]].ids[:shared]
     branches: list[tuple[int, Ids]] = []
-    tokens = shared
+    before = 0 if kept else shared
+    tokens = before
     for index in sorted(members, key=lambda i: len(encodings[i].ids)):
         own = encodings[index].ids[shared:]
         if branches and max_tokens is not None and tokens + len(own) > max_tokens:
-            yield _tree(prefix, branches, fewest)
-            branches, tokens = [], shared
+            yield _tree(prefix, branches, fewest, key, kept=kept)
+            branches, tokens = [], before
         branches.append((index, own))
         tokens += len(own)
-    yield _tree(prefix, branches, fewest)
+    yield _tree(prefix, branches, fewest, key, kept=kept)
 
 
-def _tree(prefix: Ids, branches: list[tuple[int, Ids]], fewest: int) -> _Tree:
+def _tree(prefix: Ids, branches: list[tuple[int, Ids]], fewest: int, key: Key, *, kept: bool) -> _Tree:
     """Return a tree; fewer branches than `fewest`, which is one, and their prefix are a whole pair."""
-    if len(branches) < fewest:
+    if len(branches) < fewest and not kept:
         [(index, own)] = branches
         return _Tree(np.concatenate((prefix, own)), [], index)
-    return _Tree(prefix, branches, -1)
+    return _Tree(prefix, branches, -1, key, kept)
 
 
 def _shared(encoding: Encoding) -> int:
@@ -114,7 +138,7 @@ def _shared(encoding: Encoding) -> int:
 
 
 def _laid(trees: list[_Tree]) -> Laid:
-    trees = sorted(trees, key=lambda tree: len(tree.ids))
+    trees = sorted(trees, key=lambda tree: (not tree.kept, len(tree.ids)))
     ids = [tree.ids for tree in trees]
     prefixes = [-1] * len(trees)
     pairs = [tree.pair for tree in trees if not tree.branches]
@@ -123,4 +147,6 @@ def _laid(trees: list[_Tree]) -> Laid:
             ids.append(own)
             prefixes.append(number)
             pairs.append(index)
-    return Laid(ids, np.array(prefixes), pairs)
+    kept = [tree.key for tree in trees if tree.key is not None and tree.kept]
+    laid = {tree.key: number for number, tree in enumerate(trees) if tree.key is not None and not tree.kept}
+    return Laid(ids, np.array(prefixes), pairs, kept, laid)

@@ -1,0 +1,139 @@
+"""A prefix that one batch computed is continued by the next: with the same scores, and within a bound."""
+
+import numpy as np
+import pytest
+import torch
+from models.network.test_decoder import BOUND, CAUSAL, PAIRS, difference, every_decoder, logits
+from models.networks import DECODERS, build, packed, parts, prefixed
+
+from podium.models.network.decoder import Layer
+from podium.models.network.packed import PackedForward
+from podium.models.network.prefixes import KEPT_TOKENS, Passage, Prefixes
+
+ONCE = 25 + 142 + 40 + 95 + 62
+"""Tokens of PAIRS whose prefixes, of 25 and 40 tokens, are laid down once."""
+
+
+@every_decoder
+def test_later_batches_continue_what_the_first_one_computed(name):
+    model = build(DECODERS[name])
+    wanted = logits(model, PAIRS)
+    forward = packed(model, **CAUSAL)
+    got = np.empty_like(wanted)
+    tokens = []
+    for batch in [0, 1], [6, 7], [2], [3, 4, 8], [5]:
+        pairs = [PAIRS[index] for index in batch]
+        tokens.append(forward.computed(pairs))
+        got[batch] = forward.logits(pairs)
+    assert difference(got, wanted) < BOUND
+    if name == "gpt2":  # its layers are transformers' own
+        assert tokens == [25 + 20, 40 + 95, 25 + 30, 25 + 91 + 62, 25 + 1]
+    else:
+        assert tokens == [25 + 20, 40 + 95, 30, 91 + 62, 1]
+        assert forward.computed(PAIRS) == ONCE - 25 - 40
+        assert difference(forward.logits(PAIRS), wanted) < BOUND
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_either_dtype_gives_the_scores_of_one_batch(dtype):
+    one, several = (packed(build(DECODERS["qwen3"]), dtype=dtype, **CAUSAL) for _ in range(2))
+    wanted = one.logits(PAIRS)
+    several.logits(PAIRS[:2])
+    several.logits(PAIRS[6:7])
+    got = several.logits(PAIRS)
+    bound = BOUND if dtype == torch.float32 else 3e-2
+    assert float(np.abs(got - wanted).max()) <= bound * max(1.0, float(np.ptp(wanted)))
+
+
+@torch.inference_mode()
+def test_in_integers_a_score_is_the_same_to_the_last_bit():
+    model, head, recipe = parts(build(DECODERS["qwen3"]), torch.float32, **CAUSAL)
+    forward = PackedForward(model, head, recipe, torch.device("cpu"), torch.int8)
+    forward.to_integers(PAIRS)
+    wanted = forward.logits(PAIRS)
+    assert forward.computed(PAIRS[:1]) == len(PAIRS[0].ids) - 25
+    for index, pair in enumerate(PAIRS):
+        assert forward.logits([pair])[0] == wanted[index]
+    forward._prefixes.kept = {}
+    assert np.array_equal(forward.logits(PAIRS[::-1])[::-1], wanted)
+
+
+class OneShort(Passage):
+    """The last token of a kept prefix is lost."""
+
+    def layer(self, key, value):
+        return [(k[:, :-1], v[:, :-1]) for k, v in super().layer(key, value)]
+
+
+class OfTheFirstLayer(Passage):
+    """All layers get what the first one computed."""
+
+    def layer(self, key, value):
+        self._layer = 0
+        return super().layer(key, value)
+
+
+@pytest.mark.parametrize("mutant", [OneShort, OfTheFirstLayer])
+def test_the_bound_notices(mutant, monkeypatch):
+    model = build(DECODERS["llama"])
+    wanted = logits(model, PAIRS)
+    forward = packed(model, **CAUSAL)
+    forward.logits(PAIRS)
+    monkeypatch.setattr("podium.models.network.packed.Passage", mutant)
+    assert forward.computed(PAIRS) < ONCE
+    try:
+        got = forward.logits(PAIRS)
+    except (RuntimeError, IndexError):
+        return
+    assert difference(got, wanted) > 10 * BOUND
+
+
+def test_a_prefix_of_the_same_length_but_other_tokens_is_another():
+    model = build(DECODERS["qwen3"])
+    batches = [prefixed([7, 9], 30, seed=seed) for seed in range(3)]
+    wanted = [logits(model, pairs) for pairs in batches]
+    forward = packed(model, **CAUSAL)
+    for pairs, each in zip(batches, wanted, strict=True):
+        assert forward.computed(pairs) == 30 + 16
+        assert difference(forward.logits(pairs), each) < BOUND
+
+
+def test_what_failed_is_not_kept(monkeypatch):
+    model = build(DECODERS["qwen3"])
+    wanted = logits(model, PAIRS)
+    forward = packed(model, **CAUSAL)
+    last = [module for module in forward._base.modules() if isinstance(module, Layer)][-1]
+    with monkeypatch.context() as broken:
+        broken.setattr(last.down, "forward", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            forward.logits(PAIRS)
+    assert forward.computed(PAIRS) == ONCE
+    assert difference(forward.logits(PAIRS), wanted) < BOUND
+
+
+def states(tokens):
+    return [(torch.zeros(1, tokens, 2), torch.zeros(1, tokens, 2))]
+
+
+def test_those_seen_last_are_kept_within_the_bound():
+    kept = Prefixes()
+    half = KEPT_TOKENS // 2
+    a, b, c = ((half, name) for name in (b"a", b"b", b"c"))
+    for key in a, b:
+        kept.see([], {key: states(half)})
+    before = kept.kept
+    kept.see([a], {c: states(half)})
+    assert list(kept.kept) == [a, c]
+    assert list(before) == [a, b]  # whoever reads it meanwhile sees what was
+    kept.see([], {(KEPT_TOKENS + 1, b"long"): states(KEPT_TOKENS + 1)})
+    assert list(kept.kept) == [a, c]
+
+
+def test_the_states_kept_hold_no_more_than_their_own_tokens():
+    product = torch.randn(5_000, 4, 8)
+    passage = Passage([], {(10, b"x"): (3, 13)})
+    passage.layer(product[:, :2].transpose(0, 1), product[:, 2:].transpose(0, 1))
+    [[(key, value)]] = passage.found.values()
+    assert key.untyped_storage().nbytes() == 2 * 10 * 8 * 4
+    assert torch.equal(key, product[3:13, :2].transpose(0, 1))
+    assert torch.equal(value, product[3:13, 2:].transpose(0, 1))
