@@ -10,12 +10,13 @@ from transformers import AutoModelForCausalLM
 from podium.bench import random_weights
 from podium.bench.shapes import BUILTIN
 from podium.bench.texts import Pair, pairs
+from podium.models.network.prefixes import KEPT_TOKENS
 
 PREFIX, DOCUMENT = 100, 60
 """Tokens of a decoder's prompt with its query, and of a document with what follows it."""
 
-QUERIES, DOCUMENTS = 2, 100
-"""A decoder's requests, and the documents of each."""
+DOCUMENTS = 100
+"""Documents of each of a decoder's requests."""
 
 CURVE = [(prefix, document) for prefix in (50, 100, 300) for document in (30, 60, 200, 500)]
 """Prefix and document lengths of a decoder's curve."""
@@ -127,7 +128,8 @@ def pairs_of(
 ) -> tuple[list[Pair], str]:
     """Return a family's pairs and what they are: real texts for encoders, random words for decoders.
 
-    The words are one token each, so that a decoder's prompts and documents have exactly these tokens.
+    The words are one token each, so that a decoder's prompts and documents have exactly these tokens. There
+    are more queries than the model keeps prefixes of: none is known yet when its turn comes again.
     """
     if family.layout != "decoder":
         texts, source = pairs(200)
@@ -142,7 +144,7 @@ def pairs_of(
         return " ".join(chance.choice(words) for _ in range(max(1, length)))
 
     made = []
-    for _ in range(QUERIES):
+    for _ in range(KEPT_TOKENS // prefix + 1):
         query = text(prefix - around)
         made += [(query, text(document - after)) for _ in range(documents)]
     return made, f"prefix {prefix}, {documents} documents of {document}"
