@@ -28,7 +28,7 @@ from podium.models.linear.onednn import Fuse, PlainLinear, fused
 from podium.models.network import decoder, fusion
 from podium.models.network.deberta import PackedDeberta
 from podium.models.network.ends import keep_firsts
-from podium.models.network.prefixes import Key, Passage, Prefixes, States
+from podium.models.network.prefixes import Key, Passage, Prefixes, States, last
 from podium.models.network.sequences import Laid, sequences
 from podium.models.recipe import Recipe
 
@@ -161,7 +161,7 @@ class PackedForward:
         passage = None
         if kept is not None and (laid.keys or laid.laid):
             starts, ends = layout.starts.tolist(), layout.ends.tolist()
-            computed = {key: (starts[span], ends[span]) for key, span in laid.laid.items()}
+            computed = {key: (starts[laid.laid[key]], ends[laid.laid[key]]) for key in last(laid.laid)}
             passage = Passage([kept[key] for key in laid.keys], computed)
             inputs["passage"] = passage
         states = self._reduced(**inputs, layout=layout, causal=self._causal, **self._fixed)

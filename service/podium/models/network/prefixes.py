@@ -52,9 +52,15 @@ class Prefixes:
         """Keep what a sequence computed, and what it continued a while longer."""
         seen = {key: self.kept[key] for key in continued if key in self.kept} | dict(found)
         before = {key: layers for key, layers in self.kept.items() if key not in seen}
-        room, kept = KEPT_TOKENS, []
-        for key, layers in reversed((before | seen).items()):
-            if key[0] <= room:
-                room -= key[0]
-                kept.append((key, layers))
-        self.kept = dict(reversed(kept))
+        states = before | seen
+        self.kept = {key: states[key] for key in last(states)}
+
+
+def last(prefixes: Iterable[Key]) -> list[Key]:
+    """Return the last prefixes, KEPT_TOKENS in all at most, in their order; a longer one is left out."""
+    room, chosen = KEPT_TOKENS, []
+    for key in reversed(list(prefixes)):
+        if key[0] <= room:
+            room -= key[0]
+            chosen.append(key)
+    return chosen[::-1]

@@ -24,7 +24,7 @@ class Laid(NamedTuple):
     keys: list[Key]
     """The kept prefixes, which are the first spans, by name."""
     laid: dict[Key, int]
-    """The span of each prefix that is computed."""
+    """The span of each prefix that is computed, that with the most branches at the end."""
 
     @property
     def tokens(self) -> int:
@@ -148,5 +148,9 @@ def _laid(trees: list[_Tree]) -> Laid:
             prefixes.append(number)
             pairs.append(index)
     kept = [tree.key for tree in trees if tree.key is not None and tree.kept]
-    laid = {tree.key: number for number, tree in enumerate(trees) if tree.key is not None and not tree.kept}
+    laid = {
+        tree.key: number
+        for number, tree in sorted(enumerate(trees), key=lambda numbered: len(numbered[1].branches))
+        if tree.key is not None and not tree.kept
+    }
     return Laid(ids, np.array(prefixes), pairs, kept, laid)
