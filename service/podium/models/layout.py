@@ -31,8 +31,8 @@ class Group(NamedTuple):
     """(tokens,) places that hold the tokens of the batch, in their order."""
     prefix: tuple[int, int] | None
     """Start and end of the prefix that all spans of the group continue."""
-    earlier: int | None
-    """Which of the kept prefixes that is; None where the batch computes it."""
+    number: int | None
+    """Which of all prefixes that is, in the order of spans."""
     masks: dict[Any, Tensor | None]
     """What `mask` made for the layers before."""
 
@@ -94,7 +94,9 @@ class Layout:
         self.total = int(self.ends[-1])
         self.rows = -(-self.total // MULTIPLE) * MULTIPLE if device.type == "cpu" else self.total
         """Rows of the sequence; those after the first `total` belong to no span, and nothing reads them."""
-        self._kept = kept
+        self.kept = kept
+        """How many prefixes are kept ones."""
+        self._continued = np.unique(self.prefixes[self.prefixes >= 0])
         self.ends[:kept] = self.rows + np.cumsum(lengths[:kept])
         self.starts[:kept] = self.ends[:kept] - lengths[:kept]
         self.before = np.where(self.prefixes < 0, 0, lengths[self.prefixes])
@@ -145,8 +147,8 @@ class Layout:
 
     def _runs(self) -> Iterator[tuple[int, int]]:
         """Yield the first and the end of spans with one prefix, or with none."""
-        cuts = np.flatnonzero(np.diff(self.prefixes[self._kept :])) + self._kept + 1
-        yield from zip([self._kept, *cuts.tolist()], [*cuts.tolist(), len(self.lengths)], strict=True)
+        cuts = np.flatnonzero(np.diff(self.prefixes[self.kept :])) + self.kept + 1
+        yield from zip([self.kept, *cuts.tolist()], [*cuts.tolist(), len(self.lengths)], strict=True)
 
     def _groups(self, first: int, end: int) -> Iterator[Group]:
         continued = int(self.prefixes[first])
@@ -164,7 +166,7 @@ class Layout:
                 held=self._tensor(held),
                 kept=self._tensor(np.flatnonzero(held)),
                 prefix=prefix,
-                earlier=continued if 0 <= continued < self._kept else None,
+                number=None if continued < 0 else int(np.searchsorted(self._continued, continued)),
                 masks={},
             )
             first += size
@@ -236,7 +238,7 @@ class Layout:
     @cached_property
     def prefix_keys(self) -> "Keys":
         """All tokens of each prefix that has branches."""
-        used = np.unique(self.prefixes[self.prefixes >= 0])
+        used = self._continued
         rows = np.concatenate([np.arange(self.starts[one], self.ends[one]) for one in used])
         return Keys(self._tensor(rows), self._offsets(self.lengths[used]), int(self.lengths[used].max()))
 

@@ -187,7 +187,7 @@ class OneShort(Layout):
     def _groups(self, first, end):
         for group in super()._groups(first, end):
             prefix = group.prefix
-            yield group._replace(prefix=prefix and (prefix[0], prefix[1] - 1))
+            yield group._replace(prefix=prefix and (prefix[0], prefix[1] - 1), number=None)
 
 
 class SeesNeighbour(Layout):
@@ -195,7 +195,8 @@ class SeesNeighbour(Layout):
 
     def _groups(self, first, end):
         for group in super()._groups(first, end):
-            yield group._replace(prefix=group.prefix and (group.prefix[0] + 1, group.prefix[1] + 1))
+            moved = group.prefix and (group.prefix[0] + 1, group.prefix[1] + 1)
+            yield group._replace(prefix=moved, number=None)
 
 
 class RestartsAtZero(Layout):

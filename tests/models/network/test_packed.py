@@ -220,7 +220,7 @@ class SeesNeighbour(Layout):
                 held=torch.ones(1, end - start, dtype=torch.bool),
                 kept=self._tensor(np.arange(end - start)),
                 prefix=None,
-                earlier=None,
+                number=None,
                 masks={},
             )
             for start, end in zip(self.starts.tolist(), ends.tolist(), strict=True)

@@ -133,24 +133,24 @@ def test_of_a_batch_of_many_prefixes_only_what_is_kept_is_copied(monkeypatch):
     made = []
 
     class Counted(Passage):
-        def __init__(self, continued, computed):
-            made.append(list(computed))
-            super().__init__(continued, computed)
+        def __init__(self, continued, computed, keep):
+            made.append(keep)
+            super().__init__(continued, computed, keep)
 
     monkeypatch.setattr("podium.models.network.packed.Passage", Counted)
     forward = packed(build(DECODERS["qwen3"]), **CAUSAL)
     most = prefixed([4] * 5, KEPT_TOKENS // 2, seed=50)
     others = [pair for seed in range(8) for pair in prefixed([5, 6], 100 + seed, seed=seed)]
     forward.logits([*others[:8], *most, *others[8:], *prefixed([5, 6], KEPT_TOKENS + 1, seed=60)])
-    [computed] = made
-    assert sum(tokens for tokens, _ in computed) <= KEPT_TOKENS
-    assert computed[-1][0] == KEPT_TOKENS // 2  # whose documents most likely go on in the next batch
-    assert list(forward._prefixes.kept) == computed
+    [keep] = made
+    assert sum(tokens for tokens, _ in keep) <= KEPT_TOKENS
+    assert keep[-1][0] == KEPT_TOKENS // 2  # whose documents most likely go on in the next batch
+    assert list(forward._prefixes.kept) == keep
 
 
 def test_the_states_kept_hold_no_more_than_their_own_tokens():
     product = torch.randn(5_000, 4, 8)
-    passage = Passage([], {(10, b"x"): (3, 13)})
+    passage = Passage([], {(10, b"x"): (3, 13)}, [(10, b"x")])
     passage.layer(product[:, :2].transpose(0, 1), product[:, 2:].transpose(0, 1))
     [[(key, value)]] = passage.found.values()
     assert key.untyped_storage().nbytes() == 2 * 10 * 8 * 4

@@ -45,30 +45,30 @@ def attend(
     value: Tensor,
     layout: Layout,
     rule: Rule,
-    kept: Sequence[tuple[Tensor, Tensor]] = (),
+    prefixes: Sequence[tuple[Tensor, Tensor]] | None = None,
 ) -> Tensor:
     """Return the attended values: (heads, rows, d), keys and values (kv, rows, d) → (rows, heads, d).
 
     Strides may be any; heads is a multiple of kv. Each token sees those of its own pair, as `rule` says.
-    `kept`: keys and values, (kv, tokens, d) each, of the layout's kept prefixes.
+    `prefixes`: keys and values, (kv, tokens, d) each, of all prefixes; needed where some are kept ones.
     """
     if has_varlen(query, rule):
         return attend_varlen(query, key, value, layout, rule)
     states = query.new_empty(query.shape[1], query.shape[0], query.shape[2])
     states[layout.total :] = 0  # what lies there may be denormal, which is slow
     for group in layout.groups:
-        given = query, key, value, states, group, rule, continued(key, value, group, kept)
+        given = query, key, value, states, group, rule, continued(key, value, group, prefixes)
         if not _by_products(query, group, rule) or not attend_group(*given):
             _attend_by_library(*given)
     return states
 
 
 def continued(
-    key: Tensor, value: Tensor, group: Group, kept: Sequence[tuple[Tensor, Tensor]] = ()
+    key: Tensor, value: Tensor, group: Group, prefixes: Sequence[tuple[Tensor, Tensor]] | None = None
 ) -> tuple[Tensor, Tensor] | None:
     """Return keys and values, (kv, tokens, d) each, of the prefix that a group continues."""
-    if group.earlier is not None:
-        return kept[group.earlier]
+    if group.number is not None and prefixes is not None:
+        return prefixes[group.number]
     return group.prefix and (key[:, slice(*group.prefix)], value[:, slice(*group.prefix)])
 
 

@@ -94,15 +94,15 @@ class Layer(nn.Module):
             both, value = product.split((self.heads + self.kv, self.kv), 1)
             both, value = self.turned(both, cos, sin).transpose(0, 1), value.transpose(0, 1)
             key = both[self.heads :]
-            kept = [] if passage is None else passage.layer(key, value)
-            states = attend(both[: self.heads], key, value, layout, self.rule, kept)
+            prefixes = None if passage is None else passage.layer(key, value)
+            states = attend(both[: self.heads], key, value, layout, self.rule, prefixes)
         else:
             picked = layout.firsts if self.end == "first" else layout.lasts
             key, value = product.split((self.kv, self.kv), 1)
             query = self.query(normed[picked]).unflatten(-1, (-1, self.width))
             query, key = self.turned_query(query, cos[picked], sin[picked]), self.turned(key, cos, sin)
             if passage is not None:
-                kept = passage.layer(key.transpose(0, 1), value.transpose(0, 1))
+                kept = passage.layer(key.transpose(0, 1), value.transpose(0, 1))[: layout.kept]
                 key, value = (
                     torch.cat((own, *(x.transpose(0, 1) for x in others)))
                     for own, *others in zip((key, value), *kept, strict=True)

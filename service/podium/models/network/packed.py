@@ -161,8 +161,9 @@ class PackedForward:
         passage = None
         if kept is not None and (laid.keys or laid.laid):
             starts, ends = layout.starts.tolist(), layout.ends.tolist()
-            computed = {key: (starts[laid.laid[key]], ends[laid.laid[key]]) for key in last(laid.laid)}
-            passage = Passage([kept[key] for key in laid.keys], computed)
+            computed = sorted(laid.laid.items(), key=lambda one: one[1])
+            places = {key: (starts[span], ends[span]) for key, span in computed}
+            passage = Passage([kept[key] for key in laid.keys], places, last(laid.laid))
             inputs["passage"] = passage
         states = self._reduced(**inputs, layout=layout, causal=self._causal, **self._fixed)
         if self._prefixes is not None and passage is not None:

@@ -22,21 +22,35 @@ class Passage:
     """The way of one sequence through the layers: which prefixes it continues, and which it computes."""
 
     def __init__(
-        self, continued: Sequence[Sequence[States]], computed: Mapping[Key, tuple[int, int]]
+        self,
+        continued: Sequence[Sequence[States]],
+        computed: Mapping[Key, tuple[int, int]],
+        keep: Iterable[Key],
     ) -> None:
-        """`continued`: of each kept prefix, layer by layer. `computed`: start and end of each other one."""
+        """`continued`: of each kept prefix, layer by layer. `computed`: start and end of each other one, in
+        their order. `keep`: those of the latter that are to be `found` afterwards.
+        """
         self._continued = continued
         self._computed = computed
-        self.found: dict[Key, list[States]] = {key: [] for key in computed}
-        """Of the prefixes that are computed, layer by layer as far as it came."""
+        self.found: dict[Key, list[States]] = {key: [] for key in keep}
+        """Layer by layer, as far as it came."""
         self._layer = 0
 
     def layer(self, key: Tensor, value: Tensor) -> list[States]:
-        """Take what a layer computed, (kv, rows, d); return its states of the prefixes that are continued."""
-        for prefix, (start, end) in self._computed.items():
-            own = (x[:, start:end].clone(memory_format=torch.contiguous_format) for x in (key, value))
-            self.found[prefix].append((next(own), next(own)))
+        """Take what a layer computed, (kv, rows, d); return its states of all prefixes, in their order.
+
+        Those of the computed ones are copies too: products read them as those of the kept ones, and give the
+        same last bits.
+        """
         states = [layers[self._layer] for layers in self._continued]
+        for prefix, (start, end) in self._computed.items():
+            own = (
+                key[:, start:end].clone(memory_format=torch.contiguous_format),
+                value[:, start:end].clone(memory_format=torch.contiguous_format),
+            )
+            states.append(own)
+            if prefix in self.found:
+                self.found[prefix].append(own)
         self._layer += 1
         return states
 
