@@ -5,11 +5,9 @@ take, softcaps) pairs of like length are padded and attend all at once: one laun
 longer than what is computed.
 """
 
-import logging
 from collections.abc import Sequence
 from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,9 +16,7 @@ from podium.models.attention.products import attend_group
 from podium.models.attention.rule import Rule
 from podium.models.attention.varlen import attend_ends_varlen, attend_varlen, has_varlen
 from podium.models.layout import Group, Layout
-from podium.models.timing import fastest
-
-logger = logging.getLogger(__name__)
+from podium.models.processor import instruction_set
 
 _LONGEST_PRODUCT = {torch.bfloat16: 1 << 20, torch.float32: 192}
 """Tokens of a span up to which products beat `scaled_dot_product_attention` on the CPU (measured)."""
@@ -103,31 +99,14 @@ def _attend_by_library(
         attend_span(query, key, value, states, span, group, rule, before)
 
 
-_WORTH = 1.15
-"""So many times as fast torch's own function must be to be taken: less is noise."""
-_TIMED_LENGTHS, _TIMED_HEADS, _TIMED_WIDTH = [92, 94, 95, 96], 8, 64
-
-
 @cache
-@torch.no_grad()
 def library_is_faster() -> bool:
-    """Whether torch's own function is clearly faster than products in bfloat16 on this CPU: with AMX it takes
-    a half to two thirds of the time, with AVX512-BF16 alone, by another library for its products, up to
-    twice. Measured on first call, in some 20 ms.
+    """Whether torch's own function is faster than products in bfloat16 on this CPU: with AMX it takes half to
+    three quarters of the time, with AVX512-BF16 alone, where other code multiplies for it, up to twice.
+
+    By the instructions, not by a clock: pods on processors of one kind give the same scores.
     """
-    cpu = torch.device("cpu")
-    layout = Layout(np.array(_TIMED_LENGTHS), cpu, _TIMED_HEADS * torch.bfloat16.itemsize)
-    [group] = layout.groups
-    shape = layout.rows, 3 * _TIMED_HEADS, _TIMED_WIDTH
-    query, key, value = torch.ones(shape, dtype=torch.bfloat16).transpose(0, 1).chunk(3)
-    given = query, key, value, query.new_zeros(layout.rows, _TIMED_HEADS, _TIMED_WIDTH), group
-    rule = Rule(_TIMED_WIDTH**-0.5)
-    library_s, products_s = fastest(
-        lambda: attend_padded(*given, rule),
-        lambda: attend_group(*given, rule),
-    )
-    logger.debug("attention in bfloat16: torch's own function %.2f times products", products_s / library_s)
-    return library_s * _WORTH < products_s
+    return instruction_set() == "AMX"
 
 
 def attend_ends(query: Tensor, key: Tensor, value: Tensor, layout: Layout, rule: Rule) -> Tensor:
