@@ -13,6 +13,7 @@ MEASURED: dict[tuple[str, str, str], tuple[float, float]] = {
     ("AVX2", "float32", "int8"): (1.6, 1.8),
     ("AVX512-VNNI", "float32", "int8"): (1.9, 2.5),
     ("AVX512-BF16", "float32", "bfloat16"): (1.7, 1.9),
+    ("AMX", "float32", "bfloat16"): (2.3, 3.1),
 }
 """By instruction set: from which dtype to which, and how many times as fast that is on MiniLM-L6's shape and
 on BERT-base's. docs/speed.md has the same table, and the figures that it is from."""
