@@ -19,7 +19,7 @@ from podium.bench.results import Report
 from podium.models.base import Encoding
 from podium.models.linear.onednn import FusedLinear, PlainLinear
 from podium.models.load import load
-from podium.models.network.prefixes import KEPT_TOKENS
+from podium.models.network.prefix_cache import CACHED_TOKENS
 from podium.models.recipe import Recipe
 
 SMALL = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 96}
@@ -88,7 +88,7 @@ def test_a_decoder_s_prompts_and_documents_have_the_tokens_that_are_said(folders
     pairs, _ = families.pairs_of(family, prefix, document, 3)
     encodings = encode(load(folders[family.name], uri="x", dtype="float32"), pairs)
     assert {(e.shared, len(e.ids)) for e in encodings} == {(prefix, prefix + document)}
-    assert len({e.prefix for e in encodings}) * prefix > KEPT_TOKENS  # none is kept until it comes again
+    assert len({e.prefix for e in encodings}) * prefix > CACHED_TOKENS  # none is kept until it comes again
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

@@ -64,7 +64,7 @@ def model_of(kind, fields, dtype, recipe, pairs, monkeypatch, fault=None):
                 return super().logits(encodings)
 
     one = OnDevice(*parts(build(fields), dtype, **recipe), torch.device("cpu"), dtype)
-    one._prefixes = None  # which no device keeps
+    one._prefix_cache = None  # which no device keeps
     if fault is not None:
         one.fault = fault
     monkeypatch.setattr(agreement, "sample", lambda _: pairs)

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from podium.bench import random_weights
 from podium.bench.shapes import BUILTIN
 from podium.bench.texts import Pair, pairs
-from podium.models.network.prefixes import KEPT_TOKENS
+from podium.models.network.prefix_cache import CACHED_TOKENS
 
 PREFIX, DOCUMENT = 100, 60
 """Tokens of a decoder's prompt with its query, and of a document with what follows it."""
@@ -144,7 +144,7 @@ def pairs_of(
         return " ".join(chance.choice(words) for _ in range(max(1, length)))
 
     made = []
-    for _ in range(KEPT_TOKENS // prefix + 1):
+    for _ in range(CACHED_TOKENS // prefix + 1):
         query = text(prefix - around)
         made += [(query, text(document - after)) for _ in range(documents)]
     return made, f"prefix {prefix}, {documents} documents of {document}"

@@ -71,7 +71,7 @@ class Layout:
     `score_bytes`: bytes of the attention weights of one token with one other, over all heads. Spans without a
     prefix of more than `alone_above` tokens are groups of their own; with 0 every span is, so that its
     products and sums are the same whatever the neighbours.
-    The first `kept` spans are prefixes whose keys and values an earlier batch computed: their rows stand
+    The first `cached` spans are prefixes whose keys and values an earlier batch computed: their rows stand
     behind those of the batch, among keys alone.
     """
 
@@ -83,22 +83,22 @@ class Layout:
         prefixes: NDArray[np.int64] | None = None,
         *,
         alone_above: int | None = None,
-        kept: int = 0,
+        cached: int = 0,
     ) -> None:
         self.lengths = lengths
         self.device = device
         self.prefixes = np.full(len(lengths), -1) if prefixes is None else prefixes
-        computed = np.where(np.arange(len(lengths)) < kept, 0, lengths)
+        computed = np.where(np.arange(len(lengths)) < cached, 0, lengths)
         self.ends = np.cumsum(computed)
         self.starts = self.ends - computed
         self.total = int(self.ends[-1])
         self.rows = -(-self.total // MULTIPLE) * MULTIPLE if device.type == "cpu" else self.total
         """Rows of the sequence; those after the first `total` belong to no span, and nothing reads them."""
-        self.kept = kept
-        """How many prefixes are kept ones."""
-        self._continued = np.unique(self.prefixes[self.prefixes >= 0])
-        self.ends[:kept] = self.rows + np.cumsum(lengths[:kept])
-        self.starts[:kept] = self.ends[:kept] - lengths[:kept]
+        self.cached = cached
+        """How many prefixes are cached ones."""
+        self._prefix_spans = np.unique(self.prefixes[self.prefixes >= 0])
+        self.ends[:cached] = self.rows + np.cumsum(lengths[:cached])
+        self.starts[:cached] = self.ends[:cached] - lengths[:cached]
         self.before = np.where(self.prefixes < 0, 0, lengths[self.prefixes])
         """(n,) tokens of the pair that come before a span."""
         self.positions = self.filled(np.arange(self.total) - np.repeat(self.starts - self.before, computed))
@@ -147,8 +147,8 @@ class Layout:
 
     def _runs(self) -> Iterator[tuple[int, int]]:
         """Yield the first and the end of spans with one prefix, or with none."""
-        cuts = np.flatnonzero(np.diff(self.prefixes[self.kept :])) + self.kept + 1
-        yield from zip([self.kept, *cuts.tolist()], [*cuts.tolist(), len(self.lengths)], strict=True)
+        cuts = np.flatnonzero(np.diff(self.prefixes[self.cached :])) + self.cached + 1
+        yield from zip([self.cached, *cuts.tolist()], [*cuts.tolist(), len(self.lengths)], strict=True)
 
     def _groups(self, first: int, end: int) -> Iterator[Group]:
         continued = int(self.prefixes[first])
@@ -166,7 +166,7 @@ class Layout:
                 held=self._tensor(held),
                 kept=self._tensor(np.flatnonzero(held)),
                 prefix=prefix,
-                number=None if continued < 0 else int(np.searchsorted(self._continued, continued)),
+                number=None if continued < 0 else int(np.searchsorted(self._prefix_spans, continued)),
                 masks={},
             )
             first += size
@@ -238,7 +238,7 @@ class Layout:
     @cached_property
     def prefix_keys(self) -> "Keys":
         """All tokens of each prefix that has branches."""
-        used = self._continued
+        used = self._prefix_spans
         rows = np.concatenate([np.arange(self.starts[one], self.ends[one]) for one in used])
         return Keys(self._tensor(rows), self._offsets(self.lengths[used]), int(self.lengths[used].max()))
 

@@ -24,7 +24,7 @@ from models.networks import needs_cuda
 
 from podium.models.attention import attend as attention
 from podium.models.attention import disentangled, pairwise, varlen
-from podium.models.attention.attend import attend, attend_ends, continued
+from podium.models.attention.attend import attend, attend_ends, prefix_of
 from podium.models.attention.rule import Rule
 from podium.models.grouping import ON_ACCELERATORS, ON_CPU
 
@@ -87,7 +87,7 @@ def test_padded_group_by_group_it_is_the_same(dtype, rule, lengths, prefixes, kv
     laid.grouping = grouping
     got = torch.full((laid.rows, HEADS, WIDTH), torch.nan, dtype=dtype)
     for group in laid.groups:
-        pairwise.attend_padded(*given, got, group, rule, continued(*given[1:], group))
+        pairwise.attend_padded(*given, got, group, rule, prefix_of(group, *given[1:]))
     assert close(got[: sum(lengths)], expected(*given, rule, lengths, prefixes), dtype)
 
 

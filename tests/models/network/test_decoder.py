@@ -14,7 +14,7 @@ from podium.models.network import packed as forward_module
 from podium.models.network import sequences as laying
 from podium.models.network.decoder import Layer
 from podium.models.network.packed import packed_attention
-from podium.models.network.prefixes import Prefixes
+from podium.models.network.prefix_cache import PrefixCache
 
 BOUND = 1e-4
 """Greatest difference of two float32 logits, relative to their spread where it is above 1."""
@@ -124,7 +124,7 @@ def test_whatever_the_mix_of_prefixes_and_lengths(small, families):
 def test_a_batch_of_several_sequences_keeps_its_order(small, monkeypatch):
     model, forward = small
     monkeypatch.setattr(forward, "_max_tokens", 120)
-    monkeypatch.setattr(forward, "_prefixes", Prefixes())
+    monkeypatch.setattr(forward, "_prefix_cache", PrefixCache())
     assert forward.computed(PAIRS) > 25 + 142 + 40 + 95 + 62
     assert difference(forward.logits(PAIRS), logits(model, PAIRS)) < BOUND
 

@@ -46,21 +46,26 @@ def attend(
     """Return the attended values: (heads, rows, d), keys and values (kv, rows, d) → (rows, heads, d).
 
     Strides may be any; heads is a multiple of kv. Each token sees those of its own pair, as `rule` says.
-    `prefixes`: keys and values, (kv, tokens, d) each, of all prefixes; needed where some are kept ones.
+    `prefixes`: keys and values, (kv, tokens, d) each, of all prefixes; needed where some are cached ones.
     """
     if has_varlen(query, rule):
         return attend_varlen(query, key, value, layout, rule)
     states = query.new_empty(query.shape[1], query.shape[0], query.shape[2])
     states[layout.total :] = 0  # what lies there may be denormal, which is slow
     for group in layout.groups:
-        given = query, key, value, states, group, rule, continued(key, value, group, prefixes)
-        if not _by_products(query, group, rule) or not attend_group(*given):
-            _attend_by_library(*given)
+        given = query, key, value, states, group, rule, prefix_of(group, key, value, prefixes)
+        if _by_products(query, group, rule) and attend_group(*given):
+            continue
+        if _at_once(query.device, group):
+            attend_padded(*given)
+        else:
+            for span in group.spans:
+                attend_span(*given, span)
     return states
 
 
-def continued(
-    key: Tensor, value: Tensor, group: Group, prefixes: Sequence[tuple[Tensor, Tensor]] | None = None
+def prefix_of(
+    group: Group, key: Tensor, value: Tensor, prefixes: Sequence[tuple[Tensor, Tensor]] | None = None
 ) -> tuple[Tensor, Tensor] | None:
     """Return keys and values, (kv, tokens, d) each, of the prefix that a group continues."""
     if group.number is not None and prefixes is not None:
@@ -77,26 +82,12 @@ def _by_products(query: Tensor, group: Group, rule: Rule) -> bool:
     return not (plain and query.dtype == torch.bfloat16 and library_is_faster())
 
 
-def _attend_by_library(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    states: Tensor,
-    group: Group,
-    rule: Rule,
-    before: tuple[Tensor, Tensor] | None,
-) -> None:
-    """Fill the states of a group by torch's own function, at once or span by span."""
+def _at_once(device: torch.device, group: Group) -> bool:
+    """Whether torch's own function is called once for a group, and not once for each of its spans."""
     several = len(group.spans) > 1
-    if query.device.type == "cpu":
-        at_once = several and group.padded <= LONGEST_GROUPED and group.prefix is None
-    else:
-        at_once = several or group.padded <= LONGEST_PADDED
-    if at_once:
-        attend_padded(query, key, value, states, group, rule, before)
-        return
-    for span in group.spans:
-        attend_span(query, key, value, states, span, group, rule, before)
+    if device.type == "cpu":
+        return several and group.padded <= LONGEST_GROUPED and group.prefix is None
+    return several or group.padded <= LONGEST_PADDED
 
 
 @cache

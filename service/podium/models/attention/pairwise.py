@@ -21,21 +21,21 @@ def attend_span(
     key: Tensor,
     value: Tensor,
     states: Tensor,
-    span: tuple[int, int],
     group: Group,
     rule: Rule,
-    continued: tuple[Tensor, Tensor] | None = None,
+    prefix: tuple[Tensor, Tensor] | None,
+    span: tuple[int, int],
 ) -> None:
     """Fill the states of one span of a group: (heads, rows, d) each → states (rows, heads, d).
 
-    `continued`: keys and values of its prefix, (kv, tokens, d) each.
+    `prefix`: keys and values of what it continues, (kv, tokens, d) each.
     """
     start, end = span
     before = 0
     q, k, v = (x[:, start:end] for x in (query, key, value))
-    if continued is not None:
-        before = continued[0].shape[1]
-        k, v = (torch.cat(both, 1) for both in zip(continued, (k, v), strict=True))
+    if prefix is not None:
+        before = prefix[0].shape[1]
+        k, v = (torch.cat(both, 1) for both in zip(prefix, (k, v), strict=True))
     places = range(before, before + end - start)
     whole = rule.reaches(before + len(places)) and not rule.causal
     block = len(places) if whole else BLOCK
@@ -61,11 +61,11 @@ def attend_padded(
     states: Tensor,
     group: Group,
     rule: Rule,
-    continued: tuple[Tensor, Tensor] | None = None,
+    prefix: tuple[Tensor, Tensor] | None = None,
 ) -> None:
     """Fill the states of a group by one call: (heads, rows, d) each → states (rows, heads, d).
 
-    `continued`: keys and values of its prefix, (kv, tokens, d) each.
+    `prefix`: keys and values of what it continues, (kv, tokens, d) each.
     """
     pairs, padded = group.held.shape
     # rows are copied as they lie, all heads of a token together
@@ -74,10 +74,10 @@ def attend_padded(
         for x in (query, key, value)
     )
     before = 0
-    if continued is not None:
-        before = continued[0].shape[1]
+    if prefix is not None:
+        before = prefix[0].shape[1]
         k, v = (
-            torch.cat((x.expand(pairs, -1, -1, -1), own), 2) for x, own in zip(continued, (k, v), strict=True)
+            torch.cat((x.expand(pairs, -1, -1, -1), own), 2) for x, own in zip(prefix, (k, v), strict=True)
         )
     result = attended(q, k, v, rule, _seen(group, before, rule, q.dtype))
     placed = result.transpose(1, 2).flatten(0, 1)  # (pairs · padded, heads, d)
@@ -107,7 +107,7 @@ def _seen(group: Group, before: int, rule: Rule, dtype: torch.dtype) -> Tensor |
         if rule.window is not None and not reaches:
             near = distance.abs() < rule.window
             seen = near if seen is None else seen & near
-    if seen is not None and rule.softcap is None:  # torch would do so in each layer anew
+    if seen is not None and rule.softcap is None and device.type == "cpu":  # torch would do so in each layer
         seen = torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, -torch.inf)
     if seen is None or seen.numel() <= _KEPT:
         group.masks[asked] = seen

@@ -31,11 +31,11 @@ def attend_group(
     states: Tensor,
     group: Group,
     rule: Rule,
-    continued: tuple[Tensor, Tensor] | None = None,
+    prefix: tuple[Tensor, Tensor] | None = None,
 ) -> bool:
     """Fill the states of a group: (heads, rows, d), keys and values (kv, rows, d) → states (rows, heads, d).
 
-    `continued`: keys and values of its prefix, (kv, tokens, d) each.
+    `prefix`: keys and values of what it continues, (kv, tokens, d) each.
 
     Returns False where numbers grew too large for it; what it filled then is to be filled anew.
     """
@@ -52,7 +52,7 @@ def attend_group(
         q, k, v = (_gathered(x, kv, group) for x in (query, key, value))
         result = torch.empty_like(q)
     padded = q.shape[2]
-    before = 0 if continued is None else continued[0].shape[1]
+    before = 0 if prefix is None else prefix[0].shape[1]
     width = before + padded
     # a part is some heads of all spans; where one head is too large, some queries of it, if it is one span
     fitting = GROUP_BYTES // (each * spans * padded * width * q.element_size())
@@ -62,13 +62,11 @@ def attend_group(
     step = max(1, fitting)
     for n in range(0, kv, step):
         part = slice(n, min(n + step, kv))
-        prefix = None
-        if continued is not None:
-            prefix = continued[0][part], continued[1][part]
+        shared = None if prefix is None else (prefix[0][part], prefix[1][part])
         for i in range(0, padded, columns):
             asked = slice(i, min(i + columns, padded))
             of_part = q[part, :, asked], k[part], v[part]
-            if not _attend(*of_part, prefix, result[part, :, asked], asked.start, group, rule):
+            if not _attend(*of_part, shared, result[part, :, asked], asked.start, group, rule):
                 return False
     if alone:
         return True

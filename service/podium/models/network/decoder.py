@@ -20,7 +20,7 @@ from podium.models.linear.onednn import Fuse, activation_of
 from podium.models.linear.stored import merged
 from podium.models.network import rotary
 from podium.models.network.modernbert import as_llama
-from podium.models.network.prefixes import Passage
+from podium.models.network.prefix_cache import PrefixStates
 from podium.models.network.rotary import RootMeanSquare, Turned, interleaved, root_mean_square
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Layer(nn.Module):
         *,
         position_embeddings: tuple[Tensor, Tensor],
         layout: Layout,
-        passage: Passage | None = None,
+        prefixes: PrefixStates | None = None,
         **_: Any,
     ) -> Tensor:
         """Return the states after the layer."""
@@ -94,18 +94,18 @@ class Layer(nn.Module):
             both, value = product.split((self.heads + self.kv, self.kv), 1)
             both, value = self.turned(both, cos, sin).transpose(0, 1), value.transpose(0, 1)
             key = both[self.heads :]
-            prefixes = None if passage is None else passage.layer(key, value)
-            states = attend(both[: self.heads], key, value, layout, self.rule, prefixes)
+            keys_values = None if prefixes is None else prefixes.next_layer(key, value)
+            states = attend(both[: self.heads], key, value, layout, self.rule, keys_values)
         else:
             picked = layout.firsts if self.end == "first" else layout.lasts
             key, value = product.split((self.kv, self.kv), 1)
             query = self.query(normed[picked]).unflatten(-1, (-1, self.width))
             query, key = self.turned_query(query, cos[picked], sin[picked]), self.turned(key, cos, sin)
-            if passage is not None:
-                kept = passage.layer(key.transpose(0, 1), value.transpose(0, 1))[: layout.kept]
+            if prefixes is not None:
+                cached = prefixes.next_layer(key.transpose(0, 1), value.transpose(0, 1))[: layout.cached]
                 key, value = (
                     torch.cat((own, *(x.transpose(0, 1) for x in others)))
-                    for own, *others in zip((key, value), *kept, strict=True)
+                    for own, *others in zip((key, value), *cached, strict=True)
                 )
             states = attend_ends(query, key, value, layout, self.rule)
             residual = residual[picked]

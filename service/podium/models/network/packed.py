@@ -6,7 +6,7 @@ that knows where pairs begin. Then each pair's states are reduced to the one tha
 the model's own head, in float32.
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from podium.models.linear.onednn import Fuse, PlainLinear, fused
 from podium.models.network import decoder, fusion
 from podium.models.network.deberta import PackedDeberta
 from podium.models.network.ends import keep_firsts
-from podium.models.network.prefixes import Key, Passage, Prefixes, States, last
+from podium.models.network.prefix_cache import Cached, PrefixCache, PrefixStates, fitting
 from podium.models.network.sequences import Laid, sequences
 from podium.models.recipe import Recipe
 
@@ -75,10 +75,9 @@ class PackedForward:
         make = None if device.type != "cpu" else Undecided if self._integers else fused
         base, kept = _prepared(base, recipe, device, make)
         self._base = base
-        layers = getattr(base, "layers", [None])
-        passes = all(isinstance(layer, decoder.Layer) for layer in layers)
+        known = all(isinstance(layer, decoder.Layer) for layer in getattr(base, "layers", [None]))
         # on an accelerator batches are large, and their prefixes little of them
-        self._prefixes = Prefixes() if self._share and passes and device.type == "cpu" else None
+        self._prefix_cache = PrefixCache() if self._share and known and device.type == "cpu" else None
         self._reduced = Reduced(base, recipe.state, kept=kept)
         self._head = head.to(device)
 
@@ -115,9 +114,9 @@ class PackedForward:
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Return the logits of the pairs, (n,) float32, in order."""
         scores = np.empty(len(encodings), dtype=np.float32)
-        kept = None if self._prefixes is None else self._prefixes.kept
-        for laid in self._sequences(encodings, kept or ()):
-            scores[laid.pairs] = self._sequence(laid, encodings, kept)
+        cached = None if self._prefix_cache is None else self._prefix_cache.cached
+        for laid in self._sequences(encodings, cached):
+            scores[laid.pairs] = self._sequence(laid, encodings, cached)
         return scores
 
     def _in_one(self, encodings: Sequence[Encoding]) -> None:
@@ -126,29 +125,33 @@ class PackedForward:
         self._sequence(laid, encodings, None)  # its states are not those of the layers once settled
 
     def computed(self, encodings: Sequence[Encoding]) -> int:
-        """Return how many tokens are computed for these pairs: shared prefixes once a sequence, those that an
-        earlier batch computed not at all.
+        """Return how many tokens are computed for these pairs: prefixes once a sequence, and cached
+        ones not at all.
         """
-        kept = () if self._prefixes is None else self._prefixes.kept
-        return sum(laid.tokens for laid in self._sequences(encodings, kept))
+        cached = None if self._prefix_cache is None else self._prefix_cache.cached
+        return sum(laid.tokens for laid in self._sequences(encodings, cached))
 
-    def _sequences(self, encodings: Sequence[Encoding], kept: Container[Key] = ()) -> Iterator[Laid]:
-        return sequences(encodings, self._max_tokens, share=self._share, single=self._integers, kept=kept)
+    def _sequences(self, encodings: Sequence[Encoding], cached: Cached | None = None) -> Iterator[Laid]:
+        return sequences(
+            encodings, self._max_tokens, share=self._share, single=self._integers, cached=cached or ()
+        )
 
     def _sequence(
-        self, laid: Laid, encodings: Sequence[Encoding], kept: Mapping[Key, Sequence[States]] | None
+        self, laid: Laid, encodings: Sequence[Encoding], cached: Cached | None
     ) -> NDArray[np.float32]:
-        """Return the logits of the pairs of one sequence, in its order."""
-        lengths = np.array([len(ids) for ids in laid.ids])
+        """Return the logits of the pairs of one sequence, in its order. Without `cached` the cache of
+        prefixes has no part in it.
+        """
+        lengths, first = np.array([len(ids) for ids in laid.ids]), len(laid.cached)
         layout = Layout(
             lengths,
             self.device,
             self._score_bytes,
             laid.prefixes,
             alone_above=self._alone_above,
-            kept=len(laid.keys),
+            cached=first,
         )
-        ids = layout.filled(np.concatenate(laid.ids[len(laid.keys) :]))
+        ids = layout.filled(np.concatenate(laid.ids[first:]))
         inputs: dict[str, Any] = {
             "input_ids": self._tensor(ids),
             "position_ids": self._tensor(self._numbered(ids, layout)),
@@ -156,18 +159,19 @@ class PackedForward:
         if self._segments:
             second = np.full(len(lengths), layout.total)
             second[layout.pairs] = [encodings[index].second for index in laid.pairs]
-            types = layout.filled(layout.positions[: layout.total] >= np.repeat(second, lengths))
+            types = layout.filled(
+                layout.positions[: layout.total] >= np.repeat(second[first:], lengths[first:])
+            )
             inputs["token_type_ids"] = self._tensor(types)
-        passage = None
-        if kept is not None and (laid.keys or laid.laid):
-            starts, ends = layout.starts.tolist(), layout.ends.tolist()
-            computed = sorted(laid.laid.items(), key=lambda one: one[1])
-            places = {key: (starts[span], ends[span]) for key, span in computed}
-            passage = Passage([kept[key] for key in laid.keys], places, last(laid.laid))
-            inputs["passage"] = passage
+        prefixes = None
+        if cached is not None and (laid.cached or laid.computed):
+            spans = sorted(laid.computed.items(), key=lambda one: one[1])
+            rows = {key: (int(layout.starts[span]), int(layout.ends[span])) for key, span in spans}
+            prefixes = PrefixStates([cached[key] for key in laid.cached], rows, fitting(laid.computed))
+            inputs["prefixes"] = prefixes
         states = self._reduced(**inputs, layout=layout, causal=self._causal, **self._fixed)
-        if self._prefixes is not None and passage is not None:
-            self._prefixes.see(laid.keys, passage.found)
+        if self._prefix_cache is not None and prefixes is not None:
+            self._prefix_cache.see(laid.cached, prefixes.found)
         logits: NDArray[np.float32] = self._head(states).cpu().numpy()
         return logits
 

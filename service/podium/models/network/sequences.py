@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.models.base import Encoding
-from podium.models.network.prefixes import Key
+from podium.models.network.prefix_cache import Key
 
 Ids = NDArray[np.int32]
 
@@ -16,20 +16,21 @@ class Laid(NamedTuple):
     """One sequence: its spans in the order that `Layout` asks for."""
 
     ids: list[Ids]
-    """Tokens of each span: kept prefixes, whole pairs and prefixes in ascending order of length, branches."""
+    """Tokens of each span: cached prefixes, whole pairs and other prefixes in ascending order of length,
+    branches."""
     prefixes: NDArray[np.int64]
     """The span that each branch continues, −1 for the others."""
     pairs: list[int]
     """Index in the batch of the pair that ends with each span that is no prefix, in their order."""
-    keys: list[Key]
-    """The kept prefixes, which are the first spans, by name."""
-    laid: dict[Key, int]
-    """The span of each prefix that is computed, that with the most branches at the end."""
+    cached: list[Key]
+    """The cached prefixes, which are the first spans."""
+    computed: dict[Key, int]
+    """The span of each other prefix, that with the most branches at the end."""
 
     @property
     def tokens(self) -> int:
         """Tokens that are computed."""
-        return sum(len(ids) for ids in self.ids[len(self.keys) :])
+        return sum(len(ids) for ids in self.ids[len(self.cached) :])
 
 
 class _Tree(NamedTuple):
@@ -39,11 +40,11 @@ class _Tree(NamedTuple):
     branches: list[tuple[int, Ids]]
     pair: int
     key: Key | None = None
-    kept: bool = False
+    cached: bool = False
 
     @property
     def tokens(self) -> int:
-        return (0 if self.kept else len(self.ids)) + sum(len(ids) for _, ids in self.branches)
+        return (0 if self.cached else len(self.ids)) + sum(len(ids) for _, ids in self.branches)
 
 
 def sequences(
@@ -52,18 +53,18 @@ def sequences(
     *,
     share: bool,
     single: bool = False,
-    kept: Container[Key] = (),
+    cached: Container[Key] = (),
 ) -> Iterator[Laid]:
     """Yield the sequences that compute a batch, each pair in one of them.
 
     A sequence has no more than `max_tokens` tokens, but for one pair alone; so a prefix whose branches do not
     fit one is laid down in several. `share`: whether prefixes are shared at all. `single`: whether a pair is
-    laid down as a prefix and its branch also where no other pair shares the prefix. `kept`: prefixes that an
-    earlier batch computed, which are continued and not laid down.
+    laid down as a prefix and its branch also where no other pair shares the prefix. `cached`: prefixes that
+    an earlier batch computed, which are continued and not laid down.
     """
     held: list[_Tree] = []
     tokens = 0
-    for tree in _trees(encodings, max_tokens, share=share, fewest=1 if single else 2, kept=kept):
+    for tree in _trees(encodings, max_tokens, share=share, fewest=1 if single else 2, cached=cached):
         if held and max_tokens is not None and tokens + tree.tokens > max_tokens:
             yield _laid(held)
             held, tokens = [], 0
@@ -79,10 +80,10 @@ def _trees(
     *,
     share: bool,
     fewest: int,
-    kept: Container[Key],
+    cached: Container[Key],
 ) -> Iterator[_Tree]:
     """Yield whole pairs in ascending order of length, so that neighbours are alike, then trees."""
-    families: dict[tuple[int, bytes], list[int]] = {}
+    families: dict[Key, list[int]] = {}
     wholes: list[int] = []
     for index, encoding in enumerate(encodings):
         shared = _shared(encoding) if share else 0
@@ -91,12 +92,12 @@ def _trees(
             families.setdefault((shared, prefix), []).append(index)
         else:
             wholes.append(index)
-    few = [key for key, members in families.items() if len(members) < fewest and key not in kept]
+    few = [key for key, members in families.items() if len(members) < fewest and key not in cached]
     wholes += [families.pop(key)[0] for key in few]
     for index in sorted(wholes, key=lambda i: len(encodings[i].ids)):
         yield _Tree(encodings[index].ids, [], index)
     for key, members in families.items():
-        yield from _parts(encodings, members, max_tokens, fewest, key, kept=key in kept)
+        yield from _parts(encodings, members, max_tokens, fewest, key, cached=key in cached)
 
 
 def _parts(
@@ -106,30 +107,30 @@ def _parts(
     fewest: int,
     key: Key,
     *,
-    kept: bool,
+    cached: bool,
 ) -> Iterator[_Tree]:
     """Yield the pairs of one prefix as one tree, or as several, each of which has the prefix."""
     shared = _shared(encodings[members[0]])
     prefix = encodings[members[0]].ids[:shared]
     branches: list[tuple[int, Ids]] = []
-    before = 0 if kept else shared
+    before = 0 if cached else shared
     tokens = before
     for index in sorted(members, key=lambda i: len(encodings[i].ids)):
         own = encodings[index].ids[shared:]
         if branches and max_tokens is not None and tokens + len(own) > max_tokens:
-            yield _tree(prefix, branches, fewest, key, kept=kept)
+            yield _tree(prefix, branches, fewest, key, cached=cached)
             branches, tokens = [], before
         branches.append((index, own))
         tokens += len(own)
-    yield _tree(prefix, branches, fewest, key, kept=kept)
+    yield _tree(prefix, branches, fewest, key, cached=cached)
 
 
-def _tree(prefix: Ids, branches: list[tuple[int, Ids]], fewest: int, key: Key, *, kept: bool) -> _Tree:
+def _tree(prefix: Ids, branches: list[tuple[int, Ids]], fewest: int, key: Key, *, cached: bool) -> _Tree:
     """Return a tree; fewer branches than `fewest`, which is one, and their prefix are a whole pair."""
-    if len(branches) < fewest and not kept:
+    if len(branches) < fewest and not cached:
         [(index, own)] = branches
         return _Tree(np.concatenate((prefix, own)), [], index)
-    return _Tree(prefix, branches, -1, key, kept)
+    return _Tree(prefix, branches, -1, key, cached)
 
 
 def _shared(encoding: Encoding) -> int:
@@ -138,7 +139,7 @@ def _shared(encoding: Encoding) -> int:
 
 
 def _laid(trees: list[_Tree]) -> Laid:
-    trees = sorted(trees, key=lambda tree: (not tree.kept, len(tree.ids)))
+    trees = sorted(trees, key=lambda tree: (not tree.cached, len(tree.ids)))
     ids = [tree.ids for tree in trees]
     prefixes = [-1] * len(trees)
     pairs = [tree.pair for tree in trees if not tree.branches]
@@ -147,10 +148,10 @@ def _laid(trees: list[_Tree]) -> Laid:
             ids.append(own)
             prefixes.append(number)
             pairs.append(index)
-    kept = [tree.key for tree in trees if tree.key is not None and tree.kept]
-    laid = {
+    cached = [tree.key for tree in trees if tree.key is not None and tree.cached]
+    computed = {
         tree.key: number
         for number, tree in sorted(enumerate(trees), key=lambda numbered: len(numbered[1].branches))
-        if tree.key is not None and not tree.kept
+        if tree.key is not None and not tree.cached
     }
-    return Laid(ids, np.array(prefixes), pairs, kept, laid)
+    return Laid(ids, np.array(prefixes), pairs, cached, computed)

@@ -8,7 +8,7 @@ from models.networks import DECODERS, build, packed, parts, prefixed
 
 from podium.models.network.decoder import Layer
 from podium.models.network.packed import PackedForward
-from podium.models.network.prefixes import KEPT_TOKENS, Passage, Prefixes
+from podium.models.network.prefix_cache import CACHED_TOKENS, PrefixCache, PrefixStates
 
 ONCE = 25 + 142 + 40 + 95 + 62
 """Tokens of PAIRS whose prefixes, of 25 and 40 tokens, are laid down once."""
@@ -54,23 +54,24 @@ def test_in_integers_a_score_is_the_same_to_the_last_bit():
     assert forward.computed(PAIRS[:1]) == len(PAIRS[0].ids) - 25
     for index, pair in enumerate(PAIRS):
         assert forward.logits([pair])[0] == wanted[index]
-    forward._prefixes.kept = {}
+    forward._prefix_cache.cached = {}
     assert np.array_equal(forward.logits(PAIRS[::-1])[::-1], wanted)
 
 
-class OneShort(Passage):
-    """The last token of a kept prefix is lost."""
+class OneShort(PrefixStates):
+    """The last token of every prefix has another value."""
 
-    def layer(self, key, value):
-        return [(k[:, :-1], v[:, :-1]) for k, v in super().layer(key, value)]
+    def next_layer(self, key, value):
+        states = super().next_layer(key, value)
+        return [(k, torch.cat((v[:, :-1], 0 * v[:, -1:]), 1)) for k, v in states]
 
 
-class OfTheFirstLayer(Passage):
+class OfTheFirstLayer(PrefixStates):
     """All layers get what the first one computed."""
 
-    def layer(self, key, value):
+    def next_layer(self, key, value):
         self._layer = 0
-        return super().layer(key, value)
+        return super().next_layer(key, value)
 
 
 @pytest.mark.parametrize("mutant", [OneShort, OfTheFirstLayer])
@@ -79,13 +80,17 @@ def test_the_bound_notices(mutant, monkeypatch):
     wanted = logits(model, PAIRS)
     forward = packed(model, **CAUSAL)
     forward.logits(PAIRS)
-    monkeypatch.setattr("podium.models.network.packed.Passage", mutant)
+    monkeypatch.setattr("podium.models.network.packed.PrefixStates", mutant)
     assert forward.computed(PAIRS) < ONCE
-    try:
-        got = forward.logits(PAIRS)
-    except (RuntimeError, IndexError):
-        return
-    assert difference(got, wanted) > 10 * BOUND
+    assert difference(forward.logits(PAIRS), wanted) > 10 * BOUND
+
+
+def test_segments_of_which_a_decoder_has_none_change_nothing():
+    model = build({**DECODERS["llama"], "type_vocab_size": 2})
+    wanted = logits(model, PAIRS)
+    forward = packed(model, **CAUSAL, segments=True)
+    for _ in range(2):
+        assert difference(forward.logits(PAIRS), wanted) < BOUND
 
 
 def test_a_prefix_of_the_same_length_but_other_tokens_is_another():
@@ -116,43 +121,43 @@ def states(tokens):
 
 
 def test_those_seen_last_are_kept_within_the_bound():
-    kept = Prefixes()
-    half = KEPT_TOKENS // 2
+    cache = PrefixCache()
+    half = CACHED_TOKENS // 2
     a, b, c = ((half, name) for name in (b"a", b"b", b"c"))
     for key in a, b:
-        kept.see([], {key: states(half)})
-    before = kept.kept
-    kept.see([a], {c: states(half)})
-    assert list(kept.kept) == [a, c]
+        cache.see([], {key: states(half)})
+    before = cache.cached
+    cache.see([a], {c: states(half)})
+    assert list(cache.cached) == [a, c]
     assert list(before) == [a, b]  # whoever reads it meanwhile sees what was
-    kept.see([], {(KEPT_TOKENS + 1, b"long"): states(KEPT_TOKENS + 1)})
-    assert list(kept.kept) == [a, c]
+    cache.see([], {(CACHED_TOKENS + 1, b"long"): states(CACHED_TOKENS + 1)})
+    assert list(cache.cached) == [a, c]
 
 
 def test_of_a_batch_of_many_prefixes_only_what_is_kept_is_copied(monkeypatch):
     made = []
 
-    class Counted(Passage):
+    class Counted(PrefixStates):
         def __init__(self, continued, computed, keep):
             made.append(keep)
             super().__init__(continued, computed, keep)
 
-    monkeypatch.setattr("podium.models.network.packed.Passage", Counted)
+    monkeypatch.setattr("podium.models.network.packed.PrefixStates", Counted)
     forward = packed(build(DECODERS["qwen3"]), **CAUSAL)
-    most = prefixed([4] * 5, KEPT_TOKENS // 2, seed=50)
+    most = prefixed([4] * 5, CACHED_TOKENS // 2, seed=50)
     others = [pair for seed in range(8) for pair in prefixed([5, 6], 100 + seed, seed=seed)]
-    forward.logits([*others[:8], *most, *others[8:], *prefixed([5, 6], KEPT_TOKENS + 1, seed=60)])
+    forward.logits([*others[:8], *most, *others[8:], *prefixed([5, 6], CACHED_TOKENS + 1, seed=60)])
     [keep] = made
-    assert sum(tokens for tokens, _ in keep) <= KEPT_TOKENS
-    assert keep[-1][0] == KEPT_TOKENS // 2  # whose documents most likely go on in the next batch
-    assert list(forward._prefixes.kept) == keep
+    assert sum(tokens for tokens, _ in keep) <= CACHED_TOKENS
+    assert keep[-1][0] == CACHED_TOKENS // 2  # whose documents most likely go on in the next batch
+    assert list(forward._prefix_cache.cached) == keep
 
 
 def test_the_states_kept_hold_no_more_than_their_own_tokens():
     product = torch.randn(5_000, 4, 8)
-    passage = Passage([], {(10, b"x"): (3, 13)}, [(10, b"x")])
-    passage.layer(product[:, :2].transpose(0, 1), product[:, 2:].transpose(0, 1))
-    [[(key, value)]] = passage.found.values()
+    prefix_states = PrefixStates([], {(10, b"x"): (3, 13)}, [(10, b"x")])
+    prefix_states.next_layer(product[:, :2].transpose(0, 1), product[:, 2:].transpose(0, 1))
+    [[(key, value)]] = prefix_states.found.values()
     assert key.untyped_storage().nbytes() == 2 * 10 * 8 * 4
     assert torch.equal(key, product[3:13, :2].transpose(0, 1))
     assert torch.equal(value, product[3:13, 2:].transpose(0, 1))
