@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 import torch
-from models.attention.expected import CAUSAL, FULL, HEADS, WIDTH, layout, states
+from models.attention.expected import CAUSAL, FULL, HEADS, WIDTH, close, expected, layout, states
 from models.attention.launches import Launches
 
 from podium.models.attention import attend as attention
@@ -40,6 +40,20 @@ def test_the_instructions_decide(instructions, dtype, rule, prefixes, wanted, mo
     lengths = [40, 20, 20] if prefixes else [20, 20, 40]
     attend(*states(lengths, dtype), layout(lengths, dtype, prefixes), rule)
     assert sorted(ways) == wanted
+
+
+@pytest.mark.parametrize(("tokens", "wanted"), [(1_000, True), (1_100, False)])
+@pytest.mark.parametrize("causal", [True, False])
+def test_products_compute_no_long_span_of_which_a_window_hides_most(tokens, wanted, causal, monkeypatch):
+    monkeypatch.setattr(attention, "library_is_faster", lambda: False)
+    served = []
+    real = attention.attend_group
+    monkeypatch.setattr(attention, "attend_group", lambda *given: served.append(1) or real(*given))
+    given, laid = states([tokens], torch.bfloat16), layout([tokens], torch.bfloat16)
+    rule = Rule(0.25, window=65, causal=causal)
+    got = attend(*given, laid, rule)
+    assert bool(served) is wanted
+    assert close(got[:tokens], expected(*given, rule, [tokens]), torch.bfloat16)
 
 
 def test_what_padded_spans_see_is_made_once_for_all_layers():
